@@ -1,0 +1,41 @@
+"""What backends, ciphers, key providers, exporters and audit sinks promise: typing, no logic."""
+
+from durable_core.contracts.audit import AuditRecord, AuditSink
+from durable_core.contracts.backend import (
+    BackendCapabilities,
+    BackendSettings,
+    BatchOutcome,
+    CommitBatch,
+    Durability,
+    ExecutionBackend,
+    HeadChange,
+    InboxRow,
+    Journal,
+    PruneReport,
+)
+from durable_core.contracts.cipher import BoundCipher, PayloadAad, PayloadCipher
+from durable_core.contracts.keys import KeyProvider, MasterKeys
+from durable_core.contracts.metrics import MetricKind, MetricsExporter, MetricSpec
+
+__all__ = [
+    "AuditRecord",
+    "AuditSink",
+    "BackendCapabilities",
+    "BackendSettings",
+    "BatchOutcome",
+    "BoundCipher",
+    "CommitBatch",
+    "Durability",
+    "ExecutionBackend",
+    "HeadChange",
+    "InboxRow",
+    "Journal",
+    "KeyProvider",
+    "MasterKeys",
+    "MetricKind",
+    "MetricSpec",
+    "MetricsExporter",
+    "PayloadAad",
+    "PayloadCipher",
+    "PruneReport",
+]

@@ -1,0 +1,292 @@
+"""The storage contract: a backend turns a `CommitBatch` into one transaction and rows into tuples.
+
+Decisions live in core; a backend only stores. It never sees plaintext, keys or policies, and it
+takes no part in the choice of what to write. Execution ids are their 16 raw bytes at this edge.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple, Protocol, Self
+
+from attrs import frozen
+
+from durable_core.contracts.allowlist import ALLOWED_BACKENDS, may_define_backend
+from durable_core.errors import BackendNotAllowed
+from durable_core.model.entries import JournalRow
+from durable_core.model.execution import ExecutionRow
+
+__all__ = [
+    "BackendCapabilities",
+    "BackendSettings",
+    "BatchOutcome",
+    "CommitBatch",
+    "Durability",
+    "ExecutionBackend",
+    "HeadChange",
+    "InboxRow",
+    "Journal",
+    "PruneReport",
+]
+
+
+class Durability(enum.Enum):
+    """What an acknowledged commit survives."""
+
+    FULL = "full"
+    """The loss of power."""
+
+    NORMAL = "normal"
+    """The death of the process, not the loss of power."""
+
+
+@frozen
+class BackendCapabilities:
+    """What a backend can do beyond the contract; the engine asks here instead of by name."""
+
+    shared: bool
+    """Several hosts may use one database. Encryption cannot be switched off then (INV-8)."""
+
+    notifies: bool
+    """The backend wakes waiters in other processes; without it they poll."""
+
+
+@frozen
+class BackendSettings:
+    """What a backend is opened with, besides its URL."""
+
+    durability: Durability
+    ack_timeout_ms: int
+    """A backend's own lock waits stay below this, so that the writer can still retry."""
+
+
+class HeadChange(NamedTuple):
+    """A conditional change of one execution's row; it carries the fence of its batch.
+
+    It applies only where the stored row has `owner_epoch`, `expected_status` and `expected_count`.
+    The remaining fields are the new values, `status` as its word, times in milliseconds.
+    """
+
+    execution_id: bytes
+    owner_epoch: int
+    expected_status: str
+    expected_count: int
+    status: str
+    generation: int
+    entry_count: int
+    head_hmac: bytes | None
+    anchor_mac: bytes | None
+    updated_at: int
+    finalized_at: int | None
+
+
+@frozen
+class CommitBatch:
+    """What one transaction writes. No execution stands both in `starts` and in `changes`.
+
+    `starts` are executions that the batch creates, as they stand after the batch; `changes` are
+    ordered by execution id; `rows` are in append order, and each belongs to one of the two.
+    """
+
+    starts: tuple[ExecutionRow, ...]
+    changes: tuple[HeadChange, ...]
+    rows: tuple[JournalRow, ...]
+
+
+@frozen
+class BatchOutcome:
+    """What became of a batch that the database committed.
+
+    `seqs` has one element for each row of the batch, None where the row was not written.
+    `unmatched` holds the executions whose `HeadChange` did not apply: none of their rows was
+    written. `taken` maps an execution that was to be started to the one that has its key already.
+    """
+
+    seqs: Sequence[int | None]
+    unmatched: frozenset[bytes] = frozenset()
+    taken: Mapping[bytes, bytes] = MappingProxyType({})
+
+
+class InboxRow(NamedTuple):
+    """A request by someone who does not own the execution, columns in table order.
+
+    `slot` names what the request competes for (`"cancel"`, `"settle:4"`): the first one wins.
+    """
+
+    execution_id: bytes
+    slot: str
+    kind: str
+    payload: bytes | None
+    created_at: int
+
+
+@frozen
+class PruneReport:
+    """What one call of `Journal.prune` deleted."""
+
+    executions: int
+    entries: int
+
+
+class Journal(Protocol):
+    """The append-only part of a backend.
+
+    Driver errors never leave it: transient trouble (busy, disconnected, serialization) is
+    `errors.TransientStoreError`, a row that can never be written is `errors.EntryRejected`, and
+    whatever stops the whole store (disk full, read-only, corrupt) is `JournalUnavailable`.
+    """
+
+    async def append(self, batch: CommitBatch) -> BatchOutcome:
+        """Write `batch` in one transaction and return once it is durable.
+
+        Applies every `HeadChange` and start, then inserts the rows of those that applied, in
+        order. Atomic: when it raises a known error, nothing of the batch is written. Called by
+        one task at a time. A caller that is cancelled learns nothing about the outcome.
+        """
+        ...
+
+    async def read_execution(self, execution_id: bytes) -> list[JournalRow]:
+        """All rows of an execution by `entry_no`; empty where there is none. Unbounded."""
+        ...
+
+    async def read_execution_range(
+        self,
+        execution_id: bytes,
+        after: int,
+        limit: int,
+    ) -> list[JournalRow]:
+        """At most `limit` rows with `entry_no > after`, by `entry_no`. Reads committed rows only."""
+        ...
+
+    async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
+        """Apply `change` and insert `closing` in one transaction; its seq, or None if fenced."""
+        ...
+
+    async def prune(
+        self,
+        *,
+        completed_before: int,
+        failed_before: int,
+        limit: int,
+    ) -> PruneReport:
+        """Delete at most `limit` terminal executions finalized before the given times (ms).
+
+        `completed_before` holds for completed ones, `failed_before` for failed, aborted and
+        cancelled ones. One transaction; an execution goes with all its rows or not at all.
+        """
+        ...
+
+
+class ExecutionBackend(ABC):
+    """One dedicated database (INV-14): executions, ownership, inbox, and the journal itself.
+
+    The set of backends is closed (INV-19): a subclass outside the allowed packages fails when its
+    class is created. Unless a method says otherwise it may be called from any task of the event
+    loop that opened the backend, and it raises what `Journal` says of errors.
+    """
+
+    name: ClassVar[str]
+    capabilities: ClassVar[BackendCapabilities]
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if not may_define_backend(cls.__module__):
+            allowed = ", ".join(sorted(place.package for place in ALLOWED_BACKENDS.values()))
+            message = (
+                f"class {cls.__qualname__} in {cls.__module__!r} subclasses ExecutionBackend; "
+                f"the backend set is closed and only these packages may: {allowed}"
+            )
+            raise BackendNotAllowed(message)
+
+    @classmethod
+    @abstractmethod
+    async def open(cls, url: str, settings: BackendSettings) -> Self:
+        """Connect, migrate under a lock, and return a usable backend.
+
+        `ConfigError` for a URL, file or database that cannot be used, `SchemaTooNew` for one that
+        a newer version wrote. On any error nothing stays open and nothing is half-migrated.
+        """
+
+    @property
+    @abstractmethod
+    def journal(self) -> Journal:
+        """The journal in this database."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """The URL without any password, for messages."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close every connection and release the owner lock. Idempotent."""
+
+    @abstractmethod
+    async def load(self, execution_id: bytes) -> ExecutionRow | None:
+        """The execution's committed row, or None. Never waits behind the writer."""
+
+    @abstractmethod
+    async def find(self, workflow: str, execution_key: str) -> bytes | None:
+        """The id of the execution that has this key, or None."""
+
+    @abstractmethod
+    async def list_executions(
+        self,
+        *,
+        statuses: Sequence[str] = (),
+        workflow: str | None = None,
+        after: bytes | None = None,
+        limit: int = 100,
+    ) -> list[ExecutionRow]:
+        """At most `limit` rows by execution id (so by age) above `after`; no filter where empty."""
+
+    @abstractmethod
+    async def heads(self, execution_ids: Sequence[bytes]) -> list[ExecutionRow]:
+        """The rows of these executions, read *behind* every append that was handed over before."""
+
+    @abstractmethod
+    async def max_seq(self) -> int:
+        """The largest assigned `seq`, 0 in an empty journal; ordered like `heads`."""
+
+    @abstractmethod
+    async def claim(self, expected: ExecutionRow, owner_id: str, now_ms: int) -> ExecutionRow | None:
+        """Make `owner_id` the owner and raise `owner_epoch` by one; durable at return.
+
+        Applies only while `owner_epoch` and `status` are as in `expected`; otherwise None. Of many
+        claimers one wins. Every entry of the earlier owner that commits later is refused.
+        """
+
+    @abstractmethod
+    async def hold_owner_lock(self, owner_id: str) -> None:
+        """Take the lock that says that `owner_id` lives, until `close` or the process's death."""
+
+    @abstractmethod
+    async def owner_alive(self, owner_id: str) -> bool:
+        """Whether somebody holds that owner's lock, probed in shared mode without waiting."""
+
+    @abstractmethod
+    async def key_checks(self) -> dict[int, bytes]:
+        """The stored check of every key id ever used with this database."""
+
+    @abstractmethod
+    async def add_key_check(self, key_id: int, check: bytes) -> bytes:
+        """Store `check` unless the id has one; the one that is stored then. Durable at return."""
+
+    @abstractmethod
+    async def post_inbox(self, row: InboxRow) -> bool:
+        """File a request unless its slot is taken; whether it was filed. Durable at return."""
+
+    @abstractmethod
+    async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
+        """The oldest requests, all or those for executions of one owner."""
+
+    @abstractmethod
+    async def remove_inbox(self, execution_id: bytes, slot: str) -> None:
+        """Delete a request that its owner has journaled or refused."""
+
+    @abstractmethod
+    async def probe(self) -> None:
+        """Commit something that changes nothing; raises like `Journal.append` if that fails."""

@@ -1,0 +1,105 @@
+"""What an AEAD cipher must do. Core frames, guards and dispatches; a cipher seals and opens."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, Protocol
+
+from attrs import frozen
+
+__all__ = ["AAD_VERSION", "FIRST_FOREIGN_FORMAT", "BoundCipher", "PayloadAad", "PayloadCipher"]
+
+AAD_VERSION: Final = 1
+
+FIRST_FOREIGN_FORMAT: Final = 0x80
+"""Third-party ciphers own one format byte from here to 0xFF."""
+
+_NULL: Final = b"\xff\xff\xff\xff"
+_HEAD: Final = struct.Struct(">IQI16sIQIQI")
+_CODES: Final = struct.Struct(">IQIQIQ")
+
+
+@frozen
+class PayloadAad:
+    """Where a payload lives; bound to its blob, so that a blob that was moved does not open."""
+
+    execution_id: bytes
+    entry_no: int
+    generation: int
+    step_id: str
+    kind: int
+    effect: int
+    payload_version: int
+    fingerprint: bytes | None
+    idem_key: bytes | None
+    detail: bytes | None
+
+    def encode(self) -> bytes:
+        """Associated data v1: `field()` of version and every attribute, in this order.
+
+        `field(x)` is the length as u32 big-endian and the bytes; null is the length FFFFFFFF.
+        Integers are u64 big-endian, text is UTF-8.
+        """
+        step = self.step_id.encode()
+        return b"".join(
+            (
+                _HEAD.pack(
+                    8,
+                    AAD_VERSION,
+                    16,
+                    self.execution_id,
+                    8,
+                    self.entry_no,
+                    8,
+                    self.generation,
+                    len(step),
+                ),
+                step,
+                _CODES.pack(8, self.kind, 8, self.effect, 8, self.payload_version),
+                *(
+                    _NULL if value is None else len(value).to_bytes(4, "big") + value
+                    for value in (self.fingerprint, self.idem_key, self.detail)
+                ),
+            ),
+        )
+
+
+class BoundCipher(Protocol):
+    """A cipher under one key. Safe to call from any thread."""
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        """Encrypt and authenticate under a nonce drawn freshly for this call (INV-7).
+
+        Returns the body of a blob: everything after the format byte and the key id.
+        """
+        ...
+
+    def open(self, body: bytes, aad: bytes) -> bytes:
+        """The plaintext of `body`; `IntegrityError` if the body, the key or `aad` is not right.
+
+        `DecodeError` for a body that is too short to be one. Nothing is returned in part.
+        """
+        ...
+
+
+class PayloadCipher(Protocol):
+    """An AEAD with 256-bit keys, for an unbounded number of messages under one key."""
+
+    @property
+    def name(self) -> str:
+        """The name that `cipher = "…"` selects."""
+        ...
+
+    @property
+    def format_byte(self) -> int:
+        """The first byte of every blob of this cipher; 0x80 to 0xFF for third parties."""
+        ...
+
+    @property
+    def overhead(self) -> int:
+        """How many bytes `seal` adds to a plaintext, constant."""
+        ...
+
+    def bind(self, key: bytes) -> BoundCipher:
+        """The cipher under `key` (32 bytes). Work that depends on the key alone is done here."""
+        ...

@@ -1,0 +1,81 @@
+"""The identifiers of the journal, and the one place where they are drawn."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import NewType, Protocol
+
+from attrs import frozen
+
+from durable_core.clock import Clock, SystemClock
+
+__all__ = [
+    "NO_STEP",
+    "ExecutionId",
+    "IdSource",
+    "JournalSeq",
+    "OwnerId",
+    "RandomIds",
+    "StepId",
+    "parse_execution_id",
+    "root_step",
+]
+
+ExecutionId = uuid.UUID
+"""A UUIDv7 (RFC 9562, section 5.7): sorts by the time of its creation."""
+
+OwnerId = NewType("OwnerId", str)
+"""Names one opened engine; never used again after that engine is closed."""
+
+StepId = NewType("StepId", str)
+"""A path of positions within an execution: `"0"`, `"1"`, `"4.1.0"`."""
+
+JournalSeq = NewType("JournalSeq", int)
+"""The place of an entry in the database's global append order."""
+
+NO_STEP = StepId("")
+"""The step id of entries that belong to the execution as a whole."""
+
+
+def root_step(position: int) -> StepId:
+    """The id of the step at `position` (0 first) of the root branch."""
+    return StepId(str(position))
+
+
+def parse_execution_id(text: str) -> ExecutionId | None:
+    """The execution id that `text` spells, or None where it spells none."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+class IdSource(Protocol):
+    """Draws fresh identifiers. Safe to call from any task of one event loop."""
+
+    def execution_id(self) -> ExecutionId:
+        """A new UUIDv7, unique in every process."""
+        ...
+
+    def owner_id(self) -> OwnerId:
+        """A new owner name, unique in every process."""
+        ...
+
+
+@frozen
+class RandomIds:
+    """The `IdSource` of production: time from a clock, randomness from the system."""
+
+    clock: Clock = SystemClock()
+
+    def execution_id(self) -> ExecutionId:
+        """A UUIDv7: 48 bits of Unix milliseconds, 74 random bits, version and variant."""
+        value = (self.clock.now_ms() & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10), "big")
+        value = value & ~(0xF << 76) | 0x7 << 76
+        value = value & ~(0x3 << 62) | 0x2 << 62
+        return uuid.UUID(int=value)
+
+    def owner_id(self) -> OwnerId:
+        """128 random bits in hexadecimal."""
+        return OwnerId(os.urandom(16).hex())

@@ -1,0 +1,257 @@
+"""The entries of a journal: a closed union, one frozen class for each kind.
+
+A control entry has no `payload` attribute at all, so that it cannot carry one. Payloads are plain
+encoded bytes here; the writer seals them when their batch is formed.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar, Final, NamedTuple
+
+from attrs import frozen
+
+from durable_core.ids import NO_STEP, ExecutionId, StepId
+from durable_core.model.execution import Status
+
+__all__ = [
+    "PAYLOAD_VERSION",
+    "PERSISTED_KINDS",
+    "Checkpoint",
+    "EffectIntent",
+    "Entry",
+    "EntryKind",
+    "ExecutionFinished",
+    "ExecutionStarted",
+    "IntentSettled",
+    "JournalRow",
+    "Outcome",
+    "PromiseCreated",
+    "PromiseResolved",
+    "StepFailure",
+    "StepResult",
+    "TimerArmed",
+    "TimerFired",
+]
+
+PAYLOAD_VERSION: Final = 1
+"""The version of the payload encoding that this build writes, and the only one it reads."""
+
+
+class EntryKind(enum.IntEnum):
+    """Wire codes of the entry kinds; they stand in the `entry_kind` column."""
+
+    EXECUTION_STARTED = 1
+    EFFECT_INTENT = 2
+    STEP_RESULT = 3
+    STEP_FAILED = 4
+    PROMISE_CREATED = 5
+    PROMISE_RESOLVED = 6
+    TIMER_ARMED = 7
+    TIMER_FIRED = 8
+    CHECKPOINT = 9
+    EXECUTION_FINISHED = 10
+    INTENT_SETTLED = 11
+
+    @property
+    def label(self) -> str:
+        """The lower-case name, as the documents and the command line spell it."""
+        return self.name.lower()
+
+
+PERSISTED_KINDS: Final = frozenset(
+    {
+        EntryKind.EXECUTION_STARTED,
+        EntryKind.EFFECT_INTENT,
+        EntryKind.STEP_RESULT,
+        EntryKind.STEP_FAILED,
+        EntryKind.EXECUTION_FINISHED,
+        EntryKind.INTENT_SETTLED,
+    },
+)
+"""The kinds that this build can persist; every other fails closed."""
+
+
+class Outcome(enum.IntEnum):
+    """The first byte of a `step_result` payload: how the value came about."""
+
+    VALUE = 0
+    ASSUMED_DONE = 1
+    RECONCILED = 2
+    SETTLED = 3
+
+
+class JournalRow(NamedTuple):
+    """One row of `durable_journal` without its `seq`, columns in table order.
+
+    `payload` is what lies on disk (sealed or not); `hmac` is None only in unstamped executions.
+    """
+
+    execution_id: bytes
+    entry_no: int
+    generation: int
+    step_id: str
+    entry_kind: int
+    fingerprint: bytes | None
+    idem_key: bytes | None
+    effect_class: int
+    detail: bytes | None
+    payload: bytes | None
+    payload_version: int
+    hmac: bytes | None
+    created_at: int
+
+
+@frozen
+class ExecutionStarted:
+    """Opens a generation; its payload is the encoded arguments."""
+
+    kind: ClassVar = EntryKind.EXECUTION_STARTED
+    execution_id: ExecutionId
+    generation: int
+    payload: bytes
+    step_id: StepId = NO_STEP
+
+
+@frozen
+class EffectIntent:
+    """A guarded function is about to be called. Carries no payload."""
+
+    kind: ClassVar = EntryKind.EFFECT_INTENT
+    execution_id: ExecutionId
+    generation: int
+    step_id: StepId
+    fingerprint: bytes
+    idem_key: bytes
+    effect_class: int
+    detail: bytes | None = None
+
+
+@frozen
+class StepResult:
+    """A step is done; payload: one `Outcome` byte, then the encoded value."""
+
+    kind: ClassVar = EntryKind.STEP_RESULT
+    execution_id: ExecutionId
+    generation: int
+    step_id: StepId
+    fingerprint: bytes
+    idem_key: bytes
+    effect_class: int
+    payload: bytes
+    detail: bytes | None = None
+
+
+@frozen
+class StepFailure:
+    """A step failed for good; payload: encoded error type, message and attempt count."""
+
+    kind: ClassVar = EntryKind.STEP_FAILED
+    execution_id: ExecutionId
+    generation: int
+    step_id: StepId
+    fingerprint: bytes
+    idem_key: bytes
+    effect_class: int
+    payload: bytes
+    detail: bytes | None = None
+
+
+@frozen
+class IntentSettled:
+    """An operator's word on an open intent; payload: did run and the value, or did not run."""
+
+    kind: ClassVar = EntryKind.INTENT_SETTLED
+    execution_id: ExecutionId
+    generation: int
+    step_id: StepId
+    fingerprint: bytes
+    idem_key: bytes
+    effect_class: int
+    payload: bytes
+    detail: bytes | None = None
+
+
+@frozen
+class ExecutionFinished:
+    """Closes a generation and puts the execution into the terminal `status`."""
+
+    kind: ClassVar = EntryKind.EXECUTION_FINISHED
+    execution_id: ExecutionId
+    generation: int
+    status: Status
+    payload: bytes
+    step_id: StepId = NO_STEP
+
+
+@frozen
+class PromiseCreated:
+    """A promise was minted. Carries no payload."""
+
+    kind: ClassVar = EntryKind.PROMISE_CREATED
+    execution_id: ExecutionId
+    generation: int
+    step_id: StepId
+    detail: bytes
+
+
+@frozen
+class PromiseResolved:
+    """A promise has its outcome; payload: the value or the rejection."""
+
+    kind: ClassVar = EntryKind.PROMISE_RESOLVED
+    execution_id: ExecutionId
+    generation: int
+    step_id: StepId
+    detail: bytes
+    payload: bytes
+
+
+@frozen
+class TimerArmed:
+    """A timer has a due time. Carries no payload."""
+
+    kind: ClassVar = EntryKind.TIMER_ARMED
+    execution_id: ExecutionId
+    generation: int
+    step_id: StepId
+    detail: bytes
+
+
+@frozen
+class TimerFired:
+    """A timer's time has come. Carries no payload."""
+
+    kind: ClassVar = EntryKind.TIMER_FIRED
+    execution_id: ExecutionId
+    generation: int
+    step_id: StepId
+    detail: bytes
+
+
+@frozen
+class Checkpoint:
+    """Part of a snapshot that stands in place of the range it names in `detail`."""
+
+    kind: ClassVar = EntryKind.CHECKPOINT
+    execution_id: ExecutionId
+    generation: int
+    step_id: StepId
+    detail: bytes
+    payload: bytes
+
+
+Entry = (
+    ExecutionStarted
+    | EffectIntent
+    | StepResult
+    | StepFailure
+    | IntentSettled
+    | ExecutionFinished
+    | PromiseCreated
+    | PromiseResolved
+    | TimerArmed
+    | TimerFired
+    | Checkpoint
+)
+"""Everything that a journal can hold."""
