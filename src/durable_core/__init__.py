@@ -1,0 +1,27 @@
+"""Durable execution for async Python: workflows that go on where a killed process stopped."""
+
+from durable_core.config import DurableConfig
+from durable_core.engine.call import current_step
+from durable_core.engine.context import DurableContext
+from durable_core.engine.definition import step, workflow
+from durable_core.engine.descriptor import DID_NOT_HAPPEN, RetryPolicy, StepDescriptor, reconcile
+from durable_core.engine.engine import DurableEngine
+from durable_core.engine.handle import ExecutionHandle
+from durable_core.model.effects import EffectClass, EffectIntentSubClass, OnAmbiguous
+
+__all__ = [
+    "DID_NOT_HAPPEN",
+    "DurableConfig",
+    "DurableContext",
+    "DurableEngine",
+    "EffectClass",
+    "EffectIntentSubClass",
+    "ExecutionHandle",
+    "OnAmbiguous",
+    "RetryPolicy",
+    "StepDescriptor",
+    "current_step",
+    "reconcile",
+    "step",
+    "workflow",
+]

@@ -27,6 +27,7 @@ __all__ = [
     "JournalError",
     "JournalUnavailable",
     "KeyConflict",
+    "KeyTaken",
     "PayloadError",
     "PayloadTooLarge",
     "PluginConflict",
@@ -151,6 +152,14 @@ class AmbiguousEffect(ReplayError):
 
 class AmbiguityPolicyRequired(ReplayError):
     """A guarded step of this sub-class needs an explicit ambiguity policy."""
+
+
+class KeyTaken(ExecutionError):
+    """Another execution already has the workflow's key; nothing was started."""
+
+    def __init__(self, message: str, existing: bytes) -> None:
+        super().__init__(message)
+        self.existing = existing
 
 
 class PayloadError(DurableError):

@@ -1,10 +1,11 @@
 """Every hook that a plugin of the open group `durable_core.plugins` may implement.
 
 pluggy is used only while an engine is being composed. Each hook fires once for each engine that is
-opened, returns small descriptions with factories, and must do no work of its own: only the
-factories that the configuration selects are called. No hook is ever called on the append path or
-on the step path. A plugin is a module or an object that the entry point names; a hook that is not
-in this file makes the composition fail, so a misspelt one is found at once.
+opened, returns small descriptions with factories, and must do no work of its own: of the factories
+only those that the configuration selects are called, and those of ciphers. No hook is ever called
+on the append path or on the step path. A plugin is a module or an object that the entry point
+names; a hook that is not in this file makes the composition fail, so a misspelt one is found at
+once.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class PluginSpecs(Protocol):
 
         Fires once when an engine is opened, or when the command line opens a database. Return one
         `Provided` for each cipher; the setting `cipher` selects one of them for sealing, and every
-        one of them can open blobs with its own format byte. The factory is called at most once per
-        engine and must not read keys.
+        one of them can open blobs with its own format byte. The factory is called once per engine,
+        selected or not, as the format byte must be known; it must not read keys.
         """
         ...
 

@@ -158,7 +158,7 @@ class Journal(Protocol):
         after: int,
         limit: int,
     ) -> list[JournalRow]:
-        """At most `limit` rows with `entry_no > after`, by `entry_no`. Reads committed rows only."""
+        """At most `limit` committed rows with `entry_no > after`, by `entry_no`."""
         ...
 
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
@@ -252,7 +252,13 @@ class ExecutionBackend(ABC):
         """The largest assigned `seq`, 0 in an empty journal; ordered like `heads`."""
 
     @abstractmethod
-    async def claim(self, expected: ExecutionRow, owner_id: str, now_ms: int) -> ExecutionRow | None:
+    async def stored_seqs(self, execution_id: bytes, after: int, limit: int) -> list[int]:
+        """The seqs of at most `limit` committed rows with `entry_no > after`, by `entry_no`."""
+
+    @abstractmethod
+    async def claim(
+        self, expected: ExecutionRow, owner_id: str, now_ms: int
+    ) -> ExecutionRow | None:
         """Make `owner_id` the owner and raise `owner_epoch` by one; durable at return.
 
         Applies only while `owner_epoch` and `status` are as in `expected`; otherwise None. Of many

@@ -7,7 +7,14 @@ from typing import Final, Protocol
 
 from attrs import frozen
 
-__all__ = ["AAD_VERSION", "FIRST_FOREIGN_FORMAT", "BoundCipher", "PayloadAad", "PayloadCipher"]
+__all__ = [
+    "AAD_VERSION",
+    "FIRST_FOREIGN_FORMAT",
+    "BoundCipher",
+    "PayloadAad",
+    "PayloadCipher",
+    "encode_aad",
+]
 
 AAD_VERSION: Final = 1
 
@@ -17,6 +24,36 @@ FIRST_FOREIGN_FORMAT: Final = 0x80
 _NULL: Final = b"\xff\xff\xff\xff"
 _HEAD: Final = struct.Struct(">IQI16sIQIQI")
 _CODES: Final = struct.Struct(">IQIQIQ")
+
+
+def encode_aad(
+    execution_id: bytes,
+    entry_no: int,
+    generation: int,
+    step_id: str,
+    kind: int,
+    effect: int,
+    payload_version: int,
+    fingerprint: bytes | None,
+    idem_key: bytes | None,
+    detail: bytes | None,
+) -> bytes:
+    """Associated data v1: `field()` of version and every argument, in this order.
+
+    `field(x)` is the length as u32 big-endian and the bytes; null is the length FFFFFFFF.
+    Integers are u64 big-endian, text is UTF-8.
+    """
+    step = step_id.encode()
+    return b"".join(
+        (
+            _HEAD.pack(8, AAD_VERSION, 16, execution_id, 8, entry_no, 8, generation, len(step)),
+            step,
+            _CODES.pack(8, kind, 8, effect, 8, payload_version),
+            _NULL if fingerprint is None else len(fingerprint).to_bytes(4, "big") + fingerprint,
+            _NULL if idem_key is None else len(idem_key).to_bytes(4, "big") + idem_key,
+            _NULL if detail is None else len(detail).to_bytes(4, "big") + detail,
+        ),
+    )
 
 
 @frozen
@@ -35,32 +72,18 @@ class PayloadAad:
     detail: bytes | None
 
     def encode(self) -> bytes:
-        """Associated data v1: `field()` of version and every attribute, in this order.
-
-        `field(x)` is the length as u32 big-endian and the bytes; null is the length FFFFFFFF.
-        Integers are u64 big-endian, text is UTF-8.
-        """
-        step = self.step_id.encode()
-        return b"".join(
-            (
-                _HEAD.pack(
-                    8,
-                    AAD_VERSION,
-                    16,
-                    self.execution_id,
-                    8,
-                    self.entry_no,
-                    8,
-                    self.generation,
-                    len(step),
-                ),
-                step,
-                _CODES.pack(8, self.kind, 8, self.effect, 8, self.payload_version),
-                *(
-                    _NULL if value is None else len(value).to_bytes(4, "big") + value
-                    for value in (self.fingerprint, self.idem_key, self.detail)
-                ),
-            ),
+        """Associated data v1 of this place, as `encode_aad` says."""
+        return encode_aad(
+            self.execution_id,
+            self.entry_no,
+            self.generation,
+            self.step_id,
+            self.kind,
+            self.effect,
+            self.payload_version,
+            self.fingerprint,
+            self.idem_key,
+            self.detail,
         )
 
 

@@ -1,0 +1,1 @@
+"""The engine: composes, runs and recovers executions."""

@@ -11,9 +11,11 @@ from typing import Final
 
 __all__ = [
     "DEFAULT_POLICY",
-    "AmbiguityPolicy",
+    "RECONCILE_CODE",
     "EffectClass",
     "EffectIntentSubClass",
+    "OnAmbiguous",
+    "policy_label",
 ]
 
 
@@ -40,8 +42,11 @@ class EffectIntentSubClass(enum.IntEnum):
     CUSTOM = 5
 
 
-class AmbiguityPolicy(enum.IntEnum):
-    """What to do with a guarded step whose intent is durable and whose outcome is not."""
+class OnAmbiguous(enum.IntEnum):
+    """What to do with a guarded step whose intent is durable and whose outcome is not.
+
+    A fourth policy, `reconcile(fn)`, carries a function; its code is `RECONCILE_CODE`.
+    """
 
     FAIL = 1
     """Do not call; block the execution until an operator settles the step."""
@@ -52,9 +57,13 @@ class AmbiguityPolicy(enum.IntEnum):
     RERUN = 3
     """Call again with the same idempotency key."""
 
-    RECONCILE = 4
-    """Ask the outside system by a function of the user's."""
 
+RECONCILE_CODE: Final = 4
 
-DEFAULT_POLICY: Final = {EffectIntentSubClass.COST_BEARING: AmbiguityPolicy.SKIP}
+DEFAULT_POLICY: Final = {EffectIntentSubClass.COST_BEARING: OnAmbiguous.SKIP}
 """The sub-classes that need no explicit policy, and the policy that they then have."""
+
+
+def policy_label(code: int) -> str:
+    """The lower-case name of a policy's code, for logs and audit records."""
+    return "reconcile" if code == RECONCILE_CODE else OnAmbiguous(code).name.lower()

@@ -1,0 +1,1 @@
+"""The wire format: payload codec, fingerprints, envelope and integrity chain."""

@@ -1,0 +1,1 @@
+"""The payload cipher of durable-core: XAES-256-GCM."""

@@ -1,0 +1,195 @@
+"""The project's gates: `nox` runs all that must pass, `nox -s demo` runs the main job.
+
+Every session has an environment of its own, for the Python that runs nox (or for another one, with
+`nox --force-python 3.13`). What is tested is what is shipped: a run builds the wheels once, and the
+tests run against them; `src` is on the path of no test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_external_run = True
+
+ROOT: Final = Path(__file__).parent
+CONSTRAINTS: Final = ("-c", "constraints/dev.txt")
+WORKERS: Final = ("-n", "2")
+
+CORE: Final = "durable-core"
+PLUGINS: Final = tuple(sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")))
+FOLDERS: Final = {CORE: ROOT, **{plugin: ROOT / "plugins" / plugin for plugin in PLUGINS}}
+PROJECTS: Final = {
+    name: nox.project.load_toml(folder / "pyproject.toml") for name, folder in FOLDERS.items()
+}
+THIRD_PARTY_FOLDERS: Final = sorted(
+    path.parent for path in ROOT.glob("examples/third-party/*/pyproject.toml")
+)
+THIRD_PARTY: Final = tuple(folder.name for folder in THIRD_PARTY_FOLDERS)
+SHORT_NAMES: Final = [name.removeprefix("durable-") for name in FOLDERS]
+FULLY_COVERED: Final = ("wire", "journal", "replay")
+
+
+def group(name: str, distribution: str = CORE) -> list[str]:
+    """The requirements of a dependency group of one of our projects."""
+    return list(nox.project.dependency_groups(PROJECTS[distribution], name))
+
+
+def is_ours(requirement: str) -> bool:
+    """Whether this repository provides what is required."""
+    return Requirement(requirement).name in {*FOLDERS, *THIRD_PARTY}
+
+
+def from_elsewhere(requirements: Iterable[str]) -> list[str]:
+    """Those of the requirements that this repository does not provide."""
+    return sorted(text for text in set(requirements) if not is_ours(text))
+
+
+def everything_needed() -> list[str]:
+    """What all distributions and all their tests need from elsewhere."""
+    needs = set(group("tests"))
+    for name, project in PROJECTS.items():
+        needs.update(project["project"]["dependencies"])
+        needs.update(() if name == CORE else group("tests", name))
+    return from_elsewhere(needs)
+
+
+def wheelhouse(session: nox.Session) -> Path:
+    """Where `build` puts what it builds."""
+    return Path(session.cache_dir) / "wheels"
+
+
+def built(session: nox.Session, text: str) -> str:
+    """The wheel that meets this requirement of ours, with the extras that it asks for."""
+    requirement = Requirement(text)
+    (wheel,) = wheelhouse(session).glob(f"{requirement.name.replace('-', '_')}-*.whl")
+    return f"{wheel}[{','.join(requirement.extras)}]" if requirement.extras else str(wheel)
+
+
+def install_built(session: nox.Session, *requirements: str) -> None:
+    """Install the requirements, those that are ours from the wheels of this run.
+
+    Ours are installed once more, alone, since an environment that is reused (`nox -r`) holds the
+    same version of an earlier build.
+    """
+    ours = [built(session, text) for text in requirements if is_ours(text)]
+    session.install(*CONSTRAINTS, *ours, *from_elsewhere(requirements))
+    session.install("--no-deps", "--force-reinstall", *ours)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and the usual mistakes, and the formatting."""
+    session.install(*CONSTRAINTS, *group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("python", "tests/meta/modules.py")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict typing of everything; each plugin's tests alone, since their module names repeat."""
+    session.install(*CONSTRAINTS, *from_elsewhere(group("types")), *everything_needed())
+    sources = [str(folder / "src") for folder in FOLDERS.values()]
+    rest = [name for name in ("tests", "examples", "bench") if any(ROOT.glob(f"{name}/**/*.py"))]
+    session.run("mypy", *sources, *rest, "noxfile.py")
+    for plugin in PLUGINS:
+        if any((FOLDERS[plugin] / "tests").glob("**/*.py")):
+            session.run("mypy", str(FOLDERS[plugin] / "tests"))
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Imports go down only, plugins stay apart and use the published surface."""
+    session.install(*CONSTRAINTS, *group("layers"))
+    path = os.pathsep.join(str(folder / "src") for folder in FOLDERS.values())
+    session.run("lint-imports", env={"PYTHONPATH": path})
+
+
+@nox.session(default=False)
+def build(session: nox.Session) -> None:
+    """Build sdists, and from them wheels, of every distribution and third-party example."""
+    session.install(*CONSTRAINTS, *group("build"))
+    shutil.rmtree(wheelhouse(session), ignore_errors=True)
+    for folder in (*FOLDERS.values(), *THIRD_PARTY_FOLDERS):
+        where = ("--outdir", str(wheelhouse(session)), str(folder))
+        session.run("python", "-m", "build", "--no-isolation", *where, silent=True)
+
+
+@nox.session(requires=["build"])
+@nox.parametrize("distribution", SHORT_NAMES, ids=SHORT_NAMES)
+def tests(session: nox.Session, distribution: str) -> None:
+    """The tests of one distribution, against its wheel and what its tests ask for."""
+    if distribution == "core":
+        core_tests(session)
+        return
+    plugin = f"durable-{distribution}"
+    install_built(session, CORE, plugin, *group("pytest"), *group("tests", plugin))
+    session.run("pytest", *(session.posargs or [str(FOLDERS[plugin] / "tests")]))
+
+
+def core_tests(session: nox.Session) -> None:
+    """The tests of core; a whole run also demands full coverage of the packages that say so."""
+    install_built(session, CORE, *group("tests"), *THIRD_PARTY)
+    pytest = ("pytest", *WORKERS, "--ignore=tests/crash")
+    if session.posargs:
+        session.run(*pytest, *session.posargs)
+        return
+    session.run(*pytest, "--cov", "--cov-report=", "tests")
+    covered = ",".join(f"src/durable_core/{package}/*" for package in FULLY_COVERED)
+    session.run("coverage", "report", f"--include={covered}", "--fail-under=100")
+
+
+@nox.session(requires=["build"])
+def crash(session: nox.Session) -> None:
+    """Child processes killed with SIGKILL; `nox -s crash -- --kills 5000` for a long run."""
+    install_built(session, CORE, *group("tests"))
+    session.run("pytest", "tests/crash", *session.posargs)
+
+
+@nox.session(requires=["build"])
+def wheels(session: nox.Session) -> None:
+    """What a user gets: the wheels in an empty environment, the demo, and the entry points."""
+    install_built(session, f"{CORE}[local]", *PLUGINS)
+    with session.chdir(session.create_tmp()):
+        session.run("durable", "demo")
+    needs = {*group("tests"), *(text for plugin in PLUGINS for text in group("tests", plugin))}
+    install_built(session, *sorted(needs), *THIRD_PARTY)
+    folders = [str(FOLDERS[plugin] / "tests") for plugin in PLUGINS]
+    session.run("pytest", "-m", "entrypoints", "--ignore=tests/crash", "tests", *folders)
+
+
+@nox.session(default=False, requires=["build"])
+def demo(session: nox.Session) -> None:
+    """The main job: orders that survive being killed. Takes the options of `durable demo`."""
+    install_built(session, f"{CORE}[local]", *PLUGINS)
+    session.run("durable", "demo", *session.posargs)
+
+
+@nox.session(default=False, requires=["build"])
+def bench(session: nox.Session) -> None:
+    """Measure the figures of spec/nfr.md as ratios in one run."""
+    install_built(session, CORE, *PLUGINS)
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session(default=False)
+def constraints(session: nox.Session) -> None:
+    """Write constraints/dev.txt anew: the newest versions that fit, without where they lie."""
+    session.install("uv")
+    needs = set(everything_needed())
+    for name in ("build", "lint", "types", "layers", "release"):
+        needs.update(from_elsewhere(group(name)))
+    wanted = Path(session.create_tmp()) / "requirements.in"
+    wanted.write_text("".join(f"{text}\n" for text in sorted(needs)))
+    plain = ("--universal", "--no-header", "--no-annotate", "--quiet")
+    fresh = ("--upgrade", "--python-version", "3.11", "--output-file", CONSTRAINTS[1])
+    session.run("uv", "pip", "compile", *plain, *fresh, str(wanted), silent=True)

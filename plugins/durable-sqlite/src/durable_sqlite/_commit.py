@@ -1,0 +1,161 @@
+"""One batch as one transaction, on the connection's thread.
+
+Carries the storage side of INV-15: each `HeadChange` is a conditional update in the transaction
+that inserts the rows of its execution, and those rows are left out where it did not apply. SQLite
+gives the interpreter's lock away at every statement, and under a busy event loop getting it back
+is what costs, so a batch is as few statements as it can be.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Final
+
+from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange
+from durable_core.failpoints import Failpoints
+from durable_core.model.execution import TERMINAL, ExecutionRow, Status
+from durable_sqlite import _sql
+from durable_sqlite._connection import abandon
+
+__all__ = ["commit"]
+
+_ENDED: Final = frozenset(status.label for status in TERMINAL)
+_OPEN: Final = frozenset(status.label for status in Status) - _ENDED
+
+
+def commit(
+    connection: sqlite3.Connection,
+    batch: CommitBatch,
+    failpoints: Failpoints,
+) -> BatchOutcome:
+    """Write what of `batch` applies; on any exception nothing of it is written."""
+    failpoints.reach("backend.commit.before")
+    abandon(connection)
+    try:
+        unmatched = _begin_and_change(connection, batch.changes)
+        taken = _taken(connection, batch.starts)
+        _start(connection, [start for start in batch.starts if start.execution_id not in taken])
+        lost = unmatched | taken.keys()
+        rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
+        last = _insert(connection, _sql.INSERT_ENTRIES, rows)
+        if any(change.status in _ENDED for change in batch.changes):
+            failpoints.reach("backend.finalize.inside")
+        failpoints.reach("backend.commit.inside")
+        connection.execute(_sql.COMMIT)
+    except BaseException:
+        abandon(connection)
+        raise
+    failpoints.reach("backend.commit.after")
+    # AUTOINCREMENT numbers without a gap while this transaction holds the write lock.
+    seqs = range(last - len(rows) + 1, last + 1)
+    if not lost:
+        return BatchOutcome(seqs)
+    numbers = iter(seqs)
+    placed = [None if row.execution_id in lost else next(numbers) for row in batch.rows]
+    return BatchOutcome(placed, unmatched, taken)
+
+
+def _begin_and_change(
+    connection: sqlite3.Connection,
+    changes: Sequence[HeadChange],
+) -> frozenset[bytes]:
+    """Begin, apply the changes, and say which did not apply.
+
+    Many changes go in few statements, whose counts only say whether all applied. Where they did
+    not, the transaction begins anew and each change goes alone.
+    """
+    connection.execute(_sql.BEGIN)
+    if len(changes) > 1:
+        if _change_together(connection, changes):
+            return frozenset()
+        connection.execute(_sql.ROLLBACK)
+        connection.execute(_sql.BEGIN)
+    return frozenset(
+        change.execution_id for change in changes if not _change_alone(connection, change)
+    )
+
+
+def _change_alone(connection: sqlite3.Connection, change: HeadChange) -> bool:
+    fence = change[:4]
+    if _keeps_status(change):
+        return connection.execute(_sql.ADVANCE, (*change[5:10], *fence)).rowcount == 1
+    return connection.execute(_sql.CHANGE, (*change[4:], *fence)).rowcount == 1
+
+
+def _change_together(connection: sqlite3.Connection, changes: Sequence[HeadChange]) -> bool:
+    advancing = [change for change in changes if _keeps_status(change)]
+    applied = _update(connection, _sql.ADVANCE_MANY, advancing)
+    if len(advancing) < len(changes):
+        others = [change for change in changes if not _keeps_status(change)]
+        applied += _update(connection, _sql.CHANGE_MANY, others)
+    return applied == len(changes)
+
+
+def _keeps_status(change: HeadChange) -> bool:
+    """Whether `status` and `finalized_at` stay: the schema has no end time for an open row."""
+    return (
+        change.status == change.expected_status
+        and change.status in _OPEN
+        and change.finalized_at is None
+    )
+
+
+def _update(
+    connection: sqlite3.Connection,
+    texts: Mapping[int, str],
+    changes: Sequence[HeadChange],
+) -> int:
+    """How many rows the changes applied to, in as few statements as their number allows."""
+    return sum(
+        connection.execute(texts[len(chunk)], _flat(chunk)).rowcount
+        for chunk in _sql.in_chunks(changes)
+    )
+
+
+def _taken(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> dict[bytes, bytes]:
+    """The starts whose key another execution has, stored or earlier in this batch."""
+    keyed = [start for start in starts if start.execution_key is not None]
+    if not keyed:
+        return {}
+    wanted = list(dict.fromkeys((start.workflow, start.execution_key) for start in keyed))
+    holders: dict[tuple[str, str | None], bytes] = {}
+    for chunk in _sql.in_chunks(wanted):
+        stored = connection.execute(_sql.SELECT_KEYS[len(chunk)], _flat(chunk))
+        holders.update(((workflow, key), holder) for workflow, key, holder in stored.fetchall())
+    taken: dict[bytes, bytes] = {}
+    for start in keyed:
+        place = (start.workflow, start.execution_key)
+        if place in holders:
+            taken[start.execution_id] = holders[place]
+        else:
+            holders[place] = start.execution_id
+    return taken
+
+
+def _start(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> None:
+    if starts:
+        _insert(connection, _sql.INSERT_EXECUTIONS, starts)
+        keys = [
+            (start.workflow, start.execution_key, start.execution_id)
+            for start in starts
+            if start.execution_key is not None
+        ]
+        _insert(connection, _sql.INSERT_KEYS, keys)
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    texts: Mapping[int, str],
+    rows: Sequence[tuple[object, ...]],
+) -> int:
+    """Insert the rows in order; the row id of the last one, 0 where there is none."""
+    last = 0
+    for chunk in _sql.in_chunks(rows):
+        last = connection.execute(texts[len(chunk)], _flat(chunk)).lastrowid or 0
+    return last
+
+
+def _flat(rows: Iterable[Iterable[object]]) -> list[object]:
+    return list(chain.from_iterable(rows))

@@ -1,0 +1,153 @@
+"""One SQLite connection with a thread of its own, and the settings of each kind of connection."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, Self, TypeVar
+
+import aiosqlite
+
+from durable_core.contracts import BackendSettings
+from durable_core.errors import JournalUnavailable
+from durable_sqlite import _sql
+from durable_sqlite._errors import journal_errors, opening_errors
+
+__all__ = [
+    "Connection",
+    "abandon",
+    "connect",
+    "immediate",
+    "prepare_pruner",
+    "prepare_reader",
+    "prepare_writer",
+]
+
+T = TypeVar("T")
+
+_BUSY_TIMEOUT_MS: Final = 1000
+_CACHED_STATEMENTS: Final = 512
+"""More than all texts of `_sql`, so that each is parsed once."""
+
+
+class Connection(aiosqlite.Connection):
+    """An `aiosqlite.Connection` that runs a whole job in one hop to its thread.
+
+    Jobs run one after the other in the order in which they were handed over. A caller that is
+    cancelled does not stop its job, and the next one still waits for it.
+    """
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection], address: str) -> None:
+        super().__init__(connector, iter_chunk_size=64)
+        self._address = address
+        self._ended = False
+
+    @classmethod
+    async def start(cls, connector: Callable[[], sqlite3.Connection], address: str) -> Self:
+        """Start the thread, run `connector` on it, and return the open connection.
+
+        A connector that fails leaves nothing open, and neither does a caller that is cancelled:
+        it waits for the connector to end.
+        """
+        self = cls(connector, address)
+        opening = asyncio.ensure_future(_opened(self))
+        try:
+            with opening_errors(address):
+                await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                await opening
+                await self.close()
+            raise
+        return self
+
+    async def call(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `job` on the thread; driver errors are translated, as `Journal` says.
+
+        `job` has to be a plain function or a closure: aiosqlite logs what it runs at DEBUG, and
+        a `functools.partial` would show its arguments there (INV-5).
+        """
+        if self._ended:
+            message = f"the connection to {self._address} is closed; open the journal again"
+            raise JournalUnavailable(message)
+        with journal_errors(self._address):
+            # A protected method of the parent: each public one is a hop to the thread for a
+            # single statement, and a transaction needs all of its statements in one hop.
+            result: T = await self._execute(lambda: job(self._conn))  # type: ignore[no-untyped-call]
+        return result
+
+    async def close(self) -> None:
+        """Finish the jobs that were handed over, then close. Idempotent."""
+        self._ended = True
+        await super().close()
+
+
+async def _opened(connection: Connection) -> None:
+    await connection
+
+
+def connect(path: str, settings: BackendSettings) -> sqlite3.Connection:
+    """A bare connection in autocommit mode; transactions are begun and ended by our own SQL.
+
+    The lock wait is 1 s, or half of the acknowledgement timeout where that is shorter.
+    """
+    wait_ms = min(_BUSY_TIMEOUT_MS, settings.ack_timeout_ms // 2)
+    return sqlite3.connect(
+        path,
+        timeout=wait_ms / 1000,
+        isolation_level=None,
+        cached_statements=_CACHED_STATEMENTS,
+        # The thread of aiosqlite uses it; what is left over is closed where it is collected.
+        check_same_thread=False,
+    )
+
+
+def prepare_writer(connection: sqlite3.Connection, settings: BackendSettings) -> None:
+    """The settings of a connection that commits what an engine waits for."""
+    connection.execute(_sql.SYNCHRONOUS[settings.durability.value])
+    connection.execute(_sql.FOREIGN_KEYS)
+    connection.execute(_sql.CACHE_32_MIB)
+    connection.execute(_sql.CHECKPOINT_AT_16_MIB)
+
+
+def prepare_reader(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """The settings of a connection that must not write."""
+    connection.execute(_sql.READ_ONLY)
+    return connection
+
+
+def prepare_pruner(
+    connection: sqlite3.Connection,
+    settings: BackendSettings,
+) -> sqlite3.Connection:
+    """The settings of a connection that deletes whole executions.
+
+    Without foreign keys: it deletes every child row itself, and for each execution SQLite would
+    look for a remaining key by reading all keys, whose index begins with the workflow.
+    """
+    prepare_writer(connection, settings)
+    connection.execute(_sql.NO_FOREIGN_KEYS)
+    connection.execute(_sql.TEMP_IN_MEMORY)
+    return connection
+
+
+@contextmanager
+def immediate(connection: sqlite3.Connection, begin: str = _sql.BEGIN) -> Iterator[None]:
+    """One write transaction around what stands inside: all of it or nothing."""
+    abandon(connection)
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute(_sql.COMMIT)
+    except BaseException:
+        abandon(connection)
+        raise
+
+
+def abandon(connection: sqlite3.Connection) -> None:
+    """Roll back whatever is open; some errors have done that already, and none may hide why."""
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):
+            connection.execute(_sql.ROLLBACK)

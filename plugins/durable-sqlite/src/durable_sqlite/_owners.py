@@ -1,0 +1,145 @@
+"""Which owners live: one locked file for each, freed by the system when its process dies (INV-15).
+
+The lock is `flock` on `<journal>.owners/<owner_id>.lock`. It belongs to the open file description,
+so two backends in one process exclude each other as two processes do. A forked child inherits the
+description and would keep the lock for as long as it lives; it closes its copy at once. It never
+unlocks: that would free the parent's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import re
+import threading
+import weakref
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from durable_core.errors import ConfigError, JournalUnavailable
+
+__all__ = ["OwnerLocks"]
+
+_NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
+_ATTEMPTS: Final = 100
+_PAUSE_S: Final = 0.01
+
+
+class OwnerLocks:
+    """The owners of one backend and the means to probe others. `folder` is None in memory.
+
+    A prober holds its shared lock for an instant only, so `hold` tries again for about a second.
+    """
+
+    def __init__(self, folder: str | None) -> None:
+        self._folder = None if folder is None else Path(folder)
+        self._held: dict[str, int] = {}
+        # Held while a descriptor is made and noted: no fork may come between the two.
+        self._forking = threading.Lock()
+        # A registration cannot be undone, so it must not keep this object alive.
+        own = weakref.ref(self)
+        os.register_at_fork(
+            before=partial(_on_fork, own, "_before_fork"),
+            after_in_parent=partial(_on_fork, own, "_after_fork"),
+            after_in_child=partial(_on_fork, own, "_close_in_child"),
+        )
+
+    async def hold(self, owner_id: str) -> None:
+        """Take the lock of `owner_id` until `release` or the death of the process."""
+        if _NAME.fullmatch(owner_id) is None:
+            message = "an owner id is up to 128 letters, digits, hyphens and underscores"
+            raise ConfigError(message)
+        if self._folder is None:
+            self._held[owner_id] = -1
+            return
+        path = self._folder / f"{owner_id}.lock"
+        for _ in range(_ATTEMPTS):
+            if self._try_to_hold(owner_id, path):
+                return
+            await asyncio.sleep(_PAUSE_S)
+        message = f"the owner lock {path} is held by another engine; open with a fresh owner id"
+        raise JournalUnavailable(message)
+
+    def alive(self, owner_id: str) -> bool:
+        """Whether somebody holds the lock of `owner_id`. Removes the file of a dead owner."""
+        if self._folder is None or owner_id in self._held:
+            return owner_id in self._held
+        if _NAME.fullmatch(owner_id) is None:
+            return False
+        path = self._folder / f"{owner_id}.lock"
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unusable(path) from error
+        try:
+            # Shared: two probers at once must not take each other for the owner.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            raise _unusable(path) from error
+        finally:
+            os.close(descriptor)
+        return False
+
+    def release(self) -> None:
+        """Give up every lock; each file goes while its lock is still held. Idempotent."""
+        held, self._held = self._held, {}
+        for owner_id, descriptor in held.items():
+            if self._folder is not None:
+                with suppress(OSError):
+                    (self._folder / f"{owner_id}.lock").unlink(missing_ok=True)
+                os.close(descriptor)
+
+    def _try_to_hold(self, owner_id: str, path: Path) -> bool:
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            with self._forking:
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+                descriptor = self._held[owner_id] = os.open(path, flags, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A prober may have unlinked the file between our open and our lock.
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return True
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except OSError as error:
+            self._forget(owner_id)
+            raise _unusable(path) from error
+        self._forget(owner_id)
+        return False
+
+    def _forget(self, owner_id: str) -> None:
+        descriptor = self._held.pop(owner_id, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _before_fork(self) -> None:
+        self._forking.acquire()
+
+    def _after_fork(self) -> None:
+        self._forking.release()
+
+    def _close_in_child(self) -> None:
+        held, self._held = self._held, {}
+        for descriptor in held.values():
+            with suppress(OSError):
+                os.close(descriptor)
+        self._forking.release()
+
+
+def _on_fork(reference: weakref.ref[OwnerLocks], method: str) -> None:
+    locks = reference()
+    if locks is not None:
+        getattr(locks, method)()
+
+
+def _unusable(path: Path) -> JournalUnavailable:
+    message = f"cannot use the owner lock {path}; check the permissions of its folder"
+    return JournalUnavailable(message)

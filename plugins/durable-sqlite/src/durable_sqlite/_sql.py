@@ -1,0 +1,221 @@
+"""Every SQL text of this backend, constant, with columns in table order.
+
+A text that handles many rows exists once for each power of two, so that a batch of any size is a
+handful of statements, and each of them is prepared once per connection.
+"""
+
+# ruff: noqa: S608 - what is interpolated here are constants of this file, and only those
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
+"""Longer texts are no faster: SQLite copies each row of a long `VALUES` once more."""
+
+
+def in_chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cut `items` into pieces whose lengths are in `SIZES`, the largest first."""
+    at = 0
+    for size in SIZES:
+        while len(items) - at >= size:
+            yield items[at : at + size]
+            at += size
+
+
+def _sized(before: str, columns: int, after: str = "") -> dict[int, str]:
+    """`before (?, …), … after` for every size."""
+    row = f"({', '.join('?' * columns)})"
+    return {size: f"{before}{', '.join([row] * size)}{after}" for size in SIZES}
+
+
+_EXECUTION: Final = (
+    "execution_id, workflow, execution_key, kind, status, generation, key_id, sealed, stamped, "
+    "owner_id, owner_epoch, entry_count, head_hmac, anchor_mac, created_at, updated_at, "
+    "finalized_at"
+)
+_ENTRY: Final = (
+    "execution_id, entry_no, generation, step_id, entry_kind, fingerprint, idem_key, "
+    "effect_class, detail, payload, payload_version, hmac, created_at"
+)
+_REQUEST: Final = "execution_id, slot, kind, payload, created_at"
+
+BEGIN: Final = "BEGIN IMMEDIATE"
+COMMIT: Final = "COMMIT"
+ROLLBACK: Final = "ROLLBACK"
+
+# --- append
+
+INSERT_EXECUTIONS: Final = _sized(f"INSERT INTO durable_executions ({_EXECUTION}) VALUES ", 17)
+
+INSERT_KEYS: Final = _sized(
+    "INSERT INTO durable_execution_keys (workflow, execution_key, execution_id) VALUES ",
+    3,
+)
+
+# CROSS JOIN fixes the order of the loops: SQLite would read all keys to look for a row value.
+SELECT_KEYS: Final = _sized(
+    "SELECT k.workflow, k.execution_key, k.execution_id FROM (VALUES ",
+    2,
+    ") AS v CROSS JOIN durable_execution_keys AS k "
+    "ON k.workflow = v.column1 AND k.execution_key = v.column2",
+)
+
+INSERT_ENTRIES: Final = _sized(f"INSERT INTO durable_journal ({_ENTRY}) VALUES ", 13)
+
+_FENCE: Final = "execution_id = ? AND owner_epoch = ? AND status = ? AND entry_count = ?"
+_FENCE_OF_V: Final = (
+    ") AS v WHERE e.execution_id = v.column1 AND e.owner_epoch = v.column2 "
+    "AND e.status = v.column3 AND e.entry_count = v.column4"
+)
+
+# An execution that keeps its status keeps its place in the index over (status, finalized_at); a
+# statement that does not name these columns leaves the index's pages alone.
+ADVANCE: Final = (
+    "UPDATE durable_executions SET generation = ?, entry_count = ?, head_hmac = ?, "
+    f"anchor_mac = ?, updated_at = ? WHERE {_FENCE}"
+)
+CHANGE: Final = (
+    "UPDATE durable_executions SET status = ?, generation = ?, entry_count = ?, head_hmac = ?, "
+    f"anchor_mac = ?, updated_at = ?, finalized_at = ? WHERE {_FENCE}"
+)
+ADVANCE_MANY: Final = _sized(
+    "UPDATE durable_executions AS e SET generation = v.column6, entry_count = v.column7, "
+    "head_hmac = v.column8, anchor_mac = v.column9, updated_at = v.column10 FROM (VALUES ",
+    11,
+    _FENCE_OF_V,
+)
+CHANGE_MANY: Final = _sized(
+    "UPDATE durable_executions AS e SET status = v.column5, generation = v.column6, "
+    "entry_count = v.column7, head_hmac = v.column8, anchor_mac = v.column9, "
+    "updated_at = v.column10, finalized_at = v.column11 FROM (VALUES ",
+    11,
+    _FENCE_OF_V,
+)
+
+# --- read
+
+SELECT_ENTRIES: Final = (
+    f"SELECT {_ENTRY} FROM durable_journal WHERE execution_id = ? ORDER BY entry_no"
+)
+SELECT_ENTRY_RANGE: Final = (
+    f"SELECT {_ENTRY} FROM durable_journal WHERE execution_id = ? AND entry_no > ? "
+    "ORDER BY entry_no LIMIT ?"
+)
+SELECT_SEQS: Final = (
+    "SELECT seq FROM durable_journal WHERE execution_id = ? AND entry_no > ? "
+    "ORDER BY entry_no LIMIT ?"
+)
+# AUTOINCREMENT remembers the largest seq that was ever assigned, also when its row is pruned.
+SELECT_MAX_SEQ: Final = "SELECT max(seq) FROM sqlite_sequence WHERE name = 'durable_journal'"
+
+SELECT_EXECUTION: Final = f"SELECT {_EXECUTION} FROM durable_executions WHERE execution_id = ?"
+SELECT_HEADS: Final = _sized(
+    f"SELECT {_EXECUTION} FROM durable_executions WHERE execution_id IN (VALUES ",
+    1,
+    ")",
+)
+SELECT_BY_KEY: Final = (
+    "SELECT execution_id FROM durable_execution_keys WHERE workflow = ? AND execution_key = ?"
+)
+
+# The two lists take the same parameters. What has not ended is little and stands together in the
+# index over (status, finalized_at); a list of anything else walks the primary key, whose order it
+# wants, and the unary plus keeps SQLite from collecting and sorting by way of that index.
+_PAGE: Final = "execution_id > ? AND (? IS NULL OR workflow = ?) ORDER BY execution_id LIMIT ?"
+LIST_ACTIVE: Final = (
+    f"SELECT {_EXECUTION} FROM durable_executions "
+    f"WHERE status IN (?, ?, ?, ?, ?, ?) AND finalized_at IS NULL AND {_PAGE}"
+)
+LIST_ANY: Final = (
+    f"SELECT {_EXECUTION} FROM durable_executions WHERE +status IN (?, ?, ?, ?, ?, ?) AND {_PAGE}"
+)
+
+# --- ownership, keys, inbox, probe
+
+CLAIM: Final = (
+    "UPDATE durable_executions SET owner_id = ?, owner_epoch = owner_epoch + 1, updated_at = ? "
+    f"WHERE execution_id = ? AND owner_epoch = ? AND status = ? RETURNING {_EXECUTION}"
+)
+
+SELECT_KEY_CHECKS: Final = 'SELECT key_id, "check" FROM durable_keys'
+INSERT_KEY_CHECK: Final = (
+    'INSERT INTO durable_keys (key_id, "check") VALUES (?, ?) ON CONFLICT (key_id) DO NOTHING'
+)
+SELECT_KEY_CHECK: Final = 'SELECT "check" FROM durable_keys WHERE key_id = ?'
+
+INSERT_REQUEST: Final = (
+    f"INSERT INTO durable_inbox ({_REQUEST}) VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT (execution_id, slot) DO NOTHING"
+)
+DELETE_REQUEST: Final = "DELETE FROM durable_inbox WHERE execution_id = ? AND slot = ?"
+_OLDEST: Final = "ORDER BY created_at, execution_id, slot LIMIT ?"
+SELECT_REQUESTS: Final = f"SELECT {_REQUEST} FROM durable_inbox {_OLDEST}"
+# CROSS JOIN fixes the order of the loops: an inbox is almost always empty, and it is polled.
+SELECT_REQUESTS_OF_OWNER: Final = (
+    f"SELECT {_REQUEST} FROM durable_inbox CROSS JOIN "
+    "(SELECT execution_id AS owned, owner_id FROM durable_executions) "
+    f"WHERE owned = execution_id AND owner_id = ? {_OLDEST}"
+)
+
+# A row that is rewritten to itself still writes its page, so a full disk shows.
+PROBE: Final = "UPDATE durable_schema SET applied_at = applied_at WHERE version = 1"
+
+# --- prune: everything goes by way of `pruned`, which only the maintenance connection sees
+
+CREATE_PRUNED: Final = (
+    "CREATE TEMP TABLE IF NOT EXISTS pruned "
+    "(execution_id BLOB PRIMARY KEY, workflow TEXT, execution_key TEXT) WITHOUT ROWID"
+)
+CLEAR_PRUNED: Final = "DELETE FROM temp.pruned"
+FILL_PRUNED: Final = (
+    "INSERT INTO temp.pruned SELECT execution_id, workflow, execution_key "
+    "FROM durable_executions WHERE status = ? AND finalized_at < ? ORDER BY finalized_at LIMIT ?"
+)
+PRUNE_KEYS: Final = (
+    "DELETE FROM durable_execution_keys WHERE (workflow, execution_key) IN "
+    "(SELECT workflow, execution_key FROM temp.pruned WHERE execution_key IS NOT NULL)"
+)
+PRUNE_REQUESTS: Final = (
+    "DELETE FROM durable_inbox WHERE execution_id IN (SELECT execution_id FROM temp.pruned)"
+)
+PRUNE_ENTRIES: Final = (
+    "DELETE FROM durable_journal WHERE execution_id IN (SELECT execution_id FROM temp.pruned)"
+)
+PRUNE_EXECUTIONS: Final = (
+    "DELETE FROM durable_executions WHERE execution_id IN (SELECT execution_id FROM temp.pruned)"
+)
+
+# --- identity and migration
+
+COUNT_TABLES: Final = (
+    "SELECT count(*), coalesce(sum(name = 'durable_schema'), 0) FROM sqlite_master "
+    "WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+)
+SELECT_VERSION: Final = "SELECT coalesce(max(version), 0) FROM durable_schema"
+INSERT_VERSION: Final = "INSERT INTO durable_schema (version, applied_at) VALUES (?, ?)"
+BEGIN_EXCLUSIVE: Final = "BEGIN EXCLUSIVE"
+
+# --- settings of a connection
+
+APPLICATION_ID: Final = 0x44555231
+"""`DUR1` in the header of the file; `file(1)` and we tell a journal from other databases by it."""
+
+GET_APPLICATION_ID: Final = "PRAGMA application_id"
+SET_APPLICATION_ID: Final = f"PRAGMA application_id = {APPLICATION_ID}"
+# Must be set before the first page is written; it lets a later version give space back.
+INCREMENTAL_VACUUM: Final = "PRAGMA auto_vacuum = INCREMENTAL"
+GET_JOURNAL_MODE: Final = "PRAGMA journal_mode"
+SET_WAL: Final = "PRAGMA journal_mode = WAL"
+SYNCHRONOUS: Final = {"full": "PRAGMA synchronous = FULL", "normal": "PRAGMA synchronous = NORMAL"}
+FOREIGN_KEYS: Final = "PRAGMA foreign_keys = ON"
+NO_FOREIGN_KEYS: Final = "PRAGMA foreign_keys = OFF"
+READ_ONLY: Final = "PRAGMA query_only = ON"
+TEMP_IN_MEMORY: Final = "PRAGMA temp_store = MEMORY"
+CACHE_32_MIB: Final = "PRAGMA cache_size = -32768"
+# A checkpoint stalls the commit that meets the limit. With 16 MiB one commit in about 700 meets
+# it, so that it stays out of the 99th percentile of a handful of commits.
+CHECKPOINT_AT_16_MIB: Final = "PRAGMA wal_autocheckpoint = 4096"

@@ -1,0 +1,261 @@
+"""The `sqlite` backend: one file (INV-14), its connections, its owners and what is not the journal.
+
+The write connection takes everything that commits or that must be seen behind a commit; the read
+connection takes the rest. In memory both are one connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any, ClassVar, Final, Self
+
+from durable_core.contracts import (
+    BackendCapabilities,
+    BackendSettings,
+    ExecutionBackend,
+    InboxRow,
+    Journal,
+)
+from durable_core.failpoints import Failpoints
+from durable_core.model.execution import ExecutionRow, Status
+from durable_sqlite import _sql
+from durable_sqlite._connection import (
+    Connection,
+    connect,
+    prepare_pruner,
+    prepare_reader,
+)
+from durable_sqlite._migrate import open_file, open_memory
+from durable_sqlite._owners import OwnerLocks
+from durable_sqlite._url import Location, parse_url
+from durable_sqlite.journal import SqliteJournal
+
+__all__ = ["LocalBackend"]
+
+_ALL: Final = tuple(status.label for status in Status)
+_ACTIVE: Final = frozenset({Status.RUNNING.label, Status.BLOCKED.label})
+
+
+class LocalBackend(ExecutionBackend):
+    """A journal in one SQLite file, for any number of processes of one host.
+
+    What each method promises stands in `ExecutionBackend`. An acknowledged commit survives the
+    loss of power with `Durability.FULL`, and the death of the process with `Durability.NORMAL`.
+    """
+
+    name: ClassVar = "sqlite"
+    capabilities: ClassVar = BackendCapabilities(shared=False, notifies=False)
+
+    def __init__(
+        self,
+        location: Location,
+        settings: BackendSettings,
+        writer: Connection,
+        reader: Connection,
+        failpoints: Failpoints,
+    ) -> None:
+        self._location = location
+        self._settings = settings
+        self._writer = writer
+        self._reader = reader
+        self._pruner: Connection | None = None
+        self._opening_pruner = asyncio.Lock()
+        self._owners = OwnerLocks(location.owners)
+        self._journal = SqliteJournal(writer, reader, self._open_pruner, failpoints)
+
+    @classmethod
+    async def open(cls, url: str, settings: BackendSettings) -> Self:
+        """Create or open the file that `url` names, migrate it, and return a usable backend.
+
+        Symbolic links are resolved: every path to one file is one journal. A new file gets mode
+        0600. `ConfigError` for a URL, path or file that cannot be a journal, or that is another
+        application's database; `SchemaTooNew` for a journal of a newer version. On any error
+        nothing stays open, and a file that is not ours is as it was. Waits at most about 10 s
+        for others that open or migrate.
+        """
+        location = parse_url(url)
+        failpoints = Failpoints.from_environment()
+        path = location.path
+        if path is None:
+            memory = await Connection.start(
+                lambda: open_memory(settings, failpoints),
+                location.address,
+            )
+            return cls(location, settings, memory, memory, failpoints)
+        writer = await Connection.start(
+            lambda: open_file(path, settings, failpoints),
+            location.address,
+        )
+        async with AsyncExitStack() as on_error:
+            on_error.push_async_callback(writer.close)
+            reader = await Connection.start(
+                lambda: prepare_reader(connect(path, settings)),
+                location.address,
+            )
+            on_error.pop_all()
+        return cls(location, settings, writer, reader, failpoints)
+
+    @property
+    def journal(self) -> Journal:
+        """The journal in this file."""
+        return self._journal
+
+    @property
+    def address(self) -> str:
+        """The URL with the resolved path."""
+        return self._location.address
+
+    async def close(self) -> None:
+        """Finish what was handed over, close every connection, release the owner locks."""
+        async with AsyncExitStack() as closing:
+            closing.callback(self._owners.release)
+            closing.push_async_callback(self._writer.close)
+            closing.push_async_callback(self._reader.close)
+            if self._pruner is not None:
+                closing.push_async_callback(self._pruner.close)
+
+    async def load(self, execution_id: bytes) -> ExecutionRow | None:
+        """The execution's committed row, or None. Never waits behind the writer."""
+        rows = await self._executions(self._reader, _sql.SELECT_EXECUTION, (execution_id,))
+        return rows[0] if rows else None
+
+    async def find(self, workflow: str, execution_key: str) -> bytes | None:
+        """The id of the execution that has this key, or None."""
+        rows = await _fetch(self._reader, _sql.SELECT_BY_KEY, (workflow, execution_key))
+        return rows[0][0] if rows else None
+
+    async def list_executions(
+        self,
+        *,
+        statuses: Sequence[str] = (),
+        workflow: str | None = None,
+        after: bytes | None = None,
+        limit: int = 100,
+    ) -> list[ExecutionRow]:
+        """At most `limit` rows by execution id (so by age) above `after`; no filter where empty."""
+        wanted = tuple(dict.fromkeys(statuses)) or _ALL
+        text = _sql.LIST_ACTIVE if _ACTIVE.issuperset(wanted) else _sql.LIST_ANY
+        slots = tuple(wanted[min(i, len(wanted) - 1)] for i in range(len(_ALL)))
+        parameters = (*slots, after or b"", workflow, workflow, limit)
+        return await self._executions(self._reader, text, parameters)
+
+    async def heads(self, execution_ids: Sequence[bytes]) -> list[ExecutionRow]:
+        """The rows of these executions, read *behind* every append that was handed over before."""
+
+        def job(connection: sqlite3.Connection) -> list[ExecutionRow]:
+            return [
+                _execution(row)
+                for chunk in _sql.in_chunks(execution_ids)
+                for row in connection.execute(_sql.SELECT_HEADS[len(chunk)], chunk).fetchall()
+            ]
+
+        return await self._writer.call(job)
+
+    async def max_seq(self) -> int:
+        """The largest assigned `seq`, 0 in an empty journal; ordered like `heads`."""
+        rows = await _fetch(self._writer, _sql.SELECT_MAX_SEQ)
+        return rows[0][0] or 0
+
+    async def stored_seqs(self, execution_id: bytes, after: int, limit: int) -> list[int]:
+        """The seqs of at most `limit` committed rows with `entry_no > after`, by `entry_no`."""
+        rows = await _fetch(self._reader, _sql.SELECT_SEQS, (execution_id, after, limit))
+        return [seq for (seq,) in rows]
+
+    async def claim(
+        self,
+        expected: ExecutionRow,
+        owner_id: str,
+        now_ms: int,
+    ) -> ExecutionRow | None:
+        """Make `owner_id` the owner and raise `owner_epoch` by one; None where another was first.
+
+        One conditional update, durable at return.
+        """
+        fence = (expected.execution_id, expected.owner_epoch, expected.status)
+        rows = await self._executions(self._writer, _sql.CLAIM, (owner_id, now_ms, *fence))
+        return rows[0] if rows else None
+
+    async def hold_owner_lock(self, owner_id: str) -> None:
+        """Take the lock that says that `owner_id` lives, until `close` or the process's death."""
+        await self._owners.hold(owner_id)
+
+    async def owner_alive(self, owner_id: str) -> bool:
+        """Whether somebody holds that owner's lock, probed in shared mode without waiting."""
+        return self._owners.alive(owner_id)
+
+    async def key_checks(self) -> dict[int, bytes]:
+        """The stored check of every key id ever used with this database."""
+        return dict(await _fetch(self._reader, _sql.SELECT_KEY_CHECKS))
+
+    async def add_key_check(self, key_id: int, check: bytes) -> bytes:
+        """Store `check` unless the id has one; the one that is stored then. Durable at return."""
+
+        def job(connection: sqlite3.Connection) -> bytes:
+            connection.execute(_sql.INSERT_KEY_CHECK, (key_id, check))
+            (stored,) = connection.execute(_sql.SELECT_KEY_CHECK, (key_id,)).fetchone()
+            return bytes(stored)
+
+        return await self._writer.call(job)
+
+    async def post_inbox(self, row: InboxRow) -> bool:
+        """File a request unless its slot is taken; whether it was filed. Durable at return.
+
+        `EntryRejected` where the execution does not exist.
+        """
+        return await self._writer.call(
+            lambda connection: connection.execute(_sql.INSERT_REQUEST, row).rowcount == 1,
+        )
+
+    async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
+        """The oldest requests, all or those for executions of one owner."""
+        if owner_id is None:
+            rows = await _fetch(self._reader, _sql.SELECT_REQUESTS, (limit,))
+        else:
+            rows = await _fetch(self._reader, _sql.SELECT_REQUESTS_OF_OWNER, (owner_id, limit))
+        return [InboxRow._make(row) for row in rows]
+
+    async def remove_inbox(self, execution_id: bytes, slot: str) -> None:
+        """Delete a request that its owner has journaled or refused."""
+        await _fetch(self._writer, _sql.DELETE_REQUEST, (execution_id, slot))
+
+    async def probe(self) -> None:
+        """Commit something that changes nothing; raises like `Journal.append` if that fails."""
+        await _fetch(self._writer, _sql.PROBE)
+
+    async def _executions(
+        self,
+        connection: Connection,
+        text: str,
+        parameters: tuple[object, ...],
+    ) -> list[ExecutionRow]:
+        return [_execution(row) for row in await _fetch(connection, text, parameters)]
+
+    async def _open_pruner(self) -> Connection:
+        """The maintenance connection, opened at its first use; in memory the only one there is."""
+        path = self._location.path
+        if path is None:
+            return self._writer
+        async with self._opening_pruner:
+            if self._pruner is None:
+                self._pruner = await Connection.start(
+                    lambda: prepare_pruner(connect(path, self._settings), self._settings),
+                    self.address,
+                )
+        return self._pruner
+
+
+async def _fetch(
+    connection: Connection,
+    text: str,
+    parameters: Sequence[object] = (),
+) -> list[tuple[Any, ...]]:
+    """All rows of one statement, which commits by itself where it writes."""
+    return await connection.call(lambda raw: raw.execute(text, parameters).fetchall())
+
+
+def _execution(row: tuple[Any, ...]) -> ExecutionRow:
+    """A stored row, with `sealed` and `stamped` as the booleans that they are."""
+    return ExecutionRow._make((*row[:7], bool(row[7]), bool(row[8]), *row[9:]))

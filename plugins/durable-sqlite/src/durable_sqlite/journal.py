@@ -1,0 +1,107 @@
+"""The journal of one SQLite database: appends on one connection, reads on another."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange, PruneReport
+from durable_core.failpoints import Failpoints
+from durable_core.model.entries import JournalRow
+from durable_core.model.execution import TERMINAL, Status
+from durable_sqlite import _sql
+from durable_sqlite._commit import commit
+from durable_sqlite._connection import Connection, immediate
+
+__all__ = ["SqliteJournal"]
+
+_UNSUCCESSFUL: Final = tuple(sorted(status.label for status in TERMINAL - {Status.COMPLETED}))
+
+
+class SqliteJournal:
+    """The `Journal` of one SQLite database.
+
+    `writer` commits, and `reader` never waits for it. `pruner` opens, at its first call, the
+    connection that deletes: a long delete must not stand before an append in one queue.
+    """
+
+    def __init__(
+        self,
+        writer: Connection,
+        reader: Connection,
+        pruner: Callable[[], Awaitable[Connection]],
+        failpoints: Failpoints,
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._pruner = pruner
+        self._failpoints = failpoints
+
+    async def append(self, batch: CommitBatch) -> BatchOutcome:
+        """Write `batch` in one transaction; durable at return, as `Journal.append` says.
+
+        A cancelled caller does not stop the transaction, and a later append runs behind it.
+        """
+        failpoints = self._failpoints
+        return await self._writer.call(lambda connection: commit(connection, batch, failpoints))
+
+    async def read_execution(self, execution_id: bytes) -> list[JournalRow]:
+        """All rows of an execution by `entry_no`; empty where there is none. Unbounded."""
+        return await self._entries(_sql.SELECT_ENTRIES, (execution_id,))
+
+    async def read_execution_range(
+        self,
+        execution_id: bytes,
+        after: int,
+        limit: int,
+    ) -> list[JournalRow]:
+        """At most `limit` committed rows with `entry_no > after`, by `entry_no`."""
+        return await self._entries(_sql.SELECT_ENTRY_RANGE, (execution_id, after, limit))
+
+    async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
+        """Apply `change` and insert `closing` in one transaction; its seq, or None if fenced."""
+        outcome = await self.append(CommitBatch((), (change,), (closing,)))
+        return outcome.seqs[0]
+
+    async def prune(
+        self,
+        *,
+        completed_before: int,
+        failed_before: int,
+        limit: int,
+    ) -> PruneReport:
+        """Delete at most `limit` terminal executions finalized before the given times (ms).
+
+        The completed ones go first. Appends wait while it runs, so keep `limit` in the hundreds.
+        """
+        ages = [(Status.COMPLETED.label, completed_before)]
+        ages += [(status, failed_before) for status in _UNSUCCESSFUL]
+        connection = await self._pruner()
+        return await connection.call(lambda raw: _prune(raw, ages, limit))
+
+    async def _entries(self, text: str, parameters: tuple[object, ...]) -> list[JournalRow]:
+        return await self._reader.call(
+            lambda connection: [
+                JournalRow._make(row) for row in connection.execute(text, parameters).fetchall()
+            ],
+        )
+
+
+def _prune(
+    connection: sqlite3.Connection,
+    ages: Sequence[tuple[str, int]],
+    limit: int,
+) -> PruneReport:
+    """Choose and delete under one write lock: what is chosen as terminal still is when it goes."""
+    connection.execute(_sql.CREATE_PRUNED)
+    with immediate(connection):
+        connection.execute(_sql.CLEAR_PRUNED)
+        left = limit
+        for status, before in ages:
+            left -= connection.execute(_sql.FILL_PRUNED, (status, before, left)).rowcount
+        connection.execute(_sql.PRUNE_KEYS)
+        connection.execute(_sql.PRUNE_REQUESTS)
+        entries = connection.execute(_sql.PRUNE_ENTRIES).rowcount
+        executions = connection.execute(_sql.PRUNE_EXECUTIONS).rowcount
+    return PruneReport(executions, entries)

@@ -1,0 +1,108 @@
+"""The four ambiguity policies, each resolution audited once (EC-20).
+
+A policy applies only to an intent that nothing follows: the function may or may not have had its
+effect, and no journal can tell.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from durable_core.contracts.audit import AuditRecord
+from durable_core.engine.call import StepCall
+from durable_core.engine.descriptor import DidNotHappen, Reconcile
+from durable_core.engine.invoke import call_plain
+from durable_core.errors import AmbiguousEffect
+from durable_core.model.effects import EffectIntentSubClass, OnAmbiguous, policy_label
+from durable_core.model.entries import Outcome
+from durable_core.wire.payload import dump
+
+if TYPE_CHECKING:
+    from durable_core.engine.run import Run
+
+__all__ = ["DECLINED", "Resolved", "resolve"]
+
+
+@frozen
+class Resolved:
+    """The step is closed without its function: an outcome byte and an encoded value."""
+
+    outcome: Outcome
+    encoded: bytes
+
+
+DECLINED: Final = Resolved(Outcome.VALUE, b"")
+"""The function is to be called after all."""
+
+_ASSUMED: Final = Resolved(Outcome.ASSUMED_DONE, dump(None))
+
+
+async def resolve(run: Run, call: StepCall, *, held: bool) -> Resolved:
+    """Apply the step's policy; `held` says that the journaled intent is an operator's to settle.
+
+    `AmbiguousEffect` under FAIL, and when a reconcile function cannot tell; the caller's run is
+    blocked then. `JournalUnavailable` if an audit sink refuses the record.
+    """
+    run.parts.metrics.record("durable.engine.ambiguities", 1)
+    policy = OnAmbiguous.FAIL if held else call.descriptor.policy
+    match policy:
+        case OnAmbiguous.FAIL:
+            await _audit(run, call, int(policy), "blocked")
+            raise AmbiguousEffect(_account(run, call))
+        case OnAmbiguous.SKIP:
+            await _audit(run, call, int(policy), "assumed done")
+            return _ASSUMED
+        case OnAmbiguous.RERUN:
+            await _audit(run, call, int(policy), "called again")
+            return DECLINED
+        case Reconcile():
+            return await _reconcile(run, call, policy)
+
+
+async def _reconcile(run: Run, call: StepCall, policy: Reconcile) -> Resolved:
+    code = call.descriptor.policy_code
+    try:
+        if inspect.iscoroutinefunction(policy.ask):
+            answer = await policy.ask(call.idem_key, *call.args, **call.kwargs)
+        else:
+            args = (call.idem_key, *call.args)
+            answer = await call_plain(run.parts, policy.ask, args, call.kwargs)
+        if isinstance(answer, DidNotHappen):
+            await _audit(run, call, code, "did not happen")
+            return DECLINED
+        encoded, _ = run.parts.codec.settle(answer, call.spec.shape.returns)
+    except Exception as error:
+        await _audit(run, call, code, "blocked")
+        message = (
+            f"the reconcile function failed with {type(error).__name__}; {_account(run, call)}"
+        )
+        raise AmbiguousEffect(message) from error
+    await _audit(run, call, code, "recovered")
+    return Resolved(Outcome.RECONCILED, encoded)
+
+
+async def _audit(run: Run, call: StepCall, policy: int, resolution: str) -> None:
+    await run.parts.audit.record(
+        AuditRecord(
+            str(run.execution_id),
+            call.descriptor.name,
+            call.step_id,
+            EffectIntentSubClass(call.descriptor.sub_class_code).name.lower(),
+            call.idem_key.hex(),
+            policy_label(policy),
+            resolution,
+            run.parts.clock.now_ms(),
+        ),
+    )
+
+
+def _account(run: Run, call: StepCall) -> str:
+    return (
+        f"step {call.step_id} {call.descriptor.name!r} of execution {run.execution_id} may or may "
+        f"not have had its effect (idempotency key {call.idem_key.hex()}) and was not called "
+        "again. Settle it with engine.settle(...) or `durable settle`: it ran, with this value; it did "
+        "not run; or cancel the execution"
+    )

@@ -1,0 +1,177 @@
+"""One call of a step: who asks, what for, and what identifies it (the way of one step, part 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
+
+from attrs import evolve, frozen
+
+from durable_core.engine.branch import Branch
+from durable_core.engine.definition import StepSpec
+from durable_core.engine.descriptor import StepDescriptor
+from durable_core.errors import ConfigError
+from durable_core.ids import ExecutionId, StepId
+from durable_core.model.effects import OnAmbiguous
+from durable_core.model.entries import EffectIntent, StepFailure, StepResult
+from durable_core.replay.detail import argument_digests, encode_detail
+from durable_core.replay.lookup import Wanted
+from durable_core.wire.call import join
+from durable_core.wire.fingerprint import step_fingerprint
+from durable_core.wire.keys import ExecutionKeys
+from durable_core.wire.payload import PayloadCodec
+
+E = TypeVar("E")
+
+__all__ = ["CURRENT", "CurrentStep", "StepCall", "current_step"]
+
+
+@frozen
+class CurrentStep:
+    """The step whose function is running, as that function sees it by `current_step()`."""
+
+    execution_id: ExecutionId
+    step_id: StepId
+    name: str
+    attempt: int
+    """1 for the first call of the function in this run."""
+
+    idempotency_key: bytes
+    """32 bytes, the same in every attempt and every run: forward it to the outside system."""
+
+
+CURRENT: Final[ContextVar[CurrentStep | None]] = ContextVar("durable_core.step", default=None)
+
+
+def current_step() -> CurrentStep:
+    """The step whose function is running; `ConfigError` outside of one.
+
+    Works in async functions and in plain ones, which run in the engine's threads.
+    """
+    current = CURRENT.get()
+    if current is None:
+        message = (
+            "current_step() was called outside a running step; in a test, call the function "
+            "through an engine"
+        )
+        raise ConfigError(message)
+    return current
+
+
+@frozen(eq=False)
+class StepCall:
+    """A step with its arguments, its place and its identity; made when `ctx.step` is called."""
+
+    execution_id: ExecutionId
+    generation: int
+    spec: StepSpec
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    wanted: Wanted
+    idem_key: bytes
+    detail: bytes
+
+    @classmethod
+    def make(
+        cls,
+        execution_id: ExecutionId,
+        generation: int,
+        keys: ExecutionKeys,
+        codec: PayloadCodec,
+        branch: Branch,
+        spec: StepSpec,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> StepCall:
+        """Bind and encode the arguments, then take a position; on an error none is taken.
+
+        `TypeError` as from a call with wrong arguments; `DecodeError` naming the step for an
+        argument that cannot be encoded.
+        """
+        descriptor = spec.descriptor
+        parts = spec.shape.encode_each(codec, spec.shape.bind(args, kwargs))
+        fingerprint = step_fingerprint(
+            keys,
+            descriptor.name,
+            descriptor.effect,
+            descriptor.sub_class_code,
+            join(parts),
+        )
+        digests = argument_digests(keys, parts)
+        return cls(
+            execution_id,
+            generation,
+            spec,
+            args,
+            kwargs,
+            Wanted(
+                branch.next_step(),
+                descriptor.name,
+                fingerprint,
+                int(descriptor.effect),
+                digests,
+            ),
+            branch.idempotency_key(fingerprint),
+            encode_detail(
+                spec.detail_prefix,
+                digests,
+                descriptor.sub_class_code,
+                descriptor.policy_code,
+            ),
+        )
+
+    @property
+    def descriptor(self) -> StepDescriptor:
+        """The step's descriptor."""
+        return self.spec.descriptor
+
+    @property
+    def step_id(self) -> StepId:
+        """The step's place."""
+        return StepId(self.wanted.step_id)
+
+    def current(self, attempt: int) -> CurrentStep:
+        """What `current_step()` says during that attempt."""
+        return CurrentStep(
+            self.execution_id,
+            self.step_id,
+            self.descriptor.name,
+            attempt,
+            self.idem_key,
+        )
+
+    def intent(self) -> EffectIntent:
+        """The entry that goes in front of a guarded function."""
+        return self._entry(EffectIntent)
+
+    def held_intent(self) -> EffectIntent:
+        """An intent that only an operator may settle, whatever the step's own policy says."""
+        descriptor = self.descriptor
+        detail = encode_detail(
+            self.spec.detail_prefix,
+            self.wanted.digests,
+            descriptor.sub_class_code,
+            OnAmbiguous.FAIL,
+        )
+        return evolve(self.intent(), detail=detail)
+
+    def result(self, payload: bytes) -> StepResult:
+        """The entry that closes the step with an outcome byte and a value."""
+        return self._entry(StepResult, payload=payload)
+
+    def failure(self, payload: bytes) -> StepFailure:
+        """The entry that closes the step with an error."""
+        return self._entry(StepFailure, payload=payload)
+
+    def _entry(self, kind: Callable[..., E], **payload: bytes) -> E:
+        return kind(
+            execution_id=self.execution_id,
+            generation=self.generation,
+            step_id=self.wanted.step_id,
+            fingerprint=self.wanted.fingerprint,
+            idem_key=self.idem_key,
+            effect_class=self.wanted.effect,
+            detail=self.detail,
+            **payload,
+        )

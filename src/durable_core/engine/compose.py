@@ -1,0 +1,185 @@
+"""Composes an engine: plugins, keys, backend, owner lock, writer. Everything fails closed.
+
+Carries INV-8 (no key and no explicit switch-off: no engine) and INV-14.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from durable_core.clock import SystemClock
+from durable_core.config import DurableConfig, redact_url
+from durable_core.contracts.backend import BackendSettings, ExecutionBackend
+from durable_core.contracts.keys import KeyProvider, MasterKeys
+from durable_core.engine.audit import AuditTrail
+from durable_core.engine.definition import StepSpecs
+from durable_core.engine.exporting import MetricsFanout
+from durable_core.engine.parts import EngineParts
+from durable_core.errors import ConfigError
+from durable_core.failpoints import Failpoints
+from durable_core.ids import RandomIds
+from durable_core.journal.handle import JournalWriterHandle
+from durable_core.journal.settings import WriterSettings
+from durable_core.journal.writer import JournalWriter
+from durable_core.keysources import EnvironmentKeys, KeyFile, TextKeys, no_key_error
+from durable_core.registry import Registry
+from durable_core.telemetry import NO_METRICS, Recorder, SpanName, Tracing
+from durable_core.wire.envelope import WireFormat
+from durable_core.wire.keys import Keyring
+from durable_core.wire.payload import PayloadCodec
+
+__all__ = ["compose", "open_backend", "wire_format"]
+
+_LOG: Final = logging.getLogger("durable_core.engine")
+
+
+@asynccontextmanager
+async def compose(
+    url: str | None,
+    config: DurableConfig,
+    keys: str | KeyProvider | None,
+    registry: Registry | None = None,
+) -> AsyncIterator[EngineParts]:
+    """The parts of an engine, opened; closed in reverse order on leaving."""
+    plugins = registry or Registry.discover()
+    masters = find_keys(config, keys, plugins)
+    wire = wire_format(config, masters, plugins)
+    async with AsyncExitStack() as stack:
+        metrics = _metrics(config, plugins, stack)
+        audit = AuditTrail([plugins.audit_sink(name) for name in config.audit_sinks])
+        stack.push_async_callback(audit.close)
+        backend = await open_backend(url or config.url, config, plugins)
+        stack.push_async_callback(backend.close)
+        if not config.encrypt_payload:
+            _refuse_or_warn(backend)
+        await check_keys(backend, wire.keyring)
+        clock = SystemClock()
+        ids = RandomIds(clock)
+        owner_id = ids.owner_id()
+        await backend.hold_owner_lock(owner_id)
+        threads = ThreadPoolExecutor(config.max_worker_threads, "durable-step")
+        stack.callback(threads.shutdown, wait=False)
+        writer = JournalWriter(
+            backend,
+            wire,
+            WriterSettings.of(config),
+            clock=clock,
+            metrics=metrics,
+        )
+        journal = await stack.enter_async_context(JournalWriterHandle(writer, owner_id))
+        yield EngineParts(
+            config=config,
+            backend=backend,
+            journal=journal,
+            wire=wire,
+            codec=PayloadCodec(config.max_payload_bytes),
+            specs=StepSpecs(),
+            threads=threads,
+            audit=audit,
+            metrics=metrics,
+            tracing=Tracing(),
+            clock=clock,
+            ids=ids,
+            failpoints=Failpoints.from_environment(),
+        )
+
+
+async def open_backend(
+    url: str | None, config: DurableConfig, plugins: Registry
+) -> ExecutionBackend:
+    """The opened backend that the URL's scheme names; `ConfigError` or `PluginError` otherwise."""
+    if not url:
+        message = (
+            "no database: pass a URL such as sqlite:///orders.durable.db, set DURABLE_URL, or "
+            'write url = "..." into durable.toml'
+        )
+        raise ConfigError(message)
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        message = (
+            f"{redact_url(url)!r} is no database URL; use sqlite:///relative.db, "
+            "sqlite:////absolute.db, sqlite://:memory: or postgres://user@host/db"
+        )
+        raise ConfigError(message)
+    backend = plugins.backend(scheme)
+    settings = BackendSettings(config.durability, config.journal_ack_timeout_ms)
+    with Tracing().span(SpanName.BACKEND_OPEN, {"durable.backend": scheme}):
+        return await backend.open(url, settings)
+
+
+def find_keys(
+    config: DurableConfig,
+    keys: str | KeyProvider | None,
+    plugins: Registry,
+) -> MasterKeys | None:
+    """The master keys: from the caller, else the environment, else the configuration.
+
+    None only where encryption is switched off and no key is configured at all.
+    """
+    if isinstance(keys, str):
+        return TextKeys(keys).load()
+    if keys is not None:
+        return keys.load()
+    environment = EnvironmentKeys()
+    if environment.present:
+        return environment.load()
+    if config.key_file is not None:
+        return KeyFile(Path(config.key_file)).load()
+    if config.key_provider is not None:
+        return plugins.key_provider(config.key_provider).load()
+    if config.encrypt_payload:
+        raise no_key_error()
+    return None
+
+
+def wire_format(
+    config: DurableConfig,
+    masters: MasterKeys | None,
+    plugins: Registry,
+) -> WireFormat:
+    """Sub-keys, the sealing cipher and every cipher that can open."""
+    return WireFormat(
+        Keyring.derive(masters),
+        plugins.cipher(config.cipher) if masters is not None and config.encrypt_payload else None,
+        plugins.ciphers(),
+        config.max_payload_bytes,
+    )
+
+
+async def check_keys(backend: ExecutionBackend, keyring: Keyring) -> None:
+    """`ConfigError` if a key id holds other bytes than when this database last saw it."""
+    for key_id in keyring.key_ids:
+        check = keyring.check(key_id)
+        if await backend.add_key_check(key_id, check) != check:
+            message = (
+                f"key id {key_id} is configured with other key bytes than this database was "
+                "written with; configure the right key, or give the new key an id of its own"
+            )
+            raise ConfigError(message)
+
+
+def _metrics(config: DurableConfig, plugins: Registry, stack: AsyncExitStack) -> Recorder:
+    if not config.exporters:
+        return NO_METRICS
+    fanout = MetricsFanout([plugins.exporter(name) for name in config.exporters])
+    fanout.start()
+    stack.callback(fanout.close, config.close_timeout_ms / 1000)
+    return fanout
+
+
+def _refuse_or_warn(backend: ExecutionBackend) -> None:
+    if backend.capabilities.shared:
+        message = (
+            f"encrypt_payload = false is not allowed on {backend.name}: its database is shared; "
+            "configure a key"
+        )
+        raise ConfigError(message)
+    _LOG.warning(
+        "payloads are NOT encrypted in %s: encrypt_payload is switched off",
+        backend.address,
+    )

@@ -1,0 +1,126 @@
+"""What a workflow sees of the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from durable_core.engine.definition import StepSpec
+from durable_core.engine.descriptor import StepDescriptor
+from durable_core.errors import ExecutionError
+from durable_core.ids import ExecutionId
+from durable_core.model.effects import EffectClass
+
+if TYPE_CHECKING:
+    from durable_core.engine.run import Run
+
+__all__ = ["DurableContext"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NOW = StepDescriptor(name="durable.now", effect=EffectClass.IDEMPOTENT)
+
+
+class DurableContext:
+    """The first argument of every workflow; valid in the workflow's own task while it runs."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @property
+    def execution_id(self) -> ExecutionId:
+        """The id of this execution."""
+        return self._run.execution_id
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether journaled steps are still ahead; true only while a resumed run catches up.
+
+        For logs and progress displays. A workflow that branches on it diverges.
+        """
+        return self._run.cursor.replaying
+
+    @overload
+    def step(
+        self,
+        fn: Callable[P, Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def step(
+        self,
+        fn: Callable[P, T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Coroutine[Any, Any, T]: ...
+    def step(
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, Any]:
+        """Take the next step id and return a coroutine that performs the step.
+
+        The id is taken now, so `asyncio.gather(ctx.step(a), ctx.step(b))` is deterministic. The
+        coroutine's value is what the journal will return on replay: the decoded encoding of what
+        `fn` returned. It raises `StepFailed` when the step fails for good.
+
+        Raises at once: `TypeError` for wrong arguments, `DecodeError` for an argument that cannot
+        be encoded, `StepCapExceeded`, `ExecutionError` outside the workflow's own task or after
+        its end. Durability at return depends on the effect class; see the guarantee table.
+        """
+        return self._run.call(self._run.parts.specs.of(fn), args, kwargs)
+
+    def run(
+        self,
+        descriptor: StepDescriptor,
+        op: Callable[[], Awaitable[T]] | Callable[[], T],
+    ) -> Coroutine[Any, Any, T]:
+        """The explicit form of `step`: a descriptor and a function without arguments.
+
+        The fingerprint covers the descriptor alone, so what `op` closes over is not guarded
+        against divergence; name what matters in the descriptor's name.
+        """
+        return self._run.call(StepSpec.of(op, descriptor), (), {})
+
+    async def now(self) -> datetime:
+        """The time (UTC, milliseconds) at which this was first asked; journaled as a step."""
+        clock = self._run.parts.clock
+
+        def read() -> datetime:
+            return datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
+
+        async def now() -> datetime:
+            return read()
+
+        return await self.run(_NOW, now)
+
+    def random(self) -> float:
+        """A float in [0, 1), the same on every replay: derived, not journaled."""
+        self._require_branch("random")
+        return self._run.branch.random()
+
+    def uuid(self) -> uuid.UUID:
+        """A UUID that is the same on every replay and unique to this call; not journaled.
+
+        Derived from the execution and the count of draws, and so predictable by who knows the
+        execution's id: an identifier, not a secret.
+        """
+        self._require_branch("uuid")
+        return self._run.branch.uuid()
+
+    def __repr__(self) -> str:
+        return f"<DurableContext of execution {self._run.execution_id}>"
+
+    def _require_branch(self, name: str) -> None:
+        if asyncio.current_task() is not self._run.task or self._run.ended:
+            message = f"ctx.{name}() belongs in the workflow's own task while it runs"
+            raise ExecutionError(message)

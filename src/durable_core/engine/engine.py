@@ -1,0 +1,247 @@
+"""DurableEngine: opens a journal, starts and finds executions, and hands out handles."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from durable_core.config import DurableConfig
+from durable_core.contracts.keys import KeyProvider
+from durable_core.engine.administration import Administration
+from durable_core.engine.compose import compose
+from durable_core.engine.definition import Workflow
+from durable_core.engine.handle import ExecutionHandle
+from durable_core.engine.outcome import Outcome
+from durable_core.engine.ownership import Ownership
+from durable_core.engine.parts import EngineParts
+from durable_core.engine.roster import Roster
+from durable_core.engine.starting import Starter
+from durable_core.engine.stored import stored_outcome
+from durable_core.engine.verification import VerifyReport, verify
+from durable_core.engine.watch import Watch
+from durable_core.errors import ConfigError, ExecutionNotFound
+from durable_core.ids import ExecutionId
+from durable_core.journal.settings import WriterHealth
+from durable_core.model.execution import ExecutionRow, Status, status_of
+from durable_core.registry import Registry
+from durable_core.wire.payload import UNTYPED
+
+__all__ = ["DurableEngine"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DurableEngine:
+    """One opened journal and the executions that run in it. Made by `DurableEngine.open`.
+
+    For any task of the event loop that opened it, and for no other process: an engine does not
+    survive a fork.
+    """
+
+    def __init__(self, parts: EngineParts, roster: Roster) -> None:
+        self.parts = parts
+        self._roster = roster
+        self._ownership = Ownership(parts)
+        self._starter = Starter(parts, roster, self._ownership)
+        self._administration = Administration(parts, roster, self._ownership)
+        self._watch = Watch(parts, roster, self._ownership, self._administration)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        url: str | None = None,
+        *,
+        workflows: Sequence[Workflow[..., Any]] = (),
+        config: DurableConfig | None = None,
+        keys: str | KeyProvider | None = None,
+        recover: bool = True,
+        registry: Registry | None = None,
+    ) -> AsyncIterator[DurableEngine]:
+        """Open a journal; on leaving, drain, stop and release everything.
+
+        `url` overrides the configuration's. `keys` is a `DURABLE_KEY`-style string or a provider;
+        None asks the environment, then the configuration. With `recover`, running executions of
+        `workflows` whose owner is dead are claimed and resumed, now and whenever one turns up.
+
+        Raises `ConfigError` (URL, keys, names, INV-8), `PluginError`, `SchemaTooNew`,
+        `JournalUnavailable`; nothing stays open then.
+        """
+        roster = Roster(workflows)
+        settings = config or DurableConfig.load()
+        async with compose(url, settings, keys, registry) as parts:
+            engine = cls(parts, roster)
+            roster.open(settings.max_concurrent_executions, parts)
+            try:
+                if recover:
+                    await engine._watch.recover()
+                engine._watch.start(recover=recover)
+                yield engine
+            finally:
+                await engine._close()
+
+    async def start(
+        self,
+        workflow: Workflow[P, T],
+        /,
+        *args: Any,
+        key: str | None = None,
+        on_conflict: Literal["error", "existing"] = "error",
+        **kwargs: Any,
+    ) -> ExecutionHandle[T]:
+        """Start an execution, or find the one that has `key`; durable when it returns.
+
+        `KeyConflict` if the key's execution was started with other arguments, unless
+        `on_conflict="existing"`. Also `ConfigError` for a workflow that is not registered,
+        `TypeError`/`DecodeError` for arguments that do not fit, `PayloadTooLarge`,
+        `JournalUnavailable`.
+        """
+        self._roster.require_open()
+        execution_id = await self._starter.start(
+            workflow,
+            args,
+            kwargs,
+            key=key,
+            on_conflict=on_conflict,
+        )
+        return ExecutionHandle(self, execution_id, key)
+
+    async def run(
+        self,
+        workflow: Workflow[P, T],
+        /,
+        *args: Any,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> T:
+        """`start`, then the result; the start may share a commit with the first intent."""
+        self._roster.require_open()
+        execution_id = await self._starter.start(
+            workflow,
+            args,
+            kwargs,
+            key=key,
+            on_conflict="error",
+            acknowledged=key is not None,
+        )
+        handle: ExecutionHandle[T] = ExecutionHandle(self, execution_id, key)
+        return await handle.result()
+
+    async def get(
+        self,
+        which: ExecutionId | tuple[Workflow[P, T] | str, str],
+    ) -> ExecutionHandle[Any]:
+        """The handle of an execution by id, or by workflow (or its name) and key.
+
+        `ExecutionNotFound` if there is none.
+        """
+        self._roster.require_open()
+        if isinstance(which, tuple):
+            workflow, key = which
+            name = workflow if isinstance(workflow, str) else workflow.name
+            found = await self.parts.backend.find(name, key)
+            if found is None:
+                message = f"workflow {name!r} has no execution with that key"
+                raise ExecutionNotFound(message)
+            return ExecutionHandle(self, ExecutionId(bytes=found), key)
+        row = await self._ownership.load(which)
+        return ExecutionHandle(self, which, row.execution_key)
+
+    async def list(
+        self,
+        *,
+        status: Status | str | None = None,
+        workflow: str | None = None,
+        limit: int = 100,
+    ) -> list[ExecutionRow]:
+        """At most `limit` executions, oldest first, as their committed rows."""
+        self._roster.require_open()
+        label = status.label if isinstance(status, Status) else status
+        if label is not None and label not in {known.label for known in Status}:
+            legal = ", ".join(known.label for known in Status)
+            message = f"status {label!r} is unknown; use one of {legal}"
+            raise ConfigError(message)
+        return await self.parts.backend.list_executions(
+            statuses=() if label is None else (label,),
+            workflow=workflow,
+            limit=limit,
+        )
+
+    async def cancel(self, execution_id: ExecutionId) -> None:
+        """Cancel an execution; at return it is cancelled, or its live owner has the request.
+
+        Guarded functions that have begun here are finished and journaled first.
+        `ExecutionTerminal` if it has ended already, `ExecutionNotFound`.
+        """
+        self._roster.require_open()
+        await self._administration.cancel(execution_id)
+
+    async def resume(self, execution_id: ExecutionId) -> ExecutionHandle[Any]:
+        """Go on with an execution here: orphaned, blocked by a divergence, or failed.
+
+        A failed one starts a new generation that takes over every journaled result. A diverged one
+        is replayed again, and starts a fresh generation if it diverges again; committed guarded
+        effects are not repeated (INV-13). Raises `ExecutionLocked`, `ExecutionTerminal`,
+        `ExecutionNotFound`, `ConfigError` for a workflow that is not registered.
+        """
+        self._roster.require_open()
+        row = await self._administration.resume(execution_id)
+        return ExecutionHandle(self, execution_id, row.execution_key)
+
+    async def settle(
+        self,
+        execution_id: ExecutionId,
+        step_id: str,
+        *,
+        ran: bool,
+        value: object = None,
+    ) -> None:
+        """An operator's word on a guarded step whose outcome the journal cannot tell.
+
+        `ran=True` with the `value` that the step should return, or `ran=False`: then it is called
+        when the execution goes on. Durable at return, or filed with the live owner.
+        `ExecutionError` if the execution is not blocked at that step.
+        """
+        self._roster.require_open()
+        await self._administration.settle(execution_id, step_id, ran=ran, value=value)
+
+    async def verify(self, execution_id: ExecutionId | None = None) -> VerifyReport:
+        """Check the anchors and chains of one execution or of all; `IntegrityError` for damage."""
+        self._roster.require_open()
+        return await verify(self.parts, execution_id)
+
+    def health(self) -> WriterHealth:
+        """A snapshot of the writer's state and counts."""
+        return self.parts.journal.health()
+
+    async def flush(self) -> None:
+        """Return when everything appended before is committed; `JournalUnavailable` on a loss."""
+        await self.parts.journal.flush()
+
+    async def outcome(self, execution_id: ExecutionId) -> Outcome:
+        """Wait for the outcome of an execution, wherever it runs; see `ExecutionHandle.result`."""
+        self._roster.require_open()
+        while True:
+            execution = self._roster.running(execution_id)
+            if execution is not None:
+                return await execution.outcome()
+            ended = self._roster.failure(execution_id)
+            if ended is not None:
+                return ended
+            row = await self._ownership.wait_until_idle(
+                execution_id,
+                lambda row: self._roster.find(row.workflow) is not None,
+            )
+            if self._roster.running(execution_id) is not None:
+                continue
+            if status_of(row.status) is not Status.RUNNING:
+                workflow = self._roster.find(row.workflow)
+                returns = UNTYPED if workflow is None else workflow.shape.returns
+                return await stored_outcome(self.parts, row, returns)
+            await self._administration.take_over(row)
+
+    async def _close(self) -> None:
+        await self._watch.close()
+        await self._roster.close(self.parts.config.close_timeout_ms / 1000)

@@ -1,0 +1,251 @@
+"""One execution from its claim to its end here: generation after generation, then an outcome.
+
+Carries the divergence rules of INV-3 and INV-13: a run that diverges is not continued; a fresh
+generation starts by itself only where nothing but idempotent steps was journaled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from attrs import frozen
+
+from durable_core.engine.context import DurableContext
+from durable_core.engine.definition import ACTIVE, Workflow
+from durable_core.engine.drive import Drive, RunEnded
+from durable_core.engine.outcome import (
+    Outcome,
+    finished_error,
+    finished_value,
+)
+from durable_core.engine.parts import EngineParts
+from durable_core.engine.run import Run
+from durable_core.errors import (
+    AmbiguousEffect,
+    ExecutionCancelled,
+    ExecutionFailed,
+    PayloadError,
+    ReplayDivergence,
+)
+from durable_core.ids import ExecutionId
+from durable_core.journal.lane import Lane
+from durable_core.model.entries import ExecutionFinished, ExecutionStarted
+from durable_core.model.execution import ExecutionRow, Status
+from durable_core.replay.cursor import ReplayCursor
+from durable_core.replay.reader import ChainReader
+from durable_core.telemetry import SpanName
+
+__all__ = ["Execution"]
+
+_LOG: Final = logging.getLogger("durable_core.engine")
+
+
+@frozen
+class _Ended:
+    """How the workflow's own code ended."""
+
+    value: object = None
+    error: BaseException | None = None
+
+
+class Execution:
+    """Runs one execution that this engine owns. Created and used on the event loop."""
+
+    def __init__(
+        self,
+        parts: EngineParts,
+        workflow: Workflow[..., Any],
+        lane: Lane,
+        row: ExecutionRow,
+        payload: bytes | None = None,
+        *,
+        restart: bool = False,
+    ) -> None:
+        self.workflow = workflow
+        self.lane = lane
+        self.execution_id = ExecutionId(bytes=row.execution_id)
+        self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._parts = parts
+        self._row = row
+        self._payload = payload
+        self._restart = restart
+        self._run: Run | None = None
+        self._stop: Exception | None = None
+        self._recorded = False
+
+    def stop(self, error: Exception) -> None:
+        """End the execution here; `ExecutionCancelled` is journaled, other errors are not."""
+        if self._stop is None:
+            self._stop = error
+            if self._run is not None:
+                self._run.end(error)
+
+    async def outcome(self) -> Outcome:
+        """Wait for the end; the waiter's cancellation does not reach the execution."""
+        return await asyncio.shield(self.done)
+
+    @property
+    def engine_failure(self) -> bool:
+        """Whether the run ended in a way that the journal does not record."""
+        error = self.done.result().error
+        return error is not None and not self._recorded
+
+    def cancel_effects(self) -> None:
+        """Give up on guarded functions that are still running; their intents stay open."""
+        if self._run is not None:
+            self._run.cancel_effects()
+
+    async def main(self, slots: asyncio.Semaphore | None) -> None:
+        """Run to the end and set `done`. Never raises an engine failure: it is the outcome."""
+        outcome: Outcome | None = None
+        try:
+            if slots is None:
+                outcome = await self._generations()
+            else:
+                async with slots:
+                    outcome = await self._generations()
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must learn it
+            outcome = Outcome(error=error)
+        finally:
+            self._parts.journal.detach(self.execution_id)
+            if outcome is not None:
+                self.done.set_result(outcome)
+            else:
+                self.done.cancel()
+
+    async def _generations(self) -> Outcome:
+        while True:
+            outcome = await self._generation()
+            if outcome is not None:
+                return outcome
+            heads = await self._parts.backend.heads([self._row.execution_id])
+            self._row, self._payload = heads[0], None
+
+    async def _generation(self) -> Outcome | None:
+        """One run; None when a fresh generation was opened."""
+        parts, row = self._parts, self._row
+        reader = ChainReader(
+            parts.backend.journal,
+            row,
+            self.lane.envelope,
+            parts.tracing,
+            parts.config.replay_segment,
+        )
+        cursor = ReplayCursor(reader)
+        payload = self._payload
+        if payload is None:
+            with parts.tracing.span(SpanName.REPLAY_CURSOR_BUILD, {}):
+                payload = await cursor.open()
+        run = self._run = Run(parts, self.workflow, self.lane, cursor, row.generation)
+        if self._stop is not None:
+            run.end(self._stop)
+            return await self._stopped(run, self._stop)
+        args, kwargs = self.workflow.shape.decode(parts.codec, payload)
+        run.task = asyncio.create_task(
+            self._body(run, args, kwargs),
+            name=f"durable-workflow-{self.execution_id}",
+        )
+        ended = await run.task
+        await run.settle_down()
+        try:
+            if run.error is None:
+                await cursor.finish()
+        except ReplayDivergence as divergence:
+            run.end(divergence)
+        if run.error is not None:
+            return await self._stopped(run, run.error)
+        return await self._finished(ended)
+
+    async def _body(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Ended:
+        ACTIVE.set(run)
+        context = DurableContext(run)
+        try:
+            workflow = self.workflow.fn(context, *args, **kwargs)
+            return _Ended(await Drive(workflow, lambda: run.ended))
+        except RunEnded:
+            return _Ended()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the workflow's own
+            return _Ended(error=error)
+
+    async def _finished(self, ended: _Ended) -> Outcome:
+        if ended.error is not None:
+            return await self._fail(ended.error)
+        try:
+            encoded, value = self._parts.codec.settle(ended.value, self.workflow.shape.returns)
+        except PayloadError as error:
+            message = f"the result of workflow {self.workflow.name!r} is refused: {error}"
+            return await self._fail(type(error)(message), error)
+        await self._finish(Status.COMPLETED, finished_value(encoded))
+        return Outcome(value)
+
+    async def _fail(self, error: BaseException, cause: BaseException | None = None) -> Outcome:
+        failure = self._parts.failure_of(error)
+        await self._finish(Status.FAILED, finished_error(failure))
+        failed = ExecutionFailed(failure.error_type, failure.message)
+        failed.__cause__ = cause or error
+        return Outcome(error=failed)
+
+    async def _stopped(self, run: Run, error: Exception) -> Outcome | None:
+        """What an ended run leaves in the journal."""
+        await run.effects_done()
+        match error:
+            case ExecutionCancelled():
+                await self._finish(Status.CANCELLED, finished_error(self._parts.failure_of(error)))
+            case AmbiguousEffect():
+                if run.blocking_intent is not None:
+                    self._parts.writer.offer(self.lane, run.blocking_intent)
+                await self._change_status(Status.BLOCKED)
+            case ReplayDivergence():
+                return await self._diverged(run, error)
+            case _:
+                _LOG.error(
+                    "execution %s stopped here: %s: %s",
+                    self.execution_id,
+                    type(error).__name__,
+                    error,
+                )
+        return Outcome(error=error)
+
+    async def _diverged(self, run: Run, error: ReplayDivergence) -> Outcome | None:
+        parts = self._parts
+        parts.metrics.record("durable.engine.divergences", 1)
+        _LOG.error("execution %s diverged: %s", self.execution_id, error)
+        await run.cursor.read_all()
+        by_itself = run.only_idempotent and run.cursor.only_idempotent
+        if not (by_itself or self._restart or parts.config.on_divergence == "restart"):
+            await self._change_status(Status.BLOCKED)
+            return Outcome(error=error)
+        if not self._restart and run.cursor.prior.divergences >= parts.config.max_divergences:
+            await self._finish(Status.ABORTED, finished_error(self._parts.failure_of(error)))
+            return Outcome(error=error)
+        self._restart = False
+        payload = await self._input(run)
+        entry = ExecutionStarted(self.execution_id, run.generation + 1, payload)
+        await parts.writer.append(self.lane, entry)
+        return None
+
+    async def _input(self, run: Run) -> bytes:
+        return await run.cursor.open() if self._payload is None else self._payload
+
+    async def _finish(self, status: Status, payload: bytes) -> None:
+        attributes = {
+            "durable.execution_id": str(self.execution_id),
+            "durable.status": status.label,
+        }
+        entry = ExecutionFinished(
+            self.execution_id,
+            self.lane.accepted_generation,
+            status,
+            payload,
+        )
+        self._parts.failpoints.reach("engine.finish.before")
+        with self._parts.tracing.span(SpanName.JOURNAL_FINALIZE, attributes):
+            await self._parts.writer.append(self.lane, entry)
+        self._recorded = True
+        self._parts.failpoints.reach("engine.finish.after")
+
+    async def _change_status(self, status: Status) -> None:
+        await self._parts.writer.change_status(self.lane, status)
+        self._recorded = True

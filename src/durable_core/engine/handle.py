@@ -1,0 +1,56 @@
+"""What `engine.start` returns: a handle on one execution, wherever it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from durable_core.errors import ExecutionNotFound
+from durable_core.ids import ExecutionId
+from durable_core.model.execution import Status, status_of
+
+if TYPE_CHECKING:
+    from durable_core.engine.engine import DurableEngine
+
+__all__ = ["ExecutionHandle"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class ExecutionHandle(Generic[T_co]):
+    """Names one execution. For any task of the engine's event loop, while the engine is open."""
+
+    def __init__(self, engine: DurableEngine, execution_id: ExecutionId, key: str | None) -> None:
+        self._engine = engine
+        self.id = execution_id
+        self.key = key
+
+    async def status(self) -> Status:
+        """The committed status; `ExecutionNotFound` if the execution was pruned."""
+        row = await self._engine.parts.backend.load(self.id.bytes)
+        if row is None:
+            message = f"execution {self.id} is not in this journal (any more)"
+            raise ExecutionNotFound(message)
+        return status_of(row.status)
+
+    async def result(self, timeout: float | None = None) -> T_co:  # noqa: ASYNC109 - public API
+        """The workflow's result, waiting for it wherever the execution runs.
+
+        `TimeoutError` after `timeout` seconds; the execution goes on. Otherwise raises what ended
+        it: `ExecutionFailed`, `ExecutionCancelled`, `AmbiguousEffect` or `ReplayDivergence` (also
+        at once while it is blocked), or the failure of the engine that ran it here:
+        `ExecutionFenced`, `JournalUnavailable`, `IntegrityError`. If the owner has died and the
+        workflow is registered here, the execution is claimed and goes on here.
+        """
+        async with asyncio.timeout(timeout):
+            outcome = await self._engine.outcome(self.id)
+        if outcome.error is not None:
+            raise outcome.error
+        return cast("T_co", outcome.value)
+
+    async def cancel(self) -> None:
+        """Ask for the execution to be cancelled; see `DurableEngine.cancel`."""
+        await self._engine.cancel(self.id)
+
+    def __repr__(self) -> str:
+        return f"<ExecutionHandle {self.id} key={self.key!r}>"

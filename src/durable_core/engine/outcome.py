@@ -1,0 +1,102 @@
+"""How executions and steps end, and the bytes in which the journal keeps that.
+
+```
+execution_finished   0x00 | value          or   0x01 | CBOR [error type, message]
+step_result          outcome byte | value
+step_failed          CBOR [error type, message, attempts]
+intent_settled       0x01 | value (it ran) or   0x00 (it did not run)
+```
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+from durable_core.errors import DecodeError, StepFailed
+from durable_core.wire.payload import dump, load
+
+__all__ = [
+    "STEP_CANCELLED",
+    "Failure",
+    "Outcome",
+    "failure_of",
+    "finished_error",
+    "finished_value",
+    "read_finished",
+]
+
+STEP_CANCELLED: Final = "StepCancelled"
+"""The error type of a step that the workflow's own code cancelled."""
+
+_LONGEST_MESSAGE: Final = 10_000
+_LONGEST_CHARACTER: Final = 4
+_FRAME: Final = 256
+
+
+@frozen
+class Outcome:
+    """How a run ended for those who wait: a value, or the error to raise."""
+
+    value: object = None
+    error: Exception | None = None
+
+
+@frozen
+class Failure:
+    """A step's final error as the journal keeps it."""
+
+    error_type: str
+    message: str
+    attempts: int
+
+    def encode(self) -> bytes:
+        """The payload of a `step_failed`."""
+        return dump([self.error_type, self.message, self.attempts])
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Failure:
+        """`DecodeError` for anything that `encode` does not write."""
+        match load(payload):
+            case [str() as error_type, str() as message, int() as attempts]:
+                return cls(error_type, message, attempts)
+            case _:
+                message = "a step_failed payload does not follow the format"
+                raise DecodeError(message)
+
+
+def failure_of(error: BaseException, attempts: int, max_payload_bytes: int) -> Failure:
+    """The record of `error`: its type's name and its message, cut so that it surely fits."""
+    if isinstance(error, StepFailed):
+        message = f"{error}: {error.message}"
+    else:
+        try:
+            message = str(error)
+        except Exception:  # noqa: BLE001 - an error's own __str__ is foreign code
+            message = ""
+    room = max(0, min(_LONGEST_MESSAGE, (max_payload_bytes - _FRAME) // _LONGEST_CHARACTER))
+    clean = message[:room].encode("utf-8", "replace").decode()
+    return Failure(type(error).__qualname__, clean, attempts)
+
+
+def finished_value(encoded: bytes) -> bytes:
+    """The payload of an `execution_finished` with a result."""
+    return b"\x00" + encoded
+
+
+def finished_error(failure: Failure) -> bytes:
+    """The payload of an `execution_finished` with an error."""
+    return b"\x01" + dump([failure.error_type, failure.message])
+
+
+def read_finished(payload: bytes) -> bytes | Failure:
+    """The encoded result, or the error, of an `execution_finished`."""
+    if payload[:1] == b"\x00":
+        return payload[1:]
+    if payload[:1] == b"\x01":
+        match load(payload[1:]):
+            case [str() as error_type, str() as message]:
+                return Failure(error_type, message, 1)
+    message = "an execution_finished payload does not follow the format"
+    raise DecodeError(message)

@@ -1,0 +1,81 @@
+"""Who may run an execution: claims, and whether an owner lives (INV-15)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from durable_core.engine.parts import EngineParts
+from durable_core.errors import ExecutionLocked, ExecutionNotFound
+from durable_core.ids import ExecutionId
+from durable_core.model.execution import ExecutionRow, Status
+
+__all__ = ["Ownership"]
+
+_FIRST_POLL: Final = 0.05
+_LONGEST_POLL: Final = 1.0
+
+
+class Ownership:
+    """Claims executions for one engine."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self._owner_id = parts.journal.owner_id
+
+    async def load(self, execution_id: ExecutionId) -> ExecutionRow:
+        """The committed row; `ExecutionNotFound` if there is none."""
+        row = await self._parts.backend.load(execution_id.bytes)
+        if row is None:
+            message = f"no execution {execution_id} in this journal"
+            raise ExecutionNotFound(message)
+        return row
+
+    async def held_elsewhere(self, row: ExecutionRow) -> bool:
+        """Whether another owner that lives has the execution."""
+        if row.owner_id == self._owner_id:
+            return False
+        return await self._parts.backend.owner_alive(row.owner_id)
+
+    async def claim(self, row: ExecutionRow) -> ExecutionRow:
+        """Become the owner of an execution whose owner is dead, or is this engine itself.
+
+        `ExecutionLocked` if a live owner has it, or if somebody else claims it first.
+        """
+        if await self.held_elsewhere(row):
+            raise self._locked(row)
+        claimed = await self._parts.backend.claim(
+            row,
+            self._owner_id,
+            self._parts.clock.now_ms(),
+        )
+        if claimed is None:
+            raise self._locked(row)
+        return claimed
+
+    async def wait_until_idle(
+        self,
+        execution_id: ExecutionId,
+        can_take_over: Callable[[ExecutionRow], bool],
+    ) -> ExecutionRow:
+        """Poll an execution that runs elsewhere until it ends, blocks, or its owner dies.
+
+        From 50 ms between polls up to 1 s. A dead owner counts only where `can_take_over` agrees.
+        """
+        pause = _FIRST_POLL
+        while True:
+            row = await self.load(execution_id)
+            if row.status != Status.RUNNING.label:
+                return row
+            if can_take_over(row) and not await self.held_elsewhere(row):
+                return row
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_POLL)
+
+    def _locked(self, row: ExecutionRow) -> ExecutionLocked:
+        execution_id = ExecutionId(bytes=row.execution_id)
+        return ExecutionLocked(
+            f"execution {execution_id} is owned by a live engine; wait for it, stop that process, "
+            "or send it a request",
+        )

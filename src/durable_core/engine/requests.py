@@ -1,0 +1,52 @@
+"""Requests between engines: cancel and settle, filed in the inbox, journaled by the owner.
+
+Those who do not own an execution never append to its journal. A value in a request is sealed like
+a payload, its location bound to the request's slot.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from durable_core.contracts.backend import InboxRow
+from durable_core.engine.parts import EngineParts
+from durable_core.model.entries import EntryKind
+from durable_core.model.execution import ExecutionRow
+
+__all__ = ["CANCEL", "SETTLE", "file_cancel", "file_settle", "read_settle", "settle_step"]
+
+CANCEL: Final = "cancel"
+SETTLE: Final = "settle"
+
+
+async def file_cancel(parts: EngineParts, row: ExecutionRow) -> bool:
+    """Ask the owner to cancel; False if that was asked before. Needs no key."""
+    now = parts.clock.now_ms()
+    return await parts.backend.post_inbox(InboxRow(row.execution_id, CANCEL, CANCEL, None, now))
+
+
+async def file_settle(
+    parts: EngineParts,
+    row: ExecutionRow,
+    step_id: str,
+    payload: bytes,
+) -> bool:
+    """Tell the owner an operator's word on a step; False if another word is waiting."""
+    slot = f"{SETTLE}:{step_id}"
+    sealed = parts.wire.envelope(row).seal_request(slot, EntryKind.INTENT_SETTLED, payload)
+    now = parts.clock.now_ms()
+    return await parts.backend.post_inbox(InboxRow(row.execution_id, slot, SETTLE, sealed, now))
+
+
+def settle_step(request: InboxRow) -> str:
+    """The step id that a settle request speaks of."""
+    return request.slot.removeprefix(f"{SETTLE}:")
+
+
+def read_settle(parts: EngineParts, row: ExecutionRow, request: InboxRow) -> bytes:
+    """The plain payload of a settle request; `IntegrityError` if it was not sealed for it."""
+    return parts.wire.envelope(row).open_request(
+        request.slot,
+        EntryKind.INTENT_SETTLED,
+        request.payload,
+    )

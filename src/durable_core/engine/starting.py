@@ -1,0 +1,102 @@
+"""Starts executions: idempotent by key, durable before anybody learns of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from durable_core.engine.definition import Workflow
+from durable_core.engine.execution import Execution
+from durable_core.engine.ownership import Ownership
+from durable_core.engine.parts import EngineParts
+from durable_core.engine.roster import Roster
+from durable_core.engine.stored import read_input
+from durable_core.errors import ConfigError, DecodeError, KeyConflict, KeyTaken
+from durable_core.ids import ExecutionId
+from durable_core.model.entries import ExecutionStarted
+from durable_core.wire.call import join
+
+__all__ = ["Starter"]
+
+
+class Starter:
+    """Starts executions for one engine."""
+
+    def __init__(self, parts: EngineParts, roster: Roster, ownership: Ownership) -> None:
+        self._parts = parts
+        self._roster = roster
+        self._ownership = ownership
+
+    async def start(
+        self,
+        workflow: Workflow[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        key: str | None,
+        on_conflict: Literal["error", "existing"],
+        acknowledged: bool = True,
+    ) -> ExecutionId:
+        """Start, or find by key; see `DurableEngine.start`."""
+        payload = self._encode(workflow, args, kwargs)
+        self._parts.wire.guard(payload)
+        if key is not None:
+            if not key:
+                message = "an execution key must not be empty"
+                raise ConfigError(message)
+            found = await self._parts.backend.find(workflow.name, key)
+            if found is not None:
+                return await self._existing(found, payload, on_conflict)
+        execution_id = self._parts.ids.execution_id()
+        journal = self._parts.journal
+        lane = journal.new_lane(
+            execution_id,
+            workflow.name,
+            key=key,
+            sealed=self._parts.config.encrypt_payload,
+        )
+        entry = ExecutionStarted(execution_id, 0, payload)
+        try:
+            if acknowledged or not self._parts.writer.offer(lane, entry):
+                await self._parts.writer.append(lane, entry)
+        except KeyTaken as taken:
+            journal.detach(execution_id)
+            return await self._existing(taken.existing, payload, on_conflict)
+        except BaseException:
+            journal.detach(execution_id)
+            raise
+        self._roster.launch(Execution(self._parts, workflow, lane, lane.row, payload))
+        return execution_id
+
+    def _encode(
+        self,
+        workflow: Workflow[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> bytes:
+        if not isinstance(workflow, Workflow):
+            message = "start() wants a function decorated with @workflow"
+            raise ConfigError(message)
+        self._roster.require(workflow.name)
+        shape = workflow.shape
+        try:
+            return join(shape.encode_each(self._parts.codec, shape.bind(args, kwargs)))
+        except DecodeError as error:
+            message = f"workflow {workflow.name!r} cannot be started: {error}"
+            raise DecodeError(message) from error
+
+    async def _existing(
+        self,
+        found: bytes,
+        payload: bytes,
+        on_conflict: Literal["error", "existing"],
+    ) -> ExecutionId:
+        execution_id = ExecutionId(bytes=found)
+        if on_conflict == "error":
+            row = await self._ownership.load(execution_id)
+            if await read_input(self._parts, row) != payload:
+                message = (
+                    f"execution {execution_id} has that key and was started with other arguments; "
+                    'use another key, or on_conflict="existing"'
+                )
+                raise KeyConflict(message)
+        return execution_id

@@ -1,0 +1,117 @@
+"""What the journal alone says of an execution: its outcome, its arguments, its open intents.
+
+Every reading here verifies the whole chain and the anchor first (INV-16).
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from durable_core.engine.outcome import Failure, Outcome, read_finished
+from durable_core.engine.parts import EngineParts
+from durable_core.errors import (
+    AmbiguousEffect,
+    DecodeError,
+    ExecutionCancelled,
+    ExecutionFailed,
+    ReplayDivergence,
+)
+from durable_core.model.entries import EntryKind, JournalRow
+from durable_core.model.execution import ExecutionRow, Status, status_of
+from durable_core.replay.detail import StepDetail
+from durable_core.replay.reader import ChainReader
+from durable_core.wire.payload import UNTYPED
+
+__all__ = ["OpenIntent", "open_intents", "read_input", "reader_of", "stored_outcome"]
+
+
+@frozen
+class OpenIntent:
+    """A guarded effect of the current generation that waits for an operator."""
+
+    row: JournalRow
+    name: str
+
+
+def reader_of(parts: EngineParts, row: ExecutionRow) -> ChainReader:
+    """A reader of the execution, once its own row was checked against its anchor."""
+    return ChainReader(
+        parts.backend.journal,
+        row,
+        parts.wire.verified(row),
+        parts.tracing,
+        parts.config.replay_segment,
+    )
+
+
+async def read_input(parts: EngineParts, row: ExecutionRow) -> bytes:
+    """The encoded arguments of the current generation."""
+    reader = reader_of(parts, row)
+    found = None
+    async for entry in reader.rows():
+        if entry.entry_kind == EntryKind.EXECUTION_STARTED:
+            found = entry
+    if found is None:
+        message = f"execution {row.execution_id.hex()} has no entry that starts it"
+        raise DecodeError(message)
+    return reader.envelope.open(found)
+
+
+async def open_intents(parts: EngineParts, row: ExecutionRow) -> list[OpenIntent]:
+    """The intents of the current generation that nothing follows, by `entry_no`."""
+    last: dict[str, JournalRow] = {}
+    async for entry in reader_of(parts, row).rows():
+        if entry.generation == row.generation and entry.step_id:
+            last[entry.step_id] = entry
+    return [
+        OpenIntent(entry, StepDetail.decode(entry.detail).name)
+        for entry in last.values()
+        if entry.entry_kind == EntryKind.EFFECT_INTENT
+    ]
+
+
+async def stored_outcome(
+    parts: EngineParts,
+    row: ExecutionRow,
+    returns: object = UNTYPED,
+) -> Outcome:
+    """The outcome of an execution that is not `running`, its value structured as `returns`."""
+    status = status_of(row.status)
+    if status is Status.BLOCKED:
+        return Outcome(error=await _why_blocked(parts, row))
+    reader = reader_of(parts, row)
+    last = None
+    async for entry in reader.rows():
+        last = entry
+    if last is None or last.entry_kind != EntryKind.EXECUTION_FINISHED:
+        message = f"execution {row.execution_id.hex()} is {status.label} without a closing entry"
+        raise DecodeError(message)
+    finished = read_finished(reader.envelope.open(last))
+    if isinstance(finished, bytes):
+        return Outcome(parts.codec.decode(finished, returns))
+    return Outcome(error=_error_of(status, finished, row))
+
+
+def _error_of(status: Status, failure: Failure, row: ExecutionRow) -> Exception:
+    match status:
+        case Status.CANCELLED:
+            return ExecutionCancelled(f"execution {row.execution_id.hex()} was cancelled")
+        case Status.ABORTED:
+            return ReplayDivergence(failure.message)
+        case _:
+            return ExecutionFailed(failure.error_type, failure.message)
+
+
+async def _why_blocked(parts: EngineParts, row: ExecutionRow) -> Exception:
+    intents = await open_intents(parts, row)
+    name = row.execution_id.hex()
+    if intents:
+        steps = ", ".join(f"{intent.row.step_id} {intent.name!r}" for intent in intents)
+        return AmbiguousEffect(
+            f"execution {name} is blocked: guarded step {steps} may or may not have had its "
+            "effect; settle it with engine.settle(...) or `durable settle`",
+        )
+    return ReplayDivergence(
+        f"execution {name} is blocked: its program does not agree with its journal; deploy the "
+        "code that wrote it, then resume, or resume to start a fresh run",
+    )

@@ -1,0 +1,61 @@
+"""What waits in the writer's queue, and how it becomes a `CommitBatch`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from durable_core.contracts.backend import CommitBatch
+from durable_core.journal.lane import HeadState, Lane
+from durable_core.model.entries import Entry, JournalRow
+from durable_core.model.execution import Status
+
+__all__ = ["Pending", "batch_of", "form"]
+
+
+class Pending:
+    """One accepted append (or bare change of status) on its way into the database.
+
+    `row` and `after` are set when its batch is formed and kept by every retry (INV-7).
+    """
+
+    __slots__ = ("after", "entry", "future", "lane", "row", "settled", "status")
+
+    def __init__(
+        self,
+        lane: Lane,
+        entry: Entry | None,
+        status: Status | None,
+        future: asyncio.Future[int] | None,
+    ) -> None:
+        self.lane = lane
+        self.entry = entry
+        self.status = status
+        self.future = future
+        self.row: JournalRow | None = None
+        self.after: HeadState | None = None
+        self.settled = False
+
+
+def form(pending: Pending, now_ms: int) -> None:
+    """Number, seal and stamp one append, unless an earlier attempt has done so."""
+    if pending.after is None:
+        pending.row = pending.lane.form(pending.entry, pending.status, now_ms)
+        pending.after = pending.lane.formed
+    else:
+        pending.lane.formed = pending.after
+
+
+def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:
+    """One transaction for appends that were formed in this order."""
+    states: dict[Lane, HeadState] = {}
+    rows = []
+    for pending in formed:
+        if pending.after is not None:
+            states[pending.lane] = pending.after
+        if pending.row is not None:
+            rows.append(pending.row)
+    starts = [lane.start_as(after, now_ms) for lane, after in states.items() if not lane.stored]
+    changes = [lane.change_to(after, now_ms) for lane, after in states.items() if lane.stored]
+    changes.sort(key=lambda change: change.execution_id)
+    return CommitBatch(tuple(starts), tuple(changes), tuple(rows))

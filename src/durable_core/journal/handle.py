@@ -1,0 +1,162 @@
+"""What callers of the writer hold: begin, attach, append, flush. Usable without any workflow."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from durable_core.errors import CommitOutcomeUnknown, ExecutionNotFound, JournalUnavailable
+from durable_core.ids import ExecutionId, JournalSeq
+from durable_core.journal.lane import Lane
+from durable_core.journal.settings import WriterHealth
+from durable_core.journal.writer import JournalWriter
+from durable_core.model.entries import Entry, ExecutionStarted
+from durable_core.model.execution import ExecutionRow, check_kind
+
+__all__ = ["JournalWriterHandle"]
+
+
+class JournalWriterHandle:
+    """Appends to the journal of one backend. For any task of the event loop that opened it.
+
+    `async with JournalWriterHandle(JournalWriter(backend, wire), owner_id)` starts and closes the
+    writer. An execution is written after `begin` (a new one) or `attach` (a claimed one).
+    """
+
+    def __init__(self, writer: JournalWriter, owner_id: str) -> None:
+        self.writer = writer
+        self.owner_id = owner_id
+        self._lanes: dict[ExecutionId, Lane] = {}
+
+    async def __aenter__(self) -> Self:
+        await self.writer.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def new_lane(
+        self,
+        execution_id: ExecutionId,
+        workflow: str,
+        *,
+        key: str | None = None,
+        kind: str = "workflow",
+        sealed: bool = True,
+    ) -> Lane:
+        """The lane of an execution that does not exist yet; its first batch creates it.
+
+        Sealed and stamped by the current key, which its MACs keep for life.
+        """
+        now = self.writer.clock.now_ms()
+        key_id = self.writer.wire.keyring.current
+        row = ExecutionRow(
+            execution_id.bytes,
+            workflow,
+            key,
+            check_kind(kind),
+            "running",
+            0,
+            key_id,
+            sealed and key_id is not None,
+            key_id is not None,
+            self.owner_id,
+            1,
+            0,
+            None,
+            None,
+            now,
+            now,
+            None,
+        )
+        lane = Lane.of(row, self.writer.wire.envelope(row), stored=False)
+        self._lanes[execution_id] = lane
+        return lane
+
+    async def begin(
+        self,
+        execution_id: ExecutionId,
+        workflow: str,
+        payload: bytes,
+        *,
+        key: str | None = None,
+        kind: str = "workflow",
+        sealed: bool = True,
+    ) -> JournalSeq:
+        """Create an execution with its `execution_started` entry; durable at return.
+
+        `KeyTaken` if `key` names another execution of the workflow; otherwise as `append_acked`.
+        """
+        self.new_lane(execution_id, workflow, key=key, kind=kind, sealed=sealed)
+        return await self.append_acked(ExecutionStarted(execution_id, 0, payload))
+
+    def attach(self, row: ExecutionRow) -> Lane:
+        """Go on with an execution that this owner has claimed.
+
+        `IntegrityError` if the row does not match its anchor, `ConfigError` if its key is missing.
+        """
+        lane = Lane.of(row, self.writer.wire.verified(row), stored=True)
+        self._lanes[ExecutionId(bytes=row.execution_id)] = lane
+        return lane
+
+    def detach(self, execution_id: ExecutionId) -> None:
+        """Forget an execution; entries that were accepted are still committed."""
+        self._lanes.pop(execution_id, None)
+
+    def append_buffered(self, entry: Entry) -> bool:
+        """Queue `entry` for the next group commit; never waits.
+
+        True: accepted, and committed in order at the latest with the next acknowledged entry, a
+        flush, or after the flush interval. False: refused, because the queue is full or the store
+        is down; nothing will be written. Raises `UnsupportedEntryKind`, `PayloadTooLarge`,
+        `ExecutionTerminal`, `ExecutionFenced`, `ExecutionNotFound` for an execution not attached.
+        """
+        return self.writer.offer(self._lane(entry.execution_id), entry)
+
+    async def append_acked(self, entry: Entry) -> JournalSeq:
+        """Commit `entry` with everything accepted before it, and return its `seq`.
+
+        Durable at return. `CommitOutcomeUnknown` if that takes longer than the ack timeout: the
+        entry may still land, and is not withdrawn. `JournalUnavailable` if it was not accepted.
+        Otherwise raises as `append_buffered` does. A cancelled caller withdraws nothing.
+        """
+        lane = self._lane(entry.execution_id)
+        accepted = False
+        try:
+            async with asyncio.timeout(self.writer.settings.ack_timeout_ms / 1000):
+                await self.writer.room()
+                future = self.writer.submit(lane, entry)
+                accepted = True
+                return JournalSeq(await future)
+        except TimeoutError:
+            limit = self.writer.settings.ack_timeout_ms
+            if accepted:
+                message = f"no acknowledgement within {limit} ms; the entry may still be committed"
+                raise CommitOutcomeUnknown(message) from None
+            message = f"no room in the journal's queue within {limit} ms; nothing was accepted"
+            raise JournalUnavailable(message) from None
+
+    async def flush(self) -> None:
+        """Return when all that was accepted before is committed; see `JournalWriter.flush`."""
+        await self.writer.flush()
+
+    def health(self) -> WriterHealth:
+        """A snapshot of the writer's state and counts."""
+        return self.writer.health()
+
+    async def close(self) -> None:
+        """Drain and stop; see `JournalWriter.close`."""
+        await self.writer.close()
+
+    def _lane(self, execution_id: ExecutionId) -> Lane:
+        try:
+            return self._lanes[execution_id]
+        except KeyError:
+            message = f"execution {execution_id} is not attached to this writer; claim it first"
+            raise ExecutionNotFound(message) from None

@@ -1,0 +1,109 @@
+"""The writer's one ordered queue: what was accepted, what is settled, and who waits for which.
+
+Carries the ordering half of INV-4: appends leave the queue in the order in which they entered it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from durable_core.journal.batching import Pending
+from durable_core.journal.settings import WriterSettings
+
+__all__ = ["Intake"]
+
+
+class Intake:
+    """Counts and queues appends. Used by the event loop's thread alone.
+
+    `accepted` and `settled` number appends from 1; everything up to `urgent` is to be committed
+    without waiting for company.
+    """
+
+    def __init__(self, settings: WriterSettings) -> None:
+        self.accepted = 0
+        self.settled = 0
+        self.urgent = 0
+        self.wanted = asyncio.Event()
+        self._settings = settings
+        self._queue: deque[Pending] = deque()
+        self._buffered = 0
+        self._acked = 0
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._room: deque[asyncio.Future[None]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def takes_buffered(self) -> bool:
+        """Whether there is room for one more buffered append."""
+        return self._buffered < self._settings.queue_capacity
+
+    @property
+    def takes_acknowledged(self) -> bool:
+        """Whether there is room for one more acknowledged append."""
+        return self._acked < self._settings.acked_capacity
+
+    @property
+    def due(self) -> bool:
+        """Whether something urgent is still to be committed."""
+        return self.settled < self.urgent
+
+    def put(self, pending: Pending) -> None:
+        """Accept an append."""
+        self._queue.append(pending)
+        self.accepted += 1
+        if pending.future is None:
+            self._buffered += 1
+            if self._buffered >= self._settings.batch_limit:
+                self.urge(self.accepted)
+        else:
+            self._acked += 1
+            self.urge(self.accepted)
+
+    def take(self, limit: int) -> list[Pending]:
+        """The next appends in order, at most `limit`."""
+        taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
+        self._buffered -= sum(pending.future is None for pending in taken)
+        return taken
+
+    def urge(self, upto: int) -> None:
+        """Everything accepted up to `upto` is to be committed now."""
+        if upto > self.urgent:
+            self.urgent = upto
+            self.wanted.set()
+
+    def settle(self, pending: Pending) -> None:
+        """An append has reached its end."""
+        pending.settled = True
+        self.settled += 1
+        if pending.future is not None:
+            self._acked -= 1
+
+    async def all_settled(self) -> None:
+        """Return when everything accepted so far has reached its end."""
+        if self.settled < self.accepted:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append((self.accepted, waiter))
+            self.urge(self.accepted)
+            await waiter
+
+    async def room(self) -> None:
+        """Return when `takes_acknowledged` may be true again."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._room.append(waiter)
+        await waiter
+
+    def announce(self) -> None:
+        """Wake those whose appends have reached their end, and as many as have room now."""
+        while self._waiters and self._waiters[0][0] <= self.settled:
+            _wake(self._waiters.popleft()[1])
+        for _ in range(min(len(self._room), self._settings.acked_capacity - self._acked)):
+            _wake(self._room.popleft())
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,188 @@
+"""One execution as the writer sees it: where its chain stands, and whether it may go on.
+
+A lane knows three states. *Committed* is what the database holds, *formed* is what the newest
+formed row leads to, *accepted* is what holds once everything in the queue is written. A lane that
+lost an entry is failed: nothing of its execution commits ahead of the hole (INV-4).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+from attrs import define
+
+from durable_core.contracts.backend import HeadChange
+from durable_core.errors import DurableError, ExecutionTerminal, JournalError, UnsupportedEntryKind
+from durable_core.model.entries import (
+    PERSISTED_KINDS,
+    Entry,
+    ExecutionFinished,
+    ExecutionStarted,
+    IntentSettled,
+    JournalRow,
+)
+from durable_core.model.execution import (
+    LEGAL_TRANSITIONS,
+    TERMINAL,
+    ExecutionRow,
+    Status,
+    status_of,
+)
+from durable_core.wire.envelope import ExecutionEnvelope
+
+__all__ = ["HeadState", "Lane"]
+
+
+class HeadState(NamedTuple):
+    """The changing part of an execution's row."""
+
+    status: Status
+    generation: int
+    count: int
+    head: bytes
+
+
+@define(eq=False)
+class Lane:
+    """The writer's view of one execution. Used by the event loop's thread alone."""
+
+    row: ExecutionRow
+    envelope: ExecutionEnvelope
+    stored: bool
+    committed: HeadState
+    formed: HeadState
+    accepted_status: Status
+    accepted_generation: int
+    accepted_count: int
+    failure: DurableError | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether entries of this execution were accepted that are not committed yet."""
+        return self.accepted_count > self.committed.count
+
+    @classmethod
+    def of(cls, row: ExecutionRow, envelope: ExecutionEnvelope, *, stored: bool) -> Self:
+        """The lane of an execution that stands as `row` says, or that is to be created so."""
+        status = status_of(row.status)
+        head = HeadState(
+            status,
+            row.generation,
+            row.entry_count,
+            row.head_hmac or envelope.genesis,
+        )
+        return cls(row, envelope, stored, head, head, status, row.generation, row.entry_count)
+
+    def admit(self, entry: Entry) -> None:
+        """Note that `entry` joins the queue; raises, and notes nothing, where it may not.
+
+        `UnsupportedEntryKind`, `ExecutionTerminal` (also for a blocked execution),
+        `JournalError` for a generation that is not the running one, or the lane's own failure.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if entry.kind not in PERSISTED_KINDS:
+            message = f"this version cannot persist {entry.kind.label} entries; nothing was written"
+            raise UnsupportedEntryKind(message)
+        if isinstance(entry, ExecutionStarted):
+            self._admit_start(entry)
+        elif entry.generation != self.accepted_generation:
+            message = (
+                f"an entry of generation {entry.generation} was offered to execution "
+                f"{self.row.execution_id.hex()} in generation {self.accepted_generation}"
+            )
+            raise JournalError(message)
+        elif isinstance(entry, ExecutionFinished):
+            self.change_status(entry.status)
+        elif isinstance(entry, IntentSettled):
+            self.change_status(Status.RUNNING)
+        elif self.accepted_status is not Status.RUNNING:
+            raise self._closed()
+        self.accepted_count += 1
+
+    def change_status(self, status: Status) -> None:
+        """Note that the queue leads to `status`; `ExecutionTerminal` if that is not legal."""
+        if status is self.accepted_status is Status.RUNNING:
+            return
+        if status not in LEGAL_TRANSITIONS[self.accepted_status]:
+            raise self._closed()
+        self.accepted_status = status
+
+    def form(self, entry: Entry | None, status: Status | None, now_ms: int) -> JournalRow | None:
+        """Number, seal and stamp the next row; None for a bare change of status."""
+        state = self.formed
+        row = None
+        if entry is not None:
+            row = self.envelope.row_of(entry, state.count + 1, state.head, now_ms)
+            state = HeadState(
+                _status_after(entry, state.status),
+                entry.generation,
+                state.count + 1,
+                row.hmac or self.envelope.genesis,
+            )
+        if status is not None:
+            state = state._replace(status=status)
+        self.formed = state
+        return row
+
+    def change_to(self, after: HeadState, now_ms: int) -> HeadChange:
+        """The conditional update that takes the stored row from its committed state to `after`."""
+        return HeadChange(
+            self.row.execution_id,
+            self.row.owner_epoch,
+            self.committed.status.label,
+            self.committed.count,
+            after.status.label,
+            after.generation,
+            after.count,
+            self._head(after),
+            self.envelope.anchor(after.status, after.generation, after.count, after.head),
+            now_ms,
+            now_ms if after.status in TERMINAL else None,
+        )
+
+    def start_as(self, after: HeadState, now_ms: int) -> ExecutionRow:
+        """The row to create, as it stands after its first batch."""
+        return self.row._replace(
+            status=after.status.label,
+            generation=after.generation,
+            entry_count=after.count,
+            head_hmac=self._head(after),
+            anchor_mac=self.envelope.anchor(
+                after.status,
+                after.generation,
+                after.count,
+                after.head,
+            ),
+            updated_at=now_ms,
+            finalized_at=now_ms if after.status in TERMINAL else None,
+        )
+
+    def _admit_start(self, entry: ExecutionStarted) -> None:
+        if self.accepted_count == 0 and entry.generation == 0:
+            return
+        if entry.generation != self.accepted_generation + 1:
+            message = (
+                f"generation {entry.generation} cannot follow generation "
+                f"{self.accepted_generation} of execution {self.row.execution_id.hex()}"
+            )
+            raise JournalError(message)
+        self.change_status(Status.RUNNING)
+        self.accepted_generation = entry.generation
+
+    def _head(self, state: HeadState) -> bytes | None:
+        return None if self.envelope.keys.mac_key is None or state.count == 0 else state.head
+
+    def _closed(self) -> ExecutionTerminal:
+        return ExecutionTerminal(
+            f"execution {self.row.execution_id.hex()} is {self.accepted_status.label} and accepts "
+            "no such entry",
+        )
+
+
+def _status_after(entry: Entry, status: Status) -> Status:
+    if isinstance(entry, ExecutionFinished):
+        return entry.status
+    if isinstance(entry, ExecutionStarted | IntentSettled):
+        return Status.RUNNING
+    return status

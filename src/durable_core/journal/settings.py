@@ -1,0 +1,69 @@
+"""The writer's bounds and its health, as values."""
+
+from __future__ import annotations
+
+import enum
+from typing import Self
+
+from attrs import frozen
+
+from durable_core.config import DurableConfig
+from durable_core.errors import JournalUnavailable
+
+__all__ = ["Health", "WriterHealth", "WriterSettings"]
+
+
+@frozen
+class WriterSettings:
+    """Bounds of one writer; times in milliseconds, sizes in entries."""
+
+    flush_interval_ms: int = 10
+    prompt_interval_ms: int = 1
+    ack_timeout_ms: int = 5000
+    queue_capacity: int = 1024
+    acked_capacity: int = 4096
+    batch_limit: int = 256
+    close_timeout_ms: int = 10_000
+
+    @classmethod
+    def of(cls, config: DurableConfig) -> Self:
+        """The writer's share of an engine's configuration."""
+        return cls(
+            flush_interval_ms=config.journal_flush_interval_ms,
+            ack_timeout_ms=config.journal_ack_timeout_ms,
+            queue_capacity=config.journal_queue_capacity,
+            batch_limit=config.journal_batch_limit,
+            close_timeout_ms=config.close_timeout_ms,
+        )
+
+
+class Health(enum.Enum):
+    """Whether the journal can be relied on right now."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    """The store refuses commits or does not answer; appends fail until a probe commit succeeds."""
+    DEAD = "dead"
+    """The writer crashed again and again without progress and was given up."""
+    CLOSED = "closed"
+
+
+@frozen
+class WriterHealth:
+    """A snapshot. Counts are totals since the writer was started (INV-17)."""
+
+    state: Health
+    cause: str | None
+    queue_depth: int
+    appended: int
+    dropped: int
+    failed: int
+    acknowledged_late: int
+    restarts: int
+    max_seq: int
+
+    def require(self) -> None:
+        """`JournalUnavailable` unless the state is HEALTHY."""
+        if self.state is not Health.HEALTHY:
+            message = f"the journal is {self.state.value}: {self.cause or 'no cause is known'}"
+            raise JournalUnavailable(message)

@@ -1,0 +1,186 @@
+"""The JournalWriter: accepts appends and changes of status, and answers for their commits.
+
+Callers append through `JournalWriterHandle`; the commit loop behind it is `Actor`. Carries INV-4
+(one ordered queue), INV-12, INV-17 and the prompt commits of INV-20.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from durable_core.clock import Clock, SystemClock
+from durable_core.contracts.backend import ExecutionBackend
+from durable_core.errors import JournalUnavailable
+from durable_core.journal.actor import Actor
+from durable_core.journal.batching import Pending
+from durable_core.journal.intake import Intake
+from durable_core.journal.lane import Lane
+from durable_core.journal.losses import Losses
+from durable_core.journal.settings import Health, WriterHealth, WriterSettings
+from durable_core.journal.urgency import Urgency
+from durable_core.model.entries import Entry
+from durable_core.model.execution import Status
+from durable_core.telemetry import NO_METRICS, Recorder
+from durable_core.wire.envelope import WireFormat
+
+__all__ = ["JournalWriter"]
+
+
+class JournalWriter:
+    """One writer per backend, used from one event loop."""
+
+    def __init__(
+        self,
+        backend: ExecutionBackend,
+        wire: WireFormat,
+        settings: WriterSettings | None = None,
+        *,
+        clock: Clock | None = None,
+        metrics: Recorder = NO_METRICS,
+    ) -> None:
+        self.wire = wire
+        self.settings = settings or WriterSettings()
+        self.clock = clock or SystemClock()
+        self._losses = Losses(metrics)
+        self._intake = Intake(self.settings)
+        self._urgency = Urgency(self.settings, self._intake.urge)
+        self._actor = Actor(
+            backend,
+            self.settings,
+            self._intake,
+            self._losses,
+            self.clock,
+            metrics,
+        )
+        self._supervisor: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to carry appends; goes on from `MAX(seq)` of the database."""
+        await self._actor.start()
+        self._supervisor = asyncio.create_task(
+            self._actor.supervise(),
+            name="durable-journal-supervisor",
+        )
+
+    async def close(self) -> None:
+        """Commit what was accepted, then stop; bounded by `close_timeout_ms`.
+
+        `JournalUnavailable` if anything accepted since the last flush was not committed.
+        Idempotent.
+        """
+        if self._supervisor is None:
+            return
+        supervisor, self._supervisor = self._supervisor, None
+        self._actor.finish()
+        done, _ = await asyncio.wait({supervisor}, timeout=self.settings.close_timeout_ms / 1000)
+        if not done:
+            self._actor.stop_with(
+                JournalUnavailable("the journal was closed before it could commit"),
+            )
+            supervisor.cancel()
+            await asyncio.wait({supervisor})
+        self._urgency.cancel()
+        self._actor.state = Health.CLOSED
+        self._actor.down = JournalUnavailable("the journal is closed")
+        self._losses.raise_if_any()
+
+    def health(self) -> WriterHealth:
+        """A snapshot; DEGRADED also while a commit takes longer than the ack timeout."""
+        actor = self._actor
+        state, cause = actor.state, None if actor.down is None else str(actor.down)
+        stalled = actor.busy_since is not None and (
+            time.monotonic() - actor.busy_since > self.settings.ack_timeout_ms / 1000
+        )
+        if state is Health.HEALTHY and stalled:
+            state, cause = Health.DEGRADED, "the store does not answer a commit"
+        return WriterHealth(
+            state,
+            cause,
+            len(self._intake) + actor.under_way,
+            actor.appended,
+            self._losses.dropped,
+            self._losses.failed,
+            self._losses.late,
+            actor.restarts,
+            actor.max_seq,
+        )
+
+    def offer(self, lane: Lane, entry: Entry, *, prompt: bool = False) -> bool:
+        """Queue a buffered append; False, counted and logged, if there is no room or no store.
+
+        A prompt one commits within 1 ms instead of the flush interval. Raises as `Lane.admit`
+        does, and `PayloadTooLarge`. Never waits.
+        """
+        if self._actor.down is not None or not self._intake.takes_buffered:
+            self._losses.drop(self._actor.down)
+            return False
+        self._enter(lane, entry, None)
+        self._urgency.arm(self._intake.accepted, prompt=prompt)
+        return True
+
+    def submit(self, lane: Lane, entry: Entry) -> asyncio.Future[int]:
+        """Queue an acknowledged append and commit at once; the future is its true outcome.
+
+        The future carries no deadline of its own. Raises as `offer` does, and
+        `JournalUnavailable` if the store is down. Wait for `room` first.
+        """
+        self._require_up()
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._enter(lane, entry, future)
+        return future
+
+    def change_status(self, lane: Lane, status: Status) -> asyncio.Future[int]:
+        """Queue a change of status without an entry (`blocked`), committed like `submit`."""
+        self._require_up()
+        if lane.failure is not None:
+            raise lane.failure
+        lane.change_status(status)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._intake.put(Pending(lane, None, status, future))
+        return future
+
+    async def append(self, lane: Lane, entry: Entry) -> int:
+        """`submit` once there is room, and wait; the entry stays if the caller is cancelled."""
+        await self.room()
+        return await asyncio.shield(self.submit(lane, entry))
+
+    async def room(self) -> None:
+        """Return when an acknowledged append may be queued; `JournalUnavailable` if none may."""
+        while not self._intake.takes_acknowledged:
+            self._require_up()
+            await self._intake.room()
+        self._require_up()
+
+    async def flush(self) -> None:
+        """Return once everything accepted before is committed.
+
+        `JournalUnavailable` if anything accepted since the last flush was not committed: each
+        loss is reported by exactly one flush.
+        """
+        await self._intake.all_settled()
+        self._losses.raise_if_any()
+
+    async def barrier(self, lane: Lane) -> None:
+        """Return once everything that `lane` accepted is committed; raises the lane's failure."""
+        if lane.waiting and lane.failure is None:
+            await self._intake.all_settled()
+        if lane.failure is not None:
+            raise lane.failure
+
+    def nudge(self) -> None:
+        """Commit what waits now: its execution is about to do something slow."""
+        self._intake.urge(self._intake.accepted)
+
+    def _enter(self, lane: Lane, entry: Entry, future: asyncio.Future[int] | None) -> None:
+        payload = getattr(entry, "payload", None)
+        if payload is not None:
+            self.wire.guard(payload)
+        lane.admit(entry)
+        self._intake.put(Pending(lane, entry, None, future))
+
+    def _require_up(self) -> None:
+        down = self._actor.down
+        if down is not None:
+            message = f"the journal takes no appends: {down}"
+            raise JournalUnavailable(message) from down

@@ -1,0 +1,140 @@
+"""The ReplayCursor answers one question: what has already happened at this step? (INV-3, INV-10).
+
+Holds only what the program has not consumed yet: for sequential code that is one segment, whatever
+the length. It never holds a lock across I/O; look-ups that wait for the same segment share one
+read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from durable_core.errors import DecodeError, IntegrityError, ReplayDivergence
+from durable_core.model.effects import EffectClass
+from durable_core.model.entries import EntryKind, JournalRow
+from durable_core.replay.divergence import describe, leftover
+from durable_core.replay.lookup import FRESH, Found, StepRecord, Wanted
+from durable_core.replay.prior import PriorEffects
+from durable_core.replay.reader import ChainReader
+
+__all__ = ["ReplayCursor"]
+
+_STEP_KINDS: Final = frozenset(
+    {
+        EntryKind.EFFECT_INTENT,
+        EntryKind.STEP_RESULT,
+        EntryKind.STEP_FAILED,
+        EntryKind.INTENT_SETTLED,
+    },
+)
+
+
+class ReplayCursor:
+    """Answers for one execution, as it stood when it was claimed.
+
+    For the tasks of one event loop. Any method that reads raises `IntegrityError` or
+    `DecodeError` for damage, and whatever the journal raises.
+    """
+
+    def __init__(self, reader: ChainReader) -> None:
+        self.prior = PriorEffects()
+        self.only_idempotent = True
+        self._reader = reader
+        self._input: JournalRow | None = None
+        self._steps: dict[str, StepRecord] = {}
+        self._loading: asyncio.Task[None] | None = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every entry has been read."""
+        return self._reader.exhausted
+
+    @property
+    def replaying(self) -> bool:
+        """Whether journaled steps of this generation are still unconsumed or unread."""
+        return not self.exhausted or bool(self._steps)
+
+    async def open(self) -> bytes:
+        """Read as far as the start of the current generation; its payload, the arguments."""
+        while self._input is None and not self.exhausted:
+            await self._load()
+        if self._input is None:
+            row = self._reader.row
+            message = (
+                f"execution {row.execution_id.hex()} has no entry that starts its generation "
+                f"{row.generation}"
+            )
+            raise IntegrityError(message)
+        return self.open_payload(self._input)
+
+    async def look_up(self, wanted: Wanted) -> Found:
+        """The journal's answer; the entry is consumed. `ReplayDivergence` for another step."""
+        record = self._steps.get(wanted.step_id)
+        while (record is None or not record.closed) and not self.exhausted:
+            await self._load()
+            record = self._steps.get(wanted.step_id)
+        if record is None:
+            return FRESH
+        row = record.row
+        if row.fingerprint != wanted.fingerprint or row.effect_class != wanted.effect:
+            raise ReplayDivergence(describe(wanted, row))
+        del self._steps[wanted.step_id]
+        return record.answer()
+
+    async def finish(self) -> None:
+        """The program has ended: `ReplayDivergence` if journaled steps were not asked for."""
+        await self.read_all()
+        if self._steps:
+            raise ReplayDivergence(leftover([record.row for record in self._steps.values()]))
+
+    async def read_all(self) -> None:
+        """Read to the end, so that `only_idempotent` speaks of the whole generation."""
+        while not self.exhausted:
+            await self._load()
+
+    def open_payload(self, row: JournalRow) -> bytes:
+        """The plain payload of a row that this cursor returned."""
+        return self._reader.envelope.open(row)
+
+    async def _load(self) -> None:
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load_segment(), name="durable-replay-load")
+            self._loading.add_done_callback(self._loaded)
+        await asyncio.shield(self._loading)
+
+    def _loaded(self, task: asyncio.Task[None]) -> None:
+        self._loading = None
+        if not task.cancelled():
+            task.exception()
+
+    async def _load_segment(self) -> None:
+        for row in await self._reader.segment():
+            self._take(row)
+
+    def _take(self, row: JournalRow) -> None:
+        current = row.generation == self._reader.row.generation
+        if row.entry_kind == EntryKind.EXECUTION_STARTED:
+            if row.generation > 0:
+                self.prior.next_generation()
+            if current:
+                self._input = row
+        elif not current:
+            self.prior.add(row)
+        elif row.entry_kind in _STEP_KINDS:
+            self._take_step(row)
+        elif row.entry_kind != EntryKind.EXECUTION_FINISHED:
+            message = (
+                f"entry {row.entry_no} of execution {row.execution_id.hex()} has kind "
+                f"{row.entry_kind}, which this version cannot replay: upgrade durable-core"
+            )
+            raise DecodeError(message)
+
+    def _take_step(self, row: JournalRow) -> None:
+        if row.effect_class != EffectClass.IDEMPOTENT:
+            self.only_idempotent = False
+        record = self._steps.get(row.step_id)
+        if record is None:
+            self._steps[row.step_id] = StepRecord.of(row)
+        else:
+            record.add(row)

@@ -1,0 +1,54 @@
+"""A readable account of a divergence: names and argument positions, never values (INV-5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from durable_core.model.effects import EffectClass
+from durable_core.model.entries import JournalRow
+from durable_core.replay.detail import StepDetail
+from durable_core.replay.lookup import Wanted
+
+__all__ = ["ADVICE", "describe", "leftover"]
+
+ADVICE: Final = (
+    "deploy the code that wrote this journal and resume, or resume to start a fresh run in which "
+    "committed guarded effects are not repeated"
+)
+_SHOWN: Final = 5
+
+
+def describe(wanted: Wanted, row: JournalRow) -> str:
+    """What the program asked for at a step, and what the journal holds there."""
+    recorded = StepDetail.decode(row.detail)
+    differences = []
+    if recorded.name != wanted.name:
+        differences.append("the name")
+    if row.effect_class != wanted.effect:
+        differences.append("the effect class")
+    positions = recorded.differing_positions(wanted.digests)
+    if positions:
+        listed = ", ".join(str(position) for position in positions)
+        differences.append(f"argument {listed}" if len(positions) == 1 else f"arguments {listed}")
+    if not differences:
+        differences.append("the sub-class")
+    return (
+        f"step {wanted.step_id}: the program asks for {wanted.name!r} ({_effect(wanted.effect)}), "
+        f"the journal holds {recorded.name!r} ({_effect(row.effect_class)}); different: "
+        f"{', '.join(differences)}; {ADVICE}"
+    )
+
+
+def leftover(rows: Sequence[JournalRow]) -> str:
+    """The program ended although the journal holds more steps."""
+    ordered = sorted(rows, key=lambda row: row.entry_no)
+    named = [f"{row.step_id} {StepDetail.decode(row.detail).name!r}" for row in ordered[:_SHOWN]]
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    return (
+        f"the program ended without asking for journaled steps: {', '.join(named)}{more}; {ADVICE}"
+    )
+
+
+def _effect(code: int) -> str:
+    return EffectClass(code).name.lower() if code in set(EffectClass) else f"effect {code}"

@@ -1,0 +1,154 @@
+"""The integrity chain: a MAC over every row that continues the one before, and an anchor (INV-16).
+
+```
+row:     BLAKE3-keyed(mac_key, "row v1" | hmac of the row before, or 32 zero bytes |
+             field() of execution_id, entry_no, generation, step_id, entry_kind, fingerprint,
+             idem_key, effect_class, detail, payload_version, created_at | BLAKE3(payload))
+anchor:  BLAKE3-keyed(mac_key, "anchor v1" |
+             field() of execution_id, workflow, kind, execution_key, key_id, sealed, stamped,
+             status, generation, entry_count, head_hmac)
+```
+The payload is the blob as it lies on disk; the hash of no payload is that of the empty string.
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from typing import Final
+
+from blake3 import blake3
+
+from durable_core.errors import IntegrityError
+from durable_core.model.entries import JournalRow
+from durable_core.model.execution import ExecutionRow, status_of
+from durable_core.wire.fields import NULL, field, integer, text
+
+__all__ = ["GENESIS", "AnchorPrefix", "anchor_mac", "check_anchor", "check_row", "row_mac"]
+
+GENESIS: Final = bytes(32)
+"""What stands in place of the hmac before an execution's first row."""
+
+_ROW_HEAD: Final = struct.Struct(">6s32sI16sIQIQI")
+_PAIR: Final = struct.Struct(">IQ")
+_TAIL: Final = struct.Struct(">IQIQ")
+_EMPTY: Final = blake3(b"").digest()
+
+
+def row_mac(mac_key: bytes, before: bytes, row: JournalRow) -> bytes:
+    """The hmac (32 bytes) of `row`, whose own `hmac` is not looked at, after the row `before`."""
+    step = row.step_id.encode()
+    fingerprint, idem_key, detail, payload = row.fingerprint, row.idem_key, row.detail, row.payload
+    data = b"".join(
+        (
+            _ROW_HEAD.pack(
+                b"row v1",
+                before,
+                16,
+                row.execution_id,
+                8,
+                row.entry_no,
+                8,
+                row.generation,
+                len(step),
+            ),
+            step,
+            _PAIR.pack(8, row.entry_kind),
+            NULL if fingerprint is None else len(fingerprint).to_bytes(4, "big") + fingerprint,
+            NULL if idem_key is None else len(idem_key).to_bytes(4, "big") + idem_key,
+            _PAIR.pack(8, row.effect_class),
+            NULL if detail is None else len(detail).to_bytes(4, "big") + detail,
+            _TAIL.pack(8, row.payload_version, 8, row.created_at),
+            _EMPTY if payload is None else blake3(payload).digest(),
+        ),
+    )
+    return blake3(data, key=mac_key).digest()
+
+
+def check_row(mac_key: bytes | None, before: bytes, row: JournalRow) -> bytes:
+    """Verify one row and return its hmac for the next one; `IntegrityError` if it does not fit.
+
+    `mac_key` is None for an unstamped execution, whose rows must carry no hmac.
+    """
+    if mac_key is None:
+        if row.hmac is not None:
+            raise _damaged(row, "is stamped in an execution that is not")
+        return GENESIS
+    if row.hmac is None:
+        raise _damaged(row, "has no stamp in a stamped execution")
+    try:
+        expected = row_mac(mac_key, before, row)
+    except (TypeError, ValueError, OverflowError, AttributeError, struct.error):
+        raise _damaged(row, "has a column of the wrong type") from None
+    if not hmac.compare_digest(expected, row.hmac):
+        raise _damaged(row, "does not continue the chain")
+    return expected
+
+
+class AnchorPrefix:
+    """The part of an anchor that never changes during an execution's life, encoded once."""
+
+    __slots__ = ("_key", "_prefix")
+
+    def __init__(self, mac_key: bytes, row: ExecutionRow) -> None:
+        self._key = mac_key
+        self._prefix = b"".join(
+            (
+                b"anchor v1",
+                field(row.execution_id),
+                text(row.workflow),
+                text(row.kind),
+                text(row.execution_key),
+                integer(row.key_id),
+                integer(row.sealed),
+                integer(row.stamped),
+            ),
+        )
+
+    def mac(self, status: int, generation: int, entry_count: int, head: bytes | None) -> bytes:
+        """The anchor MAC (32 bytes) of the execution in this state."""
+        data = b"".join(
+            (
+                self._prefix,
+                _TAIL.pack(8, status, 8, generation),
+                _PAIR.pack(8, entry_count),
+                field(head),
+            ),
+        )
+        return blake3(data, key=self._key).digest()
+
+
+def anchor_mac(mac_key: bytes, row: ExecutionRow) -> bytes:
+    """The anchor MAC of `row` as it stands; its own `anchor_mac` is not looked at."""
+    prefix = AnchorPrefix(mac_key, row)
+    return prefix.mac(status_of(row.status), row.generation, row.entry_count, row.head_hmac)
+
+
+def check_anchor(mac_key: bytes | None, row: ExecutionRow) -> None:
+    """Verify an execution's own row; `IntegrityError` if it is not what was written."""
+    if row.stamped != (mac_key is not None) or row.stamped != (row.key_id is not None):
+        raise _altered(row)
+    if mac_key is None:
+        if row.anchor_mac is not None or row.head_hmac is not None:
+            raise _altered(row)
+        return
+    try:
+        expected = anchor_mac(mac_key, row)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, struct.error):
+        raise _altered(row) from None
+    if row.anchor_mac is None or not hmac.compare_digest(expected, row.anchor_mac):
+        raise _altered(row)
+
+
+def _damaged(row: JournalRow, what: str) -> IntegrityError:
+    return IntegrityError(
+        f"entry {row.entry_no} of execution {bytes(row.execution_id).hex()} {what}: the journal "
+        "was changed outside durable-core; restore it from a backup",
+    )
+
+
+def _altered(row: ExecutionRow) -> IntegrityError:
+    return IntegrityError(
+        f"the record of execution {bytes(row.execution_id).hex()} does not match its anchor: it "
+        "was changed outside durable-core; restore it from a backup",
+    )

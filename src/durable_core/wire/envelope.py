@@ -1,0 +1,232 @@
+"""The envelope around a payload and its row: guard the size, seal, stamp, and all of it backwards.
+
+```
+sealed blob    format byte | key_id (1) | cipher body     0x01: nonce (24) | ciphertext | tag (16)
+unsealed blob  0x00 | bytes
+```
+Carries INV-7 (whatever is sealed anew gets a new nonce; the ciphers draw it), INV-11 (sizes are
+checked before anything is decrypted) and INV-16 (rows are stamped and verified).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import define, field, frozen
+
+from durable_core.contracts.cipher import BoundCipher, PayloadCipher, encode_aad
+from durable_core.errors import ConfigError, DecodeError, IntegrityError, PayloadTooLarge
+from durable_core.model.entries import PAYLOAD_VERSION, Entry, JournalRow
+from durable_core.model.execution import ExecutionRow
+from durable_core.wire.chain import GENESIS, AnchorPrefix, check_anchor, check_row, row_mac
+from durable_core.wire.keys import ExecutionKeys, Keyring
+
+__all__ = ["ExecutionEnvelope", "WireFormat"]
+
+_UNSEALED: Final = 0
+_FRAME: Final = 2
+
+
+@frozen
+class WireFormat:
+    """Keys, ciphers and limits of one engine; makes the envelope of each execution.
+
+    `cipher` seals what is written; `ciphers` open what was written, by format byte. Safe to use
+    from any thread once built.
+    """
+
+    keyring: Keyring
+    cipher: PayloadCipher | None
+    ciphers: Mapping[int, PayloadCipher]
+    max_payload_bytes: int
+    _bound: dict[tuple[int, int], BoundCipher] = field(init=False, factory=dict, repr=False)
+
+    def guard(self, payload: bytes) -> None:
+        """`PayloadTooLarge` for a payload over `max_payload_bytes`, before any work on it."""
+        if len(payload) > self.max_payload_bytes:
+            raise _too_large(len(payload), self.max_payload_bytes)
+
+    def envelope(self, row: ExecutionRow) -> ExecutionEnvelope:
+        """The envelope of the execution `row`; `ConfigError` if its key is not configured."""
+        keys = self.keyring.execution_keys(row.key_id)
+        return ExecutionEnvelope(
+            self,
+            row.execution_id,
+            keys,
+            bool(row.sealed),
+            None if keys.mac_key is None else AnchorPrefix(keys.mac_key, row),
+        )
+
+    def verified(self, row: ExecutionRow) -> ExecutionEnvelope:
+        """The envelope of a stored execution whose own row was checked against its anchor."""
+        if row.sealed and not self.keyring.key_ids:
+            message = (
+                f"execution {bytes(row.execution_id).hex()} is sealed and no key is configured; "
+                "set DURABLE_KEY to the key it was written with"
+            )
+            raise ConfigError(message)
+        envelope = self.envelope(row)
+        check_anchor(envelope.keys.mac_key, row)
+        return envelope
+
+    def sealing_cipher(self) -> tuple[bytes, BoundCipher]:
+        """The frame in front of a new blob, and the current cipher under the current key."""
+        if self.cipher is None or self.keyring.current is None:
+            message = "no cipher or key is configured, so this sealed execution takes no entries"
+            raise ConfigError(message)
+        frame = bytes((self.cipher.format_byte, self.keyring.current))
+        return frame, self.bound(self.cipher.format_byte, self.keyring.current)
+
+    def bound(self, format_byte: int, key_id: int) -> BoundCipher:
+        """The cipher that owns `format_byte`, under the key `key_id`; bound once and kept."""
+        bound = self._bound.get((format_byte, key_id))
+        if bound is None:
+            cipher = self.ciphers.get(format_byte)
+            if cipher is None:
+                message = (
+                    f"payload format 0x{format_byte:02x} is unknown here; install the plugin "
+                    "of the cipher that wrote it"
+                )
+                raise DecodeError(message)
+            bound = cipher.bind(self.keyring.payload_key(key_id))
+            self._bound[format_byte, key_id] = bound
+        return bound
+
+    def guard_blob(self, blob: bytes) -> None:
+        """`PayloadTooLarge` for a stored blob that no payload within the limit can have made."""
+        overhead = 1
+        if blob[0] != _UNSEALED:
+            cipher = self.ciphers.get(blob[0])
+            overhead = _FRAME + (0 if cipher is None else cipher.overhead)
+        if len(blob) > self.max_payload_bytes + overhead:
+            raise _too_large(len(blob) - overhead, self.max_payload_bytes)
+
+
+@define
+class ExecutionEnvelope:
+    """Seals, stamps, verifies and opens the rows of one execution."""
+
+    wire: WireFormat
+    execution_id: bytes
+    keys: ExecutionKeys
+    sealed: bool
+    _anchor: AnchorPrefix | None
+
+    def row_of(self, entry: Entry, entry_no: int, before: bytes, created_at: int) -> JournalRow:
+        """The row of `entry`: sealed under a fresh nonce, stamped after the row `before`."""
+        row = JournalRow(
+            self.execution_id,
+            entry_no,
+            entry.generation,
+            entry.step_id,
+            int(entry.kind),
+            getattr(entry, "fingerprint", None),
+            getattr(entry, "idem_key", None),
+            getattr(entry, "effect_class", 0),
+            getattr(entry, "detail", None),
+            None,
+            PAYLOAD_VERSION,
+            None,
+            created_at,
+        )
+        payload = getattr(entry, "payload", None)
+        if payload is not None:
+            row = row._replace(payload=self._seal(row, payload))
+        mac_key = self.keys.mac_key
+        return row if mac_key is None else row._replace(hmac=row_mac(mac_key, before, row))
+
+    def seal_request(self, slot: str, kind: int, payload: bytes) -> bytes:
+        """A payload sealed for the inbox: bound to the execution, the slot and the kind."""
+        self.wire.guard(payload)
+        return self._seal(self._request_place(slot, kind, None), payload)
+
+    def open_request(self, slot: str, kind: int, blob: bytes | None) -> bytes:
+        """The plain payload of a request; raises as `open` does."""
+        return self.open(self._request_place(slot, kind, blob))
+
+    def _request_place(self, slot: str, kind: int, blob: bytes | None) -> JournalRow:
+        return JournalRow(
+            execution_id=self.execution_id,
+            entry_no=0,
+            generation=0,
+            step_id=slot,
+            entry_kind=kind,
+            fingerprint=None,
+            idem_key=None,
+            effect_class=0,
+            detail=None,
+            payload=blob,
+            payload_version=PAYLOAD_VERSION,
+            hmac=None,
+            created_at=0,
+        )
+
+    def anchor(self, status: int, generation: int, count: int, head: bytes) -> bytes | None:
+        """The anchor MAC of that state; None where the execution is not stamped."""
+        return None if self._anchor is None else self._anchor.mac(status, generation, count, head)
+
+    def check(self, before: bytes, row: JournalRow) -> bytes:
+        """Verify `row` after the row `before`; returns its hmac. `IntegrityError` otherwise."""
+        return check_row(self.keys.mac_key, before, row)
+
+    def open(self, row: JournalRow) -> bytes:
+        """The plain payload of a verified row that must have one.
+
+        `PayloadTooLarge` before anything is decrypted, `DecodeError` for unknown versions and
+        formats and truncated blobs, `IntegrityError` for a blob that was not sealed at this place.
+        """
+        blob = row.payload
+        if row.payload_version != PAYLOAD_VERSION:
+            message = (
+                f"entry {row.entry_no} has payload version {row.payload_version}; this build "
+                f"reads version {PAYLOAD_VERSION}: upgrade durable-core"
+            )
+            raise DecodeError(message)
+        if not blob:
+            message = f"entry {row.entry_no} has no payload where its kind needs one"
+            raise DecodeError(message)
+        self.wire.guard_blob(blob)
+        if (blob[0] != _UNSEALED) != self.sealed:
+            state = "plain in a sealed" if self.sealed else "sealed in an unsealed"
+            message = f"the payload of entry {row.entry_no} is {state} execution"
+            raise IntegrityError(message)
+        if blob[0] == _UNSEALED:
+            return blob[1:]
+        if len(blob) < _FRAME:
+            message = f"the payload of entry {row.entry_no} is truncated"
+            raise DecodeError(message)
+        return self.wire.bound(blob[0], blob[1]).open(blob[_FRAME:], _aad_of(row))
+
+    def _seal(self, place: JournalRow, payload: bytes) -> bytes:
+        if not self.sealed:
+            return b"\x00" + payload
+        frame, cipher = self.wire.sealing_cipher()
+        return frame + cipher.seal(payload, _aad_of(place))
+
+    @property
+    def genesis(self) -> bytes:
+        """What the first row of the execution continues."""
+        return GENESIS
+
+
+def _too_large(size: int, limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"a payload of {size} bytes exceeds max_payload_bytes = {limit}; store it elsewhere and "
+        "journal a reference, or raise the limit",
+    )
+
+
+def _aad_of(row: JournalRow) -> bytes:
+    return encode_aad(
+        row.execution_id,
+        row.entry_no,
+        row.generation,
+        row.step_id,
+        row.entry_kind,
+        row.effect_class,
+        row.payload_version,
+        row.fingerprint,
+        row.idem_key,
+        row.detail,
+    )

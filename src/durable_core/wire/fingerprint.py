@@ -1,0 +1,52 @@
+"""Fingerprints and idempotency keys: what a step *is*, apart from where it stands (INV-3, INV-13).
+
+```
+fingerprint = BLAKE3-keyed(fingerprint_key, field() of name, effect code, sub-class code, arguments)
+idem_key    = BLAKE3 derive_key("durable-core v1 idempotency-key",
+                  field() of execution_id, idem branch path, fingerprint, occurrence)
+```
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from blake3 import blake3
+
+from durable_core.wire.fields import field, integer, text
+from durable_core.wire.keys import ExecutionKeys
+
+__all__ = ["ROOT_BRANCH", "idempotency_key", "step_fingerprint"]
+
+_IDEM_CONTEXT: Final = "durable-core v1 idempotency-key"
+
+ROOT_BRANCH: Final = ""
+"""The idem branch path of the root branch: no (block ordinal, branch index) pairs."""
+
+
+def step_fingerprint(
+    keys: ExecutionKeys,
+    name: str,
+    effect: int,
+    sub_class: int,
+    arguments: bytes,
+) -> bytes:
+    """32 bytes that change with the step's name, class, sub-class (0: none) and arguments."""
+    return keys.fingerprint(
+        text(name) + integer(effect) + integer(sub_class) + field(arguments),
+    )
+
+
+def idempotency_key(
+    execution_id: bytes,
+    branch: str,
+    fingerprint: bytes,
+    occurrence: int,
+) -> bytes:
+    """32 bytes to forward to an outside system; the same in every run of the execution.
+
+    `occurrence` counts equal fingerprints of the branch from 0. No position enters, so that a
+    fresh run finds committed effects where positions moved.
+    """
+    data = field(execution_id) + text(branch) + field(fingerprint) + integer(occurrence)
+    return blake3(data, derive_key_context=_IDEM_CONTEXT).digest()

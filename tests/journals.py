@@ -1,0 +1,219 @@
+"""Real journals for tests: a SQLite file, a wire format under known keys, a writer on top.
+
+```
+async with opened(url) as backend, writing(backend) as journal:
+    execution_id = await begun(journal)
+    await journal.append_acked(result_of(execution_id, 0, b"\x00value"))
+```
+Nothing here is a stand-in: what these functions return is what an engine is composed of.
+"""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import define
+from durable_aead.xaes import Xaes256Gcm
+from durable_sqlite import LocalBackend
+
+from durable_core.clock import Clock
+from durable_core.contracts import BackendSettings, Durability, MasterKeys, PayloadCipher
+from durable_core.ids import ExecutionId, RandomIds, StepId, root_step
+from durable_core.journal import JournalWriter, JournalWriterHandle, WriterSettings
+from durable_core.model.effects import EffectClass
+from durable_core.model.entries import EffectIntent, StepFailure, StepResult
+from durable_core.replay.detail import detail_prefix, encode_detail
+from durable_core.wire.envelope import WireFormat
+from durable_core.wire.keys import Keyring
+
+MASTER: Final = bytes(range(32))
+OTHER_MASTER: Final = bytes(range(100, 132))
+MASTERS: Final = MasterKeys(1, {1: MASTER})
+
+OWNER: Final = "owner-a"
+MIB: Final = 1 << 20
+
+FINGERPRINT: Final = b"f" * 32
+"""The fingerprint of entries that name no other."""
+
+
+def key_text(*keys: tuple[int, bytes]) -> str:
+    """Master keys as `DURABLE_KEY` spells them, the current one first."""
+    return ",".join(
+        f"{key_id}:{base64.urlsafe_b64encode(master).decode().rstrip('=')}"
+        for key_id, master in keys
+    )
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of the journal in the file `path`."""
+    return f"sqlite:///{path}"
+
+
+def path_of(url: str) -> Path:
+    """The file of a journal, the other way round."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
+@define
+class ManualClock:
+    """A clock that stands still until a test moves it; the `Clock` of writers under test."""
+
+    ms: int = 1_700_000_000_000
+
+    def now_ms(self) -> int:
+        """The time that was set, in milliseconds since 1970 UTC."""
+        return self.ms
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[LocalBackend]:
+    """The SQLite backend of `url`, closed on leaving."""
+    backend = await LocalBackend.open(url, BackendSettings(Durability.NORMAL, 5000))
+    try:
+        yield backend
+    finally:
+        await backend.close()
+
+
+def wire_format(
+    masters: MasterKeys | None = MASTERS,
+    *,
+    max_payload_bytes: int = MIB,
+    cipher: PayloadCipher | None = None,
+) -> WireFormat:
+    """The wire format under `masters`; None: no key, so nothing is sealed or stamped."""
+    cipher = cipher or Xaes256Gcm()
+    return WireFormat(
+        Keyring.derive(masters),
+        None if masters is None else cipher,
+        {cipher.format_byte: cipher},
+        max_payload_bytes,
+    )
+
+
+@asynccontextmanager
+async def writing(
+    backend: LocalBackend,
+    wire: WireFormat | None = None,
+    settings: WriterSettings | None = None,
+    *,
+    owner: str = OWNER,
+    clock: Clock | None = None,
+) -> AsyncIterator[JournalWriterHandle]:
+    """A running writer whose owner holds its lock; drained on leaving."""
+    await backend.hold_owner_lock(owner)
+    writer = JournalWriter(backend, wire or wire_format(), settings, clock=clock)
+    async with JournalWriterHandle(writer, owner) as journal:
+        yield journal
+
+
+def fresh_id() -> ExecutionId:
+    """A new execution id."""
+    return RandomIds().execution_id()
+
+
+def counted_id(number: int) -> ExecutionId:
+    """A UUIDv7 that is the same in every run."""
+    return uuid.UUID(int=0x018BCFE5_6800_7000_8000_000000000000 + number)
+
+
+async def begun(
+    journal: JournalWriterHandle,
+    execution_id: ExecutionId | None = None,
+    *,
+    workflow: str = "checkout",
+    payload: bytes = b"\x80",
+    key: str | None = None,
+    sealed: bool = True,
+) -> ExecutionId:
+    """Begin an execution, durably; its id. The payload is that of no arguments."""
+    execution_id = execution_id or fresh_id()
+    await journal.begin(execution_id, workflow, payload, key=key, sealed=sealed)
+    return execution_id
+
+
+def detail_of(name: str = "charge", *digests: bytes, sub_class: int = 0, policy: int = 0) -> bytes:
+    """What a step's entry says of the step in clear; each digest has 4 bytes."""
+    return encode_detail(detail_prefix(name), b"".join(digests), sub_class, policy)
+
+
+def idem_key_of(step: int | str) -> bytes:
+    """An idempotency key that belongs to that step alone."""
+    return f"idempotency key of step {step}".encode().ljust(32, b".")[:32]
+
+
+def _step(execution_id: ExecutionId, step: int | str, effect: int, name: str) -> dict[str, Any]:
+    return {
+        "execution_id": execution_id,
+        "step_id": root_step(step) if isinstance(step, int) else StepId(step),
+        "fingerprint": FINGERPRINT,
+        "idem_key": idem_key_of(step),
+        "effect_class": effect,
+        "detail": detail_of(name),
+    }
+
+
+def result_of(
+    execution_id: ExecutionId,
+    step: int | str,
+    payload: bytes = b"\x00\xf6",
+    *,
+    effect: int = EffectClass.AT_LEAST_ONCE,
+    generation: int = 0,
+    name: str = "charge",
+) -> StepResult:
+    """The result of a step; the payload is an outcome byte and a value, None unless given."""
+    fields = _step(execution_id, step, effect, name)
+    return StepResult(generation=generation, payload=payload, **fields)
+
+
+def failure_of(
+    execution_id: ExecutionId,
+    step: int | str,
+    payload: bytes = b"\x83aEam\x01",
+    *,
+    effect: int = EffectClass.AT_LEAST_ONCE,
+    generation: int = 0,
+    name: str = "charge",
+) -> StepFailure:
+    """The failure of a step."""
+    fields = _step(execution_id, step, effect, name)
+    return StepFailure(generation=generation, payload=payload, **fields)
+
+
+def intent_of(
+    execution_id: ExecutionId,
+    step: int | str,
+    *,
+    generation: int = 0,
+    name: str = "charge",
+) -> EffectIntent:
+    """The intent of a guarded step."""
+    fields = _step(execution_id, step, EffectClass.EXACTLY_ONCE_GUARDED, name)
+    return EffectIntent(generation=generation, **fields)
+
+
+def change(path: Path, statement: str, *parameters: object) -> int:
+    """Edit a journal's file behind the back of durable-core; how many rows were changed."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(statement, parameters).rowcount
+
+
+def query(path: Path, statement: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
+    """Read a journal's file with a connection of our own."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(statement, parameters).fetchall()
+
+
+def query_maps(path: Path, statement: str, *parameters: object) -> list[Mapping[str, Any]]:
+    """The same, each row as a mapping by column."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(statement, parameters).fetchall()]
