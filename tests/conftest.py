@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from durable_core import DurableConfig, DurableEngine
 from durable_core.contracts import KeyProvider
+from durable_core.registry import Registry
 from tests.engines import AnyWorkflow, OpenEngine
 from tests.journals import MASTER, key_text, sqlite_url
 
@@ -42,11 +44,17 @@ def open_engine(url: str, key: str) -> OpenEngine:
         *workflows: AnyWorkflow,
         keys: str | KeyProvider | None = key,
         recover: bool = True,
-        **settings: object,
+        registry: Registry | None = None,
+        **settings: Any,
     ) -> AbstractAsyncContextManager[DurableEngine]:
-        config = DurableConfig(**settings)  # type: ignore[arg-type]
+        config = DurableConfig(**settings)
         return DurableEngine.open(
-            url, workflows=workflows, config=config, keys=keys, recover=recover
+            url,
+            workflows=workflows,
+            config=config,
+            keys=keys,
+            recover=recover,
+            registry=registry,
         )
 
     return open_it

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from durable_core import DurableEngine
 from durable_core.contracts import KeyProvider
 from durable_core.engine.definition import Workflow
+from durable_core.registry import Registry
 
 AnyWorkflow = Workflow[..., Any]
 
@@ -24,7 +25,8 @@ class OpenEngine(Protocol):
         *workflows: AnyWorkflow,
         keys: str | KeyProvider | None = ...,
         recover: bool = ...,
-        **settings: object,
+        registry: Registry | None = ...,
+        **settings: Any,
     ) -> AbstractAsyncContextManager[DurableEngine]:
         """An engine to enter with `async with`."""
         ...

@@ -1,4 +1,4 @@
-"""Real journals for tests: a SQLite file, a wire format under known keys, a writer on top.
+r"""Real journals for tests: a SQLite file, a wire format under known keys, a writer on top.
 
 ```
 async with opened(url) as backend, writing(backend) as journal:
@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from attrs import define
-from durable_aead.xaes import Xaes256Gcm
-from durable_sqlite import LocalBackend
 
+from durable_aead.xaes import Xaes256Gcm
 from durable_core.clock import Clock
 from durable_core.contracts import BackendSettings, Durability, MasterKeys, PayloadCipher
 from durable_core.ids import ExecutionId, RandomIds, StepId, root_step
@@ -31,6 +30,7 @@ from durable_core.model.entries import EffectIntent, StepFailure, StepResult
 from durable_core.replay.detail import detail_prefix, encode_detail
 from durable_core.wire.envelope import WireFormat
 from durable_core.wire.keys import Keyring
+from durable_sqlite import LocalBackend
 
 MASTER: Final = bytes(range(32))
 OTHER_MASTER: Final = bytes(range(100, 132))

@@ -4,7 +4,7 @@ from durable_core.config import DurableConfig
 from durable_core.engine.call import current_step
 from durable_core.engine.context import DurableContext
 from durable_core.engine.definition import step, workflow
-from durable_core.engine.descriptor import DID_NOT_HAPPEN, RetryPolicy, StepDescriptor, reconcile
+from durable_core.engine.descriptor import DID_NOT_HAPPEN, RetryPolicy, reconcile
 from durable_core.engine.engine import DurableEngine
 from durable_core.engine.handle import ExecutionHandle
 from durable_core.model.effects import EffectClass, EffectIntentSubClass, OnAmbiguous
@@ -19,7 +19,6 @@ __all__ = [
     "ExecutionHandle",
     "OnAmbiguous",
     "RetryPolicy",
-    "StepDescriptor",
     "current_step",
     "reconcile",
     "step",

@@ -33,7 +33,14 @@ from durable_core.wire.envelope import WireFormat
 from durable_core.wire.keys import Keyring
 from durable_core.wire.payload import PayloadCodec
 
-__all__ = ["compose", "open_backend", "wire_format"]
+__all__ = [
+    "check_keys",
+    "compare_keys",
+    "compose",
+    "find_keys",
+    "open_backend",
+    "wire_format",
+]
 
 _LOG: Final = logging.getLogger("durable_core.engine")
 
@@ -90,9 +97,16 @@ async def compose(
 
 
 async def open_backend(
-    url: str | None, config: DurableConfig, plugins: Registry
+    url: str | None,
+    config: DurableConfig,
+    plugins: Registry,
+    *,
+    must_exist: bool = False,
 ) -> ExecutionBackend:
-    """The opened backend that the URL's scheme names; `ConfigError` or `PluginError` otherwise."""
+    """The opened backend that the URL's scheme names; `ConfigError` or `PluginError` otherwise.
+
+    With `must_exist` a database that is not there is refused, and not created.
+    """
     if not url:
         message = (
             "no database: pass a URL such as sqlite:///orders.durable.db, set DURABLE_URL, or "
@@ -107,7 +121,7 @@ async def open_backend(
         )
         raise ConfigError(message)
     backend = plugins.backend(scheme)
-    settings = BackendSettings(config.durability, config.journal_ack_timeout_ms)
+    settings = BackendSettings(config.durability, config.journal_ack_timeout_ms, must_exist)
     with Tracing().span(SpanName.BACKEND_OPEN, {"durable.backend": scheme}):
         return await backend.open(url, settings)
 
@@ -155,12 +169,24 @@ async def check_keys(backend: ExecutionBackend, keyring: Keyring) -> None:
     """`ConfigError` if a key id holds other bytes than when this database last saw it."""
     for key_id in keyring.key_ids:
         check = keyring.check(key_id)
-        if await backend.add_key_check(key_id, check) != check:
-            message = (
-                f"key id {key_id} is configured with other key bytes than this database was "
-                "written with; configure the right key, or give the new key an id of its own"
-            )
-            raise ConfigError(message)
+        _require_same(key_id, check, await backend.add_key_check(key_id, check))
+
+
+async def compare_keys(backend: ExecutionBackend, keyring: Keyring) -> None:
+    """The same for those who only read: a key id that is new to the database is not stored."""
+    stored = await backend.key_checks()
+    for key_id in keyring.key_ids:
+        check = keyring.check(key_id)
+        _require_same(key_id, check, stored.get(key_id, check))
+
+
+def _require_same(key_id: int, check: bytes, stored: bytes) -> None:
+    if stored != check:
+        message = (
+            f"key id {key_id} is configured with other key bytes than this database was "
+            "written with; configure the right key, or give the new key an id of its own"
+        )
+        raise ConfigError(message)
 
 
 def _metrics(config: DurableConfig, plugins: Registry, stack: AsyncExitStack) -> Recorder:

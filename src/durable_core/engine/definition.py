@@ -224,6 +224,7 @@ class Workflow(Generic[P, T_co]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Coroutine[Any, Any, T_co]:
+        """Call the function itself; nothing is journaled."""
         return self.fn(ctx, *args, **kwargs)
 
     def __repr__(self) -> str:

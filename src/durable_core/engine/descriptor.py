@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from types import UnionType
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -147,19 +148,18 @@ class StepDescriptor:
         """The ambiguity policy of a guarded step, its default included."""
         return self.on_ambiguous or OnAmbiguous(self.policy_code)
 
+    def _check_type(self, setting: str, value: object, legal: type | UnionType) -> None:
+        if not isinstance(value, legal):
+            message = f"step {self.name!r}: {setting} must be {legal}, not {type(value).__name__}"
+            raise ConfigError(message)
+
     def _check(self) -> None:
         if not self.name:
             message = "a step needs a name that is not empty"
             raise ConfigError(message)
-        if not isinstance(self.effect, EffectClass):
-            message = f"step {self.name!r}: effect must be an EffectClass"
-            raise ConfigError(message)
-        if not isinstance(self.sub_class, EffectIntentSubClass | None):
-            message = f"step {self.name!r}: sub_class must be an EffectIntentSubClass"
-            raise ConfigError(message)
-        if not isinstance(self.on_ambiguous, OnAmbiguous | Reconcile | None):
-            message = f"step {self.name!r}: on_ambiguous must be an OnAmbiguous or reconcile(fn)"
-            raise ConfigError(message)
+        self._check_type("effect", self.effect, EffectClass)
+        self._check_type("sub_class", self.sub_class, EffectIntentSubClass | None)
+        self._check_type("on_ambiguous", self.on_ambiguous, OnAmbiguous | Reconcile | None)
         if self.timeout is not None and self.timeout <= 0:
             message = f"step {self.name!r}: timeout must be above 0 seconds"
             raise ConfigError(message)

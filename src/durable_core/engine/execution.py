@@ -132,6 +132,7 @@ class Execution:
             self.lane.envelope,
             parts.tracing,
             parts.config.replay_segment,
+            complete=True,
         )
         cursor = ReplayCursor(reader)
         payload = self._payload
@@ -143,11 +144,11 @@ class Execution:
             run.end(self._stop)
             return await self._stopped(run, self._stop)
         args, kwargs = self.workflow.shape.decode(parts.codec, payload)
-        run.task = asyncio.create_task(
+        task = run.task = asyncio.create_task(
             self._body(run, args, kwargs),
             name=f"durable-workflow-{self.execution_id}",
         )
-        ended = await run.task
+        ended = await task
         await run.settle_down()
         try:
             if run.error is None:

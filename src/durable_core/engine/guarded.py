@@ -158,8 +158,9 @@ async def _make_durable(run: Run, call: StepCall, *, announce: bool) -> bool:
     If the outcome of the commit is unknown, this waits until it is known.
     """
     writer = run.parts.writer
+    task: asyncio.Future[int] | asyncio.Task[None]
     if not announce:
-        task = asyncio.ensure_future(writer.barrier(run.lane))
+        task = asyncio.create_task(writer.barrier(run.lane), name="durable-barrier")
     else:
         run.note_effect(int(call.descriptor.effect))
         run.parts.failpoints.reach("engine.queue.before")

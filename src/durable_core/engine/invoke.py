@@ -122,8 +122,9 @@ async def _in_task(call: StepCall) -> object:
     limit = call.descriptor.timeout
     if limit is None:
         return await call.spec.fn(*call.args, **call.kwargs)
+    scope = asyncio.timeout(limit)
     try:
-        async with asyncio.timeout(limit) as scope:
+        async with scope:
             return await call.spec.fn(*call.args, **call.kwargs)
     except TimeoutError as error:
         if scope.expired():

@@ -98,5 +98,7 @@ def read_finished(payload: bytes) -> bytes | Failure:
         match load(payload[1:]):
             case [str() as error_type, str() as message]:
                 return Failure(error_type, message, 1)
+            case _:
+                pass
     message = "an execution_finished payload does not follow the format"
     raise DecodeError(message)

@@ -15,16 +15,27 @@ from durable_core.engine.parts import EngineParts
 from durable_core.errors import ConfigError, ExecutionError
 from durable_core.ids import ExecutionId
 
-__all__ = ["Roster"]
+__all__ = ["Roster", "as_workflow"]
 
 _LOG: Final = logging.getLogger("durable_core.engine")
 _KEPT_FAILURES: Final = 1000
 
 
+def as_workflow(candidate: object) -> Workflow[..., Any]:
+    """`candidate` itself where it is a workflow; `ConfigError` otherwise."""
+    if isinstance(candidate, Workflow):
+        return candidate
+    message = (
+        f"{getattr(candidate, '__qualname__', type(candidate).__name__)!r} is not a workflow; "
+        "decorate an `async def` with @workflow"
+    )
+    raise ConfigError(message)
+
+
 class Roster:
     """Starts, finds and stops executions. Used by the event loop's thread alone."""
 
-    def __init__(self, workflows: Iterable[Workflow[..., Any]]) -> None:
+    def __init__(self, workflows: Iterable[object]) -> None:
         self._workflows: dict[str, Workflow[..., Any]] = {}
         for workflow in workflows:
             self._register(workflow)
@@ -119,13 +130,8 @@ class Roster:
                     execution.cancel_effects()
                 await asyncio.wait(late)
 
-    def _register(self, workflow: Workflow[..., Any]) -> None:
-        if not isinstance(workflow, Workflow):
-            message = (
-                f"{getattr(workflow, '__qualname__', type(workflow).__name__)!r} is not a "
-                "workflow; decorate an `async def` with @workflow"
-            )
-            raise ConfigError(message)
+    def _register(self, workflow: object) -> None:
+        workflow = as_workflow(workflow)
         known = self._workflows.setdefault(workflow.name, workflow)
         if known is not workflow:
             message = f"two workflows are named {workflow.name!r}; give one another name"

@@ -15,7 +15,6 @@ from durable_core.engine.branch import Branch
 from durable_core.engine.call import StepCall
 from durable_core.engine.definition import StepSpec, Workflow
 from durable_core.engine.invoke import Attempted, Returned, TimedOut
-from durable_core.engine.outcome import Outcome
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import perform
 from durable_core.errors import DecodeError, ExecutionError, StepCapExceeded
@@ -55,7 +54,7 @@ class Run:
         self.over = False
         self.blocking_intent: EffectIntent | None = None
         self.only_idempotent = True
-        self.task: asyncio.Task[Outcome] | None = None
+        self.task: asyncio.Task[Any] | None = None
         self._issued: dict[str, Coroutine[Any, Any, Any]] = {}
         self._under_way: dict[str, asyncio.Task[Any]] = {}
         self._effects: set[asyncio.Task[Returned | Attempted | TimedOut]] = set()

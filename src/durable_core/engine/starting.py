@@ -8,7 +8,7 @@ from durable_core.engine.definition import Workflow
 from durable_core.engine.execution import Execution
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
-from durable_core.engine.roster import Roster
+from durable_core.engine.roster import Roster, as_workflow
 from durable_core.engine.stored import read_input
 from durable_core.errors import ConfigError, DecodeError, KeyConflict, KeyTaken
 from durable_core.ids import ExecutionId
@@ -73,10 +73,9 @@ class Starter:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> bytes:
-        if not isinstance(workflow, Workflow):
-            message = "start() wants a function decorated with @workflow"
+        if self._roster.require(as_workflow(workflow).name) is not workflow:
+            message = f"another workflow is registered as {workflow.name!r}; rename one of them"
             raise ConfigError(message)
-        self._roster.require(workflow.name)
         shape = workflow.shape
         try:
             return join(shape.encode_each(self._parts.codec, shape.bind(args, kwargs)))

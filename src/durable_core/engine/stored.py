@@ -5,10 +5,13 @@ Every reading here verifies the whole chain and the anchor first (INV-16).
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from attrs import frozen
 
+from durable_core.config import DurableConfig
+from durable_core.contracts.backend import ExecutionBackend
 from durable_core.engine.outcome import Failure, Outcome, read_finished
-from durable_core.engine.parts import EngineParts
 from durable_core.errors import (
     AmbiguousEffect,
     DecodeError,
@@ -17,12 +20,50 @@ from durable_core.errors import (
     ReplayDivergence,
 )
 from durable_core.model.entries import EntryKind, JournalRow
-from durable_core.model.execution import ExecutionRow, Status, status_of
+from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_of
 from durable_core.replay.detail import StepDetail
 from durable_core.replay.reader import ChainReader
-from durable_core.wire.payload import UNTYPED
+from durable_core.telemetry import Tracing
+from durable_core.wire.envelope import WireFormat
+from durable_core.wire.payload import UNTYPED, PayloadCodec
 
-__all__ = ["OpenIntent", "open_intents", "read_input", "reader_of", "stored_outcome"]
+__all__ = [
+    "OpenIntent",
+    "ReadingParts",
+    "open_intents",
+    "read_input",
+    "reader_of",
+    "stored_outcome",
+]
+
+
+class ReadingParts(Protocol):
+    """The parts of an engine that reading needs; an inspector has no others."""
+
+    @property
+    def config(self) -> DurableConfig:
+        """The settings."""
+        ...
+
+    @property
+    def backend(self) -> ExecutionBackend:
+        """The opened database."""
+        ...
+
+    @property
+    def wire(self) -> WireFormat:
+        """Keys, ciphers and limits."""
+        ...
+
+    @property
+    def codec(self) -> PayloadCodec:
+        """What values are encoded with."""
+        ...
+
+    @property
+    def tracing(self) -> Tracing:
+        """Where spans go."""
+        ...
 
 
 @frozen
@@ -33,7 +74,7 @@ class OpenIntent:
     name: str
 
 
-def reader_of(parts: EngineParts, row: ExecutionRow) -> ChainReader:
+def reader_of(parts: ReadingParts, row: ExecutionRow) -> ChainReader:
     """A reader of the execution, once its own row was checked against its anchor."""
     return ChainReader(
         parts.backend.journal,
@@ -41,10 +82,11 @@ def reader_of(parts: EngineParts, row: ExecutionRow) -> ChainReader:
         parts.wire.verified(row),
         parts.tracing,
         parts.config.replay_segment,
+        complete=status_of(row.status) in TERMINAL - {Status.FAILED},
     )
 
 
-async def read_input(parts: EngineParts, row: ExecutionRow) -> bytes:
+async def read_input(parts: ReadingParts, row: ExecutionRow) -> bytes:
     """The encoded arguments of the current generation."""
     reader = reader_of(parts, row)
     found = None
@@ -57,7 +99,7 @@ async def read_input(parts: EngineParts, row: ExecutionRow) -> bytes:
     return reader.envelope.open(found)
 
 
-async def open_intents(parts: EngineParts, row: ExecutionRow) -> list[OpenIntent]:
+async def open_intents(parts: ReadingParts, row: ExecutionRow) -> list[OpenIntent]:
     """The intents of the current generation that nothing follows, by `entry_no`."""
     last: dict[str, JournalRow] = {}
     async for entry in reader_of(parts, row).rows():
@@ -71,7 +113,7 @@ async def open_intents(parts: EngineParts, row: ExecutionRow) -> list[OpenIntent
 
 
 async def stored_outcome(
-    parts: EngineParts,
+    parts: ReadingParts,
     row: ExecutionRow,
     returns: object = UNTYPED,
 ) -> Outcome:
@@ -102,7 +144,7 @@ def _error_of(status: Status, failure: Failure, row: ExecutionRow) -> Exception:
             return ExecutionFailed(failure.error_type, failure.message)
 
 
-async def _why_blocked(parts: EngineParts, row: ExecutionRow) -> Exception:
+async def _why_blocked(parts: ReadingParts, row: ExecutionRow) -> Exception:
     intents = await open_intents(parts, row)
     name = row.execution_id.hex()
     if intents:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from attrs import frozen
 from blake3 import blake3
 
-from durable_core.engine.parts import EngineParts
-from durable_core.engine.stored import reader_of
+from durable_core.engine.stored import ReadingParts, reader_of
 from durable_core.errors import ExecutionNotFound, IntegrityError
 from durable_core.ids import ExecutionId
 from durable_core.model.execution import ExecutionRow
@@ -32,7 +31,7 @@ class VerifyReport:
     digest: str
 
 
-async def verify(parts: EngineParts, execution_id: ExecutionId | None = None) -> VerifyReport:
+async def verify(parts: ReadingParts, execution_id: ExecutionId | None = None) -> VerifyReport:
     """Verify one execution or all of them; the first damage found is raised as `IntegrityError`.
 
     May run beside appends: each execution is checked as it stood when its row was read.
@@ -54,7 +53,7 @@ async def verify(parts: EngineParts, execution_id: ExecutionId | None = None) ->
 
 
 async def _page(
-    parts: EngineParts,
+    parts: ReadingParts,
     execution_id: ExecutionId | None,
     after: bytes | None,
 ) -> list[ExecutionRow]:
@@ -67,7 +66,7 @@ async def _page(
     return [row]
 
 
-async def _verify_one(parts: EngineParts, row: ExecutionRow) -> int:
+async def _verify_one(parts: ReadingParts, row: ExecutionRow) -> int:
     count = 0
     async for _ in reader_of(parts, row).rows():
         count += 1

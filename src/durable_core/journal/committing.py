@@ -97,7 +97,7 @@ class Committer:
             return False
         if not rows and (heads[0].status, heads[0].entry_count) != (
             after.status.label,
-            after.count,
+            after.entries,
         ):
             return False
         first = rows[0].entry_no if rows else 1

@@ -38,7 +38,7 @@ class HeadState(NamedTuple):
 
     status: Status
     generation: int
-    count: int
+    entries: int
     head: bytes
 
 
@@ -59,7 +59,7 @@ class Lane:
     @property
     def waiting(self) -> bool:
         """Whether entries of this execution were accepted that are not committed yet."""
-        return self.accepted_count > self.committed.count
+        return self.accepted_count > self.committed.entries
 
     @classmethod
     def of(cls, row: ExecutionRow, envelope: ExecutionEnvelope, *, stored: bool) -> Self:
@@ -113,11 +113,11 @@ class Lane:
         state = self.formed
         row = None
         if entry is not None:
-            row = self.envelope.row_of(entry, state.count + 1, state.head, now_ms)
+            row = self.envelope.row_of(entry, state.entries + 1, state.head, now_ms)
             state = HeadState(
                 _status_after(entry, state.status),
                 entry.generation,
-                state.count + 1,
+                state.entries + 1,
                 row.hmac or self.envelope.genesis,
             )
         if status is not None:
@@ -131,12 +131,12 @@ class Lane:
             self.row.execution_id,
             self.row.owner_epoch,
             self.committed.status.label,
-            self.committed.count,
+            self.committed.entries,
             after.status.label,
             after.generation,
-            after.count,
+            after.entries,
             self._head(after),
-            self.envelope.anchor(after.status, after.generation, after.count, after.head),
+            self.envelope.anchor(after.status, after.generation, after.entries, after.head),
             now_ms,
             now_ms if after.status in TERMINAL else None,
         )
@@ -146,12 +146,12 @@ class Lane:
         return self.row._replace(
             status=after.status.label,
             generation=after.generation,
-            entry_count=after.count,
+            entry_count=after.entries,
             head_hmac=self._head(after),
             anchor_mac=self.envelope.anchor(
                 after.status,
                 after.generation,
-                after.count,
+                after.entries,
                 after.head,
             ),
             updated_at=now_ms,
@@ -171,7 +171,7 @@ class Lane:
         self.accepted_generation = entry.generation
 
     def _head(self, state: HeadState) -> bytes | None:
-        return None if self.envelope.keys.mac_key is None or state.count == 0 else state.head
+        return None if self.envelope.keys.mac_key is None or state.entries == 0 else state.head
 
     def _closed(self) -> ExecutionTerminal:
         return ExecutionTerminal(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from durable_core.errors import DecodeError, IntegrityError, ReplayDivergence
+from durable_core.errors import DecodeError, IntegrityError, PayloadError, ReplayDivergence
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.replay.divergence import describe, leftover
@@ -34,7 +34,8 @@ class ReplayCursor:
     """Answers for one execution, as it stood when it was claimed.
 
     For the tasks of one event loop. Any method that reads raises `IntegrityError` or
-    `DecodeError` for damage, and whatever the journal raises.
+    `DecodeError` for damage, and whatever the journal raises. Once damage was found every later
+    look-up raises it too: a damaged journal never answers that a step is fresh.
     """
 
     def __init__(self, reader: ChainReader) -> None:
@@ -44,11 +45,12 @@ class ReplayCursor:
         self._input: JournalRow | None = None
         self._steps: dict[str, StepRecord] = {}
         self._loading: asyncio.Task[None] | None = None
+        self._damage: PayloadError | None = None
 
     @property
     def exhausted(self) -> bool:
-        """Whether every entry has been read."""
-        return self._reader.exhausted
+        """Whether every entry has been read, and none of them was damaged."""
+        return self._reader.exhausted and self._damage is None
 
     @property
     def replaying(self) -> bool:
@@ -98,6 +100,8 @@ class ReplayCursor:
         return self._reader.envelope.open(row)
 
     async def _load(self) -> None:
+        if self._damage is not None:
+            raise self._damage
         if self._loading is None:
             self._loading = asyncio.create_task(self._load_segment(), name="durable-replay-load")
             self._loading.add_done_callback(self._loaded)
@@ -109,8 +113,12 @@ class ReplayCursor:
             task.exception()
 
     async def _load_segment(self) -> None:
-        for row in await self._reader.segment():
-            self._take(row)
+        try:
+            for row in await self._reader.segment():
+                self._take(row)
+        except PayloadError as error:
+            self._damage = error
+            raise
 
     def _take(self, row: JournalRow) -> None:
         current = row.generation == self._reader.row.generation

@@ -59,6 +59,7 @@ class StepDetail:
                 len(digests) % _DIGEST == 0
                 and sub_class in _LEGAL_SUB_CLASSES
                 and policy in _LEGAL_POLICIES
+                and encode_detail(detail_prefix(name), digests, sub_class, policy) == data
             ):
                 return cls(name, digests, sub_class, policy)
             case _:

@@ -20,7 +20,9 @@ _SEGMENT: Final = 100
 class ChainReader:
     """Reads up to the entry count of `row`, whose own anchor the caller has checked.
 
-    Entries that were committed after `row` was read are left alone. One call at a time.
+    Entries that were committed after `row` was read are left alone once the first of them was seen
+    to continue the chain. `complete` says that there can be none: the execution has ended for good,
+    or the caller owns it and has nothing under way. One call at a time.
     """
 
     def __init__(
@@ -30,12 +32,15 @@ class ChainReader:
         envelope: ExecutionEnvelope,
         tracing: Tracing,
         segment: int = _SEGMENT,
+        *,
+        complete: bool = False,
     ) -> None:
         self.row = row
         self.envelope = envelope
         self._journal = journal
         self._tracing = tracing
         self._segment = segment
+        self._complete = complete
         self._read_to = 0
         self._generation = -1
         self._head = envelope.genesis
@@ -50,15 +55,18 @@ class ChainReader:
 
         The end is checked against the execution's row, so a cut or lengthened tail is found.
         """
-        limit = min(self._segment, self.row.entry_count - self._read_to)
+        left = self.row.entry_count - self._read_to
+        limit = min(self._segment, left)
         if limit <= 0:
             return []
         with self._tracing.span(SpanName.JOURNAL_READ_SEGMENT, {"durable.entries": limit}):
             rows = await self._journal.read_execution_range(
                 self.row.execution_id,
                 self._read_to,
-                limit,
+                limit + (limit == left),
             )
+        beyond = rows[limit:]
+        del rows[limit:]
         for row in rows:
             self._check(row)
         if len(rows) < limit:
@@ -66,6 +74,8 @@ class ChainReader:
         if self.exhausted and self.row.stamped and self._head != self.row.head_hmac:
             message = f"the last entry of execution {self._name} is not the one its anchor names"
             raise IntegrityError(message)
+        if beyond:
+            self._check_beyond(beyond[0])
         return rows
 
     async def rows(self) -> AsyncIterator[JournalRow]:
@@ -84,6 +94,17 @@ class ChainReader:
         if row.generation != self._generation:
             message = f"entry {row.entry_no} of execution {self._name} is out of its generation"
             raise IntegrityError(message)
+
+    def _check_beyond(self, row: JournalRow) -> None:
+        if self._complete:
+            message = (
+                f"execution {self._name} holds an entry beyond its last one: the journal was "
+                "changed outside durable-core; restore it from a backup"
+            )
+            raise IntegrityError(message)
+        if row.entry_no != self._read_to + 1:
+            raise self._missing()
+        self.envelope.check(self._head, row)
 
     def _missing(self) -> IntegrityError:
         return IntegrityError(

@@ -1,0 +1,170 @@
+"""Steps that the workflow's own code cancels: live and replayed take the same branch."""
+
+from __future__ import annotations
+
+import asyncio
+
+from durable_core import (
+    DurableContext,
+    EffectClass,
+    OnAmbiguous,
+    step,
+)
+from durable_core.model.entries import EntryKind
+from tests.engines import OpenEngine
+from tests.programs import Body, Stage, version
+
+
+async def live_and_replayed(open_engine: OpenEngine, body: Body) -> list[object]:
+    """The values of `body` in a run that is interrupted at its end, and in the replay."""
+    stage = Stage()
+    seen: list[object] = []
+
+    async def observed(ctx: DurableContext) -> None:
+        seen.append(await body(ctx))
+        if not stage.gate.is_set():
+            await stage.pause()
+
+    program = version(observed)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        await stage.reached.wait()
+    stage.gate.set()
+    async with open_engine(program) as engine:
+        await (await engine.get(handle.id)).result()
+        await engine.verify()
+    return seen
+
+
+async def test_ec_32c_a_timeout_around_a_guarded_step_that_has_begun(
+    open_engine: OpenEngine,
+) -> None:
+    calls: list[str] = []
+
+    @step(effect=EffectClass.EXACTLY_ONCE_GUARDED, on_ambiguous=OnAmbiguous.FAIL)
+    async def pay() -> str:
+        calls.append("pay")
+        released = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.05, released.set)
+        await released.wait()
+        return "paid"
+
+    async def body(ctx: DurableContext) -> str:
+        try:
+            async with asyncio.timeout(0.01):
+                return await ctx.step(pay)
+        except TimeoutError:
+            return "timed out"
+
+    assert await live_and_replayed(open_engine, body) == ["paid", "paid"]
+    assert calls == ["pay"]
+
+
+async def test_a_timeout_around_another_step_journals_that_it_was_cancelled(
+    open_engine: OpenEngine,
+) -> None:
+    calls: list[str] = []
+
+    @step
+    async def forever() -> str:
+        calls.append("forever")
+        await asyncio.Event().wait()
+        return "never"
+
+    async def body(ctx: DurableContext) -> str:
+        try:
+            async with asyncio.timeout(0.02):
+                return await ctx.step(forever)
+        except TimeoutError:
+            return "timed out"
+
+    assert await live_and_replayed(open_engine, body) == ["timed out", "timed out"]
+    assert calls == ["forever"]
+
+
+async def test_the_loser_of_a_race_is_cancelled_again_on_replay(open_engine: OpenEngine) -> None:
+    calls: list[str] = []
+
+    @step
+    async def quick() -> str:
+        calls.append("quick")
+        return "quick"
+
+    @step
+    async def slow() -> str:
+        calls.append("slow")
+        await asyncio.Event().wait()
+        return "slow"
+
+    async def body(ctx: DurableContext) -> str:
+        tasks = [asyncio.create_task(ctx.step(slow)), asyncio.create_task(ctx.step(quick))]
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending)
+        return done.pop().result()
+
+    assert await live_and_replayed(open_engine, body) == ["quick", "quick"]
+    assert sorted(calls) == ["quick", "slow"]
+
+
+async def test_a_failing_sibling_in_a_task_group_cancels_the_other(open_engine: OpenEngine) -> None:
+    @step
+    async def fails() -> None:
+        message = "no"
+        raise ValueError(message)
+
+    @step
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    async def body(ctx: DurableContext) -> str:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(ctx.step(waits))
+                group.create_task(ctx.step(fails))
+        except ExceptionGroup as raised:
+            return str([type(error).__name__ for error in raised.exceptions])
+        return "no error"
+
+    assert await live_and_replayed(open_engine, body) == ["['StepFailed']"] * 2
+
+
+async def test_what_the_engine_cancels_journals_nothing(open_engine: OpenEngine) -> None:
+    stage = Stage()
+
+    @step
+    async def forever() -> None:
+        await stage.pause()
+
+    async def body(ctx: DurableContext) -> None:
+        await ctx.step(forever)
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        await stage.reached.wait()
+    async with open_engine(recover=False) as engine:
+        rows = await engine.parts.backend.journal.read_execution(handle.id.bytes)
+    assert [row.entry_kind for row in rows] == [EntryKind.EXECUTION_STARTED]
+
+
+async def test_a_guarded_step_cancelled_before_it_began_is_not_called(
+    open_engine: OpenEngine,
+) -> None:
+    calls: list[str] = []
+
+    @step(effect=EffectClass.EXACTLY_ONCE_GUARDED, on_ambiguous=OnAmbiguous.FAIL)
+    async def pay() -> str:
+        calls.append("pay")
+        return "paid"
+
+    async def body(ctx: DurableContext) -> str:
+        task = asyncio.create_task(ctx.step(pay))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        return "cancelled" if task.cancelled() else task.result()
+
+    assert await live_and_replayed(open_engine, body) == ["cancelled", "cancelled"]
+    assert calls == []
