@@ -18,16 +18,29 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, field
 
 from durable_aead.xaes import Xaes256Gcm
 from durable_core.clock import Clock
-from durable_core.contracts import BackendSettings, Durability, MasterKeys, PayloadCipher
+from durable_core.contracts import (
+    BackendSettings,
+    BatchOutcome,
+    CommitBatch,
+    Durability,
+    HeadChange,
+    Journal,
+    MasterKeys,
+    PayloadCipher,
+    PruneReport,
+)
 from durable_core.ids import ExecutionId, RandomIds, StepId, root_step
 from durable_core.journal import JournalWriter, JournalWriterHandle, WriterSettings
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import EffectIntent, StepFailure, StepResult
+from durable_core.model.entries import EffectIntent, Entry, JournalRow, StepFailure, StepResult
+from durable_core.model.execution import ExecutionRow
 from durable_core.replay.detail import detail_prefix, encode_detail
+from durable_core.replay.reader import ChainReader
+from durable_core.telemetry import Tracing
 from durable_core.wire.envelope import WireFormat
 from durable_core.wire.keys import Keyring
 from durable_sqlite import LocalBackend
@@ -198,6 +211,92 @@ def intent_of(
     """The intent of a guarded step."""
     fields = _step(execution_id, step, EffectClass.EXACTLY_ONCE_GUARDED, name)
     return EffectIntent(generation=generation, **fields)
+
+
+def plain_row(entry: Entry, entry_no: int = 1) -> JournalRow:
+    """The row that an execution without a key gets for `entry`."""
+    execution = ExecutionRow(
+        execution_id=entry.execution_id.bytes,
+        workflow="checkout",
+        execution_key=None,
+        kind="workflow",
+        status="running",
+        generation=entry.generation,
+        key_id=None,
+        sealed=False,
+        stamped=False,
+        owner_id=OWNER,
+        owner_epoch=1,
+        entry_count=entry_no - 1,
+        head_hmac=None,
+        anchor_mac=None,
+        created_at=ManualClock().ms,
+        updated_at=ManualClock().ms,
+        finalized_at=None,
+    )
+    envelope = wire_format(None).envelope(execution)
+    return envelope.row_of(entry, entry_no, envelope.genesis, ManualClock().ms)
+
+
+@define
+class CountedJournal:
+    """A journal that answers from the real one and remembers what was read: (after, limit)."""
+
+    journal: Journal
+    reads: list[tuple[int, int]] = field(factory=list)
+
+    async def append(self, batch: CommitBatch) -> BatchOutcome:
+        """As the real one."""
+        return await self.journal.append(batch)
+
+    async def read_execution(self, execution_id: bytes) -> list[JournalRow]:
+        """As the real one."""
+        return await self.journal.read_execution(execution_id)
+
+    async def read_execution_range(
+        self,
+        execution_id: bytes,
+        after: int,
+        limit: int,
+    ) -> list[JournalRow]:
+        """As the real one, counted."""
+        self.reads.append((after, limit))
+        return await self.journal.read_execution_range(execution_id, after, limit)
+
+    async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
+        """As the real one."""
+        return await self.journal.finalize(change, closing)
+
+    async def prune(
+        self,
+        *,
+        completed_before: int,
+        failed_before: int,
+        limit: int,
+    ) -> PruneReport:
+        """As the real one."""
+        return await self.journal.prune(
+            completed_before=completed_before,
+            failed_before=failed_before,
+            limit=limit,
+        )
+
+
+async def reader_of(
+    backend: LocalBackend,
+    execution_id: ExecutionId,
+    segment: int = 100,
+    *,
+    wire: WireFormat | None = None,
+    journal: Journal | None = None,
+    complete: bool = False,
+) -> ChainReader:
+    """A reader of the execution as it stands now, its anchor checked."""
+    row = await backend.load(execution_id.bytes)
+    assert row is not None
+    envelope = (wire or wire_format()).verified(row)
+    source = journal or backend.journal
+    return ChainReader(source, row, envelope, Tracing(), segment, complete=complete)
 
 
 def change(path: Path, statement: str, *parameters: object) -> int:

@@ -187,7 +187,7 @@ def _checked(offer: Offer) -> Offer:
 
 def _check_format(byte: object, offer: Offer) -> None:
     cipher = f"cipher {offer.provided.name!r} from plugin {offer.origin}"
-    if type(byte) is not int or not 0 <= byte <= _LAST_FORMAT:
+    if not isinstance(byte, int) or not 0 <= byte <= _LAST_FORMAT:
         message = f"{cipher} has a format byte that is no integer from 0 to 255"
         raise PluginConflict(message)
     owner = _OWN_FORMATS.get(byte)

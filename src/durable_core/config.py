@@ -41,6 +41,7 @@ OnDivergence = Literal["block", "restart"]
 _FILE: Final = Path("durable.toml")
 _TABLE: Final = "durable"
 _VARIABLE_PREFIX: Final = "DURABLE_"
+_RETENTION: Final = "retention"
 _RETENTION_PREFIX: Final = "retention."
 _OTHER_VARIABLES: Final = frozenset({"DURABLE_KEY", "DURABLE_FAILPOINT"})
 _TEST_PREFIX: Final = "DURABLE_TEST_"
@@ -65,7 +66,9 @@ def _as_durability(value: Durability | str) -> Durability:
     try:
         return Durability(value)
     except ValueError:
-        raise illegal("durability", value, _DURABILITY.legal) from None
+        # Raised below, not chained: the enum's own error shows the value.
+        error = illegal("durability", value, _DURABILITY.legal)
+    raise error
 
 
 def _as_tuple(value: tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -131,7 +134,8 @@ class DurableConfig:
     journal_queue_capacity: int = field(default=1_024, validator=Integer(1, 1_000_000))
     journal_batch_limit: int = field(default=256, validator=Integer(1, 10_000))
     max_payload_bytes: int = field(default=1 << 20, validator=Integer(1, 1 << 29))
-    """The largest encoded value, on write and on read (INV-11)."""
+    """The largest payload, on write and on read (INV-11): an encoded value and one byte for how it
+    came about, or all arguments of a call together."""
 
     max_steps_per_execution: int = field(default=10_000, validator=Integer(1, 10**8))
     replay_segment: int = field(default=100, validator=Integer(1, 100_000))
@@ -173,11 +177,8 @@ class DurableConfig:
         `ConfigError` for a file that cannot be read, an unknown name, or a value that is not legal.
         """
         rules = dict(_rules())
-        values: dict[str, Any] = {}
-        for key, value in _read_file(path, rules):
-            values[key] = value
-        for key, value in _read_environment(os.environ if environ is None else environ, rules):
-            values[key] = value
+        values: dict[str, Any] = dict(_read_file(path, rules))
+        values.update(_read_environment(os.environ if environ is None else environ, rules))
         retention = {
             key.removeprefix(_RETENTION_PREFIX): values.pop(key)
             for key in list(values)
@@ -201,13 +202,14 @@ def _read_file(path: Path | None, rules: Mapping[str, Rule]) -> Iterator[tuple[s
     for name in document:
         if name != _TABLE:
             raise unknown(name, f"{source}, outside of [{_TABLE}]", [_TABLE])
-    retention = _RETENTION_PREFIX.rstrip(".")
-    table = _table(document, _TABLE, source)
-    nested = {_RETENTION_PREFIX + name: value for name, value in _table(table, retention, source).items()}
-    flat = {name: value for name, value in table.items() if name != retention} | nested
-    for key, value in flat.items():
+    settings = _table(document, _TABLE, source)
+    retention = _table(settings, _RETENTION, source)
+    nested = {_RETENTION_PREFIX + name: value for name, value in retention.items()}
+    for key, value in ({**settings, **nested}).items():
+        if key == _RETENTION:
+            continue
         if key not in rules:
-            raise unknown(key, source, [*rules, retention])
+            raise unknown(key, source, [*rules, _RETENTION])
         if not rules[key].accepts(value):
             raise illegal(key, value, rules[key].legal, source)
         yield key, value
@@ -233,12 +235,11 @@ def _parse_file(path: Path | None) -> dict[str, object]:
         message = f"configuration file {source} cannot be read: {error.strerror}"
         raise ConfigError(message) from error
     except UnicodeDecodeError:
-        # Not chained: that error carries the whole file, and with it what the file may hold.
         message = f"configuration file {source} is not UTF-8 text"
-        raise ConfigError(message) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         message = f"configuration file {source} is not valid TOML: {error}"
-        raise ConfigError(message) from error
+    # Not chained: those errors can carry the whole file, and with it a password.
+    raise ConfigError(message)
 
 
 def _read_environment(
@@ -256,5 +257,5 @@ def _read_environment(
         key = keys[variable]
         value = rules[key].parse(environ[variable])
         if not rules[key].accepts(value):
-            raise illegal(key, value, rules[key].legal, variable)
+            raise illegal(key, environ[variable], rules[key].legal, variable)
         yield key, value

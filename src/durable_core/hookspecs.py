@@ -90,5 +90,6 @@ class PluginSpecs(Protocol):
 
         Fires once when an engine is opened. Return one `Provided` for each sink; the setting
         `audit_sinks` lists the ones that are used, besides the WARN log, which is always written.
+        A factory that raises stops the composition.
         """
         ...

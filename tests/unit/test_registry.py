@@ -36,6 +36,14 @@ CIPHER_MODULE = """
 """
 
 
+OTHER_BACKEND = """
+    from durable_core.contracts import ExecutionBackend
+
+    class Backend(ExecutionBackend):
+        name = "postgres"
+"""
+
+
 @frozen
 class Cipher:
     """The face of a cipher; nothing here seals."""
@@ -44,8 +52,7 @@ class Cipher:
     format_byte: Any = 0x80
     overhead: int = 28
 
-    def bind(self, key: bytes) -> None:
-        raise AssertionError
+    def bind(self, _key: bytes) -> None: ...
 
 
 @define
@@ -79,6 +86,13 @@ def offering(hook: str, *answer: object, name: str = "someone.plugin") -> Module
 
 def cipher_plugin(name: str = "toy", byte: object = 0x80) -> ModuleType:
     return offering("durable_ciphers", Provided(name, lambda: Cipher(name, byte)))
+
+
+def failing(error: Exception) -> Callable[[], object]:
+    def fail() -> object:
+        raise error
+
+    return fail
 
 
 @pytest.fixture
@@ -230,7 +244,9 @@ def test_ec_41_a_forgotten_mark_is_found() -> None:
 @pytest.mark.parametrize("hook", ["durable_ciphers", *LOOK_UPS])
 def test_ec_41_a_wrong_contract_version_is_refused_before_anything_is_made(hook: str) -> None:
     factory = Factory(Everything)
-    with pytest.raises(PluginConflict, match=r"'toy' .* contract 2, this durable-core has contract"):
+    with pytest.raises(
+        PluginConflict, match=r"'toy' .* contract 2, this durable-core has contract"
+    ):
         Registry.of(offering(hook, Provided("toy", factory, CONTRACT_VERSION + 1)))
     assert factory.calls == 0
 
@@ -249,7 +265,7 @@ def test_format_byte_1_belongs_to_durable_aead(site: Site, distribution: str) ->
 
 def test_format_byte_1_is_refused_to_everybody_else(site: Site) -> None:
     site.add("durable-aead-2", PLUGINS, {"aead": "durable_aead.plugin"})
-    with pytest.raises(PluginConflict, match="durable-aead-2 1.0 claims format byte 0x01"):
+    with pytest.raises(PluginConflict, match=r"durable-aead-2 1\.0 claims format byte 0x01"):
         Registry.discover()
 
 
@@ -267,7 +283,7 @@ def test_a_name_that_no_setting_could_select_is_refused(name: Any) -> None:
 @pytest.mark.parametrize("hook", sorted(LOOK_UPS))
 def test_an_object_that_lacks_a_member_of_its_contract_is_refused(hook: str) -> None:
     registry = Registry.of(offering(hook, Provided("toy", object)))
-    with pytest.raises(PluginConflict, match=r"'toy' .* lacks (load|prepare, record|record), ?"):
+    with pytest.raises(PluginConflict, match=r"'toy' .* lacks (load|(prepare, )?record, close)$"):
         LOOK_UPS[hook](registry, "toy")
 
 
@@ -281,7 +297,7 @@ def test_a_cipher_that_lacks_a_member_is_refused() -> None:
     [
         (lambda: [Cipher()], "returned Cipher; it must return an iterable of Provided"),
         (lambda: 7, r"hook durable_ciphers .* failed \(TypeError\)"),
-        (lambda: Cipher(CANARY).bind(b""), r"hook durable_ciphers .* failed \(AssertionError\)"),
+        (failing(ValueError(CANARY)), r"hook durable_ciphers .* failed \(ValueError\)"),
     ],
     ids=["items", "no-iterable", "raises"],
 )
@@ -292,20 +308,15 @@ def test_a_hook_that_misbehaves_is_named(answer: Callable[[], object], error: st
         Registry.of(plugin)
 
 
-def failing(error: Exception) -> Callable[[], object]:
-    def fail() -> object:
-        raise error
-
-    return fail
-
-
 def test_inv_05_a_factory_that_raises_is_named_and_its_text_is_not_shown() -> None:
     cause = ValueError(CANARY)
     registry = Registry.of(
         offering("durable_metrics_exporters", Provided("line", failing(cause))),
         offering("durable_key_providers", Provided("vault", failing(ConfigError("set VAULT_URL")))),
     )
-    with pytest.raises(PluginError, match=r"exporter 'line' .*cannot be made \(ValueError") as raised:
+    with pytest.raises(
+        PluginError, match=r"exporter 'line' .*cannot be made \(ValueError"
+    ) as raised:
         registry.exporter("line")
     assert raised.value.__cause__ is cause
     assert CANARY not in str(raised.value)
@@ -318,7 +329,7 @@ def test_inv_05_a_factory_that_raises_is_named_and_its_text_is_not_shown() -> No
     [
         ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_"),
         (f"raise ValueError({CANARY!r})", r"\(ValueError\)"),
-        ("not python", r"\(SyntaxError\)"),
+        ("this is no Python", r"\(SyntaxError\)"),
     ],
 )
 def test_a_plugin_that_does_not_import_is_named(site: Site, source: str, shown: str) -> None:
@@ -331,7 +342,7 @@ def test_a_plugin_that_does_not_import_is_named(site: Site, source: str, shown: 
 
 def test_an_entry_point_that_leads_nowhere_is_named(site: Site) -> None:
     site.add("broken-toy", PLUGINS, {"toy": "!!"})
-    with pytest.raises(PluginError, match="'toy' of broken-toy 1.0 cannot be imported"):
+    with pytest.raises(PluginError, match=r"'toy' of broken-toy 1\.0 cannot be imported"):
         Registry.discover()
 
 
@@ -358,8 +369,7 @@ def test_backend_imports_exactly_the_one_that_is_asked_for(site: Site) -> None:
         ("Backend = 7", PluginConflict),
         ("class Backend: name = 'sqlite'", PluginConflict),
         (
-            "from durable_core.contracts import ExecutionBackend\n"
-            "class Backend(ExecutionBackend): name = 'postgres'",
+            OTHER_BACKEND,
             PluginConflict,
         ),
         ("Nothing = 7", PluginError),
@@ -372,7 +382,7 @@ def test_a_backend_package_that_is_damaged_is_named(
 ) -> None:
     site.add("durable-sqlite", BACKENDS, {"sqlite": "durable_sqlite:Backend"})
     site._write("durable_sqlite", source)
-    with pytest.raises(error, match="'sqlite' of durable-sqlite 1.0") as raised:
+    with pytest.raises(error, match=r"'sqlite' of durable-sqlite 1\.0") as raised:
         Registry.discover().backend("sqlite")
     assert type(raised.value) is error
 

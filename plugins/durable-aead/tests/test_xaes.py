@@ -197,7 +197,7 @@ def test_many_threads_share_one_bound_cipher() -> None:
 
 def test_threads_do_not_share_a_cipher_context() -> None:
     """Nothing promises that two threads may use one context, so each has its own."""
-    cipher = BoundXaes(bytes(KEY_BYTES))
+    cipher = BoundXaes(bytes(KEY_BYTES), os.urandom)
     updates = []  # bound methods are equal where they belong to the same context
 
     threads = [

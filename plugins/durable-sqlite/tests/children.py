@@ -1,4 +1,4 @@
-"""Jobs for child processes: `python children.py JOB ARGUMENT…`. Each prints a line when it is ready."""
+"""Jobs for child processes: `python children.py JOB ARGUMENT…`. Each says a line when ready."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def write(url: str) -> None:
     await backend.journal.append(start())
     say(1)
     for count in range(2, 6):
-        await backend.journal.append(advance(count, last=count == 5))  # noqa: PLR2004
+        await backend.journal.append(advance(count, last=count == 5))
         say(count)
     await backend.close()
 
@@ -108,8 +108,22 @@ async def fill(url: str) -> None:
     await backend.close()
 
 
+async def write_lock(url: str) -> None:
+    """Probe with a short wait; say what is raised."""
+    backend = await LocalBackend.open(url, BackendSettings(Durability.FULL, 100))
+    try:
+        await backend.probe()
+    except DurableError as error:
+        say(type(error).__name__)
+    await backend.close()
+
+
 async def open_unprivileged(url: str) -> None:
-    """Open as a user whom permissions bind; say what is raised."""
+    """Open as a user whom permissions bind; say what is raised.
+
+    The first open imports what is imported late, which that user may not be able to read.
+    """
+    await (await LocalBackend.open("sqlite://:memory:", SETTINGS)).close()
     if os.geteuid() == 0:
         os.setgid(65534)
         os.setuid(65534)
@@ -123,7 +137,8 @@ async def open_unprivileged(url: str) -> None:
 
 
 JOBS = {
-    job.__name__: job for job in (open_once, write, own, own_and_fork, fill, open_unprivileged)
+    job.__name__: job
+    for job in (open_once, write, own, own_and_fork, fill, write_lock, open_unprivileged)
 }
 
 if __name__ == "__main__":

@@ -184,5 +184,3 @@ def child() -> Callable[..., subprocess.Popen[str]]:
         )
 
     return start
-
-

@@ -6,7 +6,6 @@ takes no part in the choice of what to write. Execution ids are their 16 raw byt
 
 from __future__ import annotations
 
-import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from typing import ClassVar, NamedTuple, Protocol, Self
 
 from attrs import frozen
 
+from durable_core.config import Durability
 from durable_core.contracts.allowlist import ALLOWED_BACKENDS, may_define_backend
 from durable_core.errors import BackendNotAllowed
 from durable_core.model.entries import JournalRow
@@ -31,16 +31,6 @@ __all__ = [
     "Journal",
     "PruneReport",
 ]
-
-
-class Durability(enum.Enum):
-    """What an acknowledged commit survives."""
-
-    FULL = "full"
-    """The loss of power."""
-
-    NORMAL = "normal"
-    """The death of the process, not the loss of power."""
 
 
 @frozen
@@ -61,6 +51,9 @@ class BackendSettings:
     durability: Durability
     ack_timeout_ms: int
     """A backend's own lock waits stay below this, so that the writer can still retry."""
+
+    must_exist: bool = False
+    """Refuse a database that holds no journal yet with `ConfigError`; create and change nothing."""
 
 
 class HeadChange(NamedTuple):

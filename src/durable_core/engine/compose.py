@@ -39,6 +39,7 @@ __all__ = [
     "compose",
     "find_keys",
     "open_backend",
+    "payload_codec",
     "wire_format",
 ]
 
@@ -84,7 +85,7 @@ async def compose(
             backend=backend,
             journal=journal,
             wire=wire,
-            codec=PayloadCodec(config.max_payload_bytes),
+            codec=payload_codec(config),
             specs=StepSpecs(),
             threads=threads,
             audit=audit,
@@ -163,6 +164,14 @@ def wire_format(
         plugins.ciphers(),
         config.max_payload_bytes,
     )
+
+
+def payload_codec(config: DurableConfig) -> PayloadCodec:
+    """The codec of an engine's values, which leaves room for the outcome byte in front of one.
+
+    Otherwise a result could be encoded that the journal then refuses: an effect without a close.
+    """
+    return PayloadCodec(config.max_payload_bytes - 1)
 
 
 async def check_keys(backend: ExecutionBackend, keyring: Keyring) -> None:

@@ -135,17 +135,17 @@ class DurableEngine:
     ) -> ExecutionHandle[Any]:
         """The handle of an execution by id, or by workflow (or its name) and key.
 
-        `ExecutionNotFound` if there is none.
+        `ExecutionNotFound` if there is none, `IntegrityError` if the table of keys was changed.
         """
         self._roster.require_open()
         if isinstance(which, tuple):
             workflow, key = which
             name = workflow if isinstance(workflow, str) else workflow.name
-            found = await self.parts.backend.find(name, key)
+            found = await self._ownership.find(name, key)
             if found is None:
                 message = f"workflow {name!r} has no execution with that key"
                 raise ExecutionNotFound(message)
-            return ExecutionHandle(self, ExecutionId(bytes=found), key)
+            return ExecutionHandle(self, ExecutionId(bytes=found.execution_id), key)
         row = await self._ownership.load(which)
         return ExecutionHandle(self, which, row.execution_key)
 

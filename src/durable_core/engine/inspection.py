@@ -15,7 +15,13 @@ from attrs import evolve, frozen
 from durable_core.config import DurableConfig
 from durable_core.contracts.backend import ExecutionBackend
 from durable_core.contracts.keys import KeyProvider
-from durable_core.engine.compose import compare_keys, find_keys, open_backend, wire_format
+from durable_core.engine.compose import (
+    compare_keys,
+    find_keys,
+    open_backend,
+    payload_codec,
+    wire_format,
+)
 from durable_core.engine.outcome import Failure, read_finished
 from durable_core.engine.recorded import read_settled
 from durable_core.engine.stored import OpenIntent, open_intents, reader_of
@@ -171,7 +177,7 @@ async def open_journal(
             config,
             backend,
             wire,
-            PayloadCodec(config.max_payload_bytes),
+            payload_codec(config),
             Tracing(),
         )
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from durable_core.engine.parts import EngineParts
-from durable_core.errors import ExecutionLocked, ExecutionNotFound
+from durable_core.errors import ExecutionLocked, ExecutionNotFound, IntegrityError
 from durable_core.ids import ExecutionId
 from durable_core.model.execution import ExecutionRow, Status
 
@@ -30,6 +30,25 @@ class Ownership:
         if row is None:
             message = f"no execution {execution_id} in this journal"
             raise ExecutionNotFound(message)
+        return row
+
+    async def find(self, workflow: str, key: str) -> ExecutionRow | None:
+        """The execution that has this key, or None.
+
+        `IntegrityError` if its own record, which an anchor covers, names another key: then the
+        table of keys was changed (INV-16).
+        """
+        found = await self._parts.backend.find(workflow, key)
+        if found is None:
+            return None
+        row = await self.load(ExecutionId(bytes=found))
+        if (row.workflow, row.execution_key) != (workflow, key):
+            message = (
+                f"the table of keys leads to execution {ExecutionId(bytes=found)}, which has "
+                "another key: the journal was changed outside durable-core; restore it from a "
+                "backup"
+            )
+            raise IntegrityError(message)
         return row
 
     async def held_elsewhere(self, row: ExecutionRow) -> bool:

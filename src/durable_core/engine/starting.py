@@ -13,6 +13,7 @@ from durable_core.engine.stored import read_input
 from durable_core.errors import ConfigError, DecodeError, KeyConflict, KeyTaken
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import ExecutionStarted
+from durable_core.model.execution import ExecutionRow
 from durable_core.wire.call import join
 
 __all__ = ["Starter"]
@@ -43,7 +44,7 @@ class Starter:
             if not key:
                 message = "an execution key must not be empty"
                 raise ConfigError(message)
-            found = await self._parts.backend.find(workflow.name, key)
+            found = await self._ownership.find(workflow.name, key)
             if found is not None:
                 return await self._existing(found, payload, on_conflict)
         execution_id = self._parts.ids.execution_id()
@@ -60,7 +61,8 @@ class Starter:
                 await self._parts.writer.append(lane, entry)
         except KeyTaken as taken:
             journal.detach(execution_id)
-            return await self._existing(taken.existing, payload, on_conflict)
+            existing = await self._ownership.load(ExecutionId(bytes=taken.existing))
+            return await self._existing(existing, payload, on_conflict)
         except BaseException:
             journal.detach(execution_id)
             raise
@@ -85,17 +87,15 @@ class Starter:
 
     async def _existing(
         self,
-        found: bytes,
+        row: ExecutionRow,
         payload: bytes,
         on_conflict: Literal["error", "existing"],
     ) -> ExecutionId:
-        execution_id = ExecutionId(bytes=found)
-        if on_conflict == "error":
-            row = await self._ownership.load(execution_id)
-            if await read_input(self._parts, row) != payload:
-                message = (
-                    f"execution {execution_id} has that key and was started with other arguments; "
-                    'use another key, or on_conflict="existing"'
-                )
-                raise KeyConflict(message)
+        execution_id = ExecutionId(bytes=row.execution_id)
+        if on_conflict == "error" and await read_input(self._parts, row) != payload:
+            message = (
+                f"execution {execution_id} has that key and was started with other arguments; "
+                'use another key, or on_conflict="existing"'
+            )
+            raise KeyConflict(message)
         return execution_id

@@ -83,4 +83,18 @@ async def _verify_one(parts: ReadingParts, row: ExecutionRow) -> int:
                 "one: the journal was changed outside durable-core; restore it from a backup"
             )
             raise IntegrityError(message)
+    await _check_key(parts, row)
     return count
+
+
+async def _check_key(parts: ReadingParts, row: ExecutionRow) -> None:
+    """The table of keys leads to the execution whose record, under its anchor, has the key."""
+    if row.execution_key is None:
+        return
+    if await parts.backend.find(row.workflow, row.execution_key) != row.execution_id:
+        message = (
+            f"the table of keys does not lead to execution {ExecutionId(bytes=row.execution_id)}, "
+            "which has the key: the journal was changed outside durable-core; restore it from a "
+            "backup"
+        )
+        raise IntegrityError(message)

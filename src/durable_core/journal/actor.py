@@ -14,7 +14,7 @@ from typing import Final
 
 from durable_core.clock import Clock
 from durable_core.contracts.backend import ExecutionBackend
-from durable_core.errors import DurableError, JournalUnavailable
+from durable_core.errors import DurableError, JournalUnavailable, KeyTaken
 from durable_core.journal.batching import Pending, form
 from durable_core.journal.committing import Committer, StoreFailure
 from durable_core.journal.intake import Intake
@@ -205,7 +205,9 @@ class Actor:
                 future.set_result(seq)
             return
         error = error or JournalUnavailable("the entry was not committed")
-        self._losses.fail(error)
+        if not isinstance(error, KeyTaken):
+            # A start that finds its key taken is answered, not lost.
+            self._losses.fail(error)
         if future is not None and not future.done():
             future.set_exception(error)
 

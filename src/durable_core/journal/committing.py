@@ -156,6 +156,8 @@ class Committer:
                 self._settle(pending, seq, None)
         for lane, appends in refused.items():
             existing = outcome.taken.get(lane.row.execution_id)
+            if existing == lane.row.execution_id:
+                existing = None  # taken by the very start that is being retried
             if existing is None and await self._call(self.landed(lane, appends)):
                 continue
             lane.failure = (

@@ -76,11 +76,15 @@ def check_row(mac_key: bytes | None, before: bytes, row: JournalRow) -> bytes:
         return GENESIS
     if row.hmac is None:
         raise _damaged(row, "has no stamp in a stamped execution")
+    if row.payload is not None and not row.payload:
+        # Hashed like no payload at all, and no writer produces it: a blob has its format byte.
+        raise _damaged(row, "has an empty payload")
     try:
         expected = row_mac(mac_key, before, row)
+        fits = hmac.compare_digest(expected, row.hmac)
     except (TypeError, ValueError, OverflowError, AttributeError, struct.error):
         raise _damaged(row, "has a column of the wrong type") from None
-    if not hmac.compare_digest(expected, row.hmac):
+    if not fits:
         raise _damaged(row, "does not continue the chain")
     return expected
 
@@ -128,15 +132,17 @@ def check_anchor(mac_key: bytes | None, row: ExecutionRow) -> None:
     """Verify an execution's own row; `IntegrityError` if it is not what was written."""
     if row.stamped != (mac_key is not None) or row.stamped != (row.key_id is not None):
         raise _altered(row)
+    if row.sealed and not row.stamped:
+        raise _altered(row)
     if mac_key is None:
         if row.anchor_mac is not None or row.head_hmac is not None:
             raise _altered(row)
         return
     try:
-        expected = anchor_mac(mac_key, row)
+        fits = hmac.compare_digest(anchor_mac(mac_key, row), row.anchor_mac or b"")
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, struct.error):
         raise _altered(row) from None
-    if row.anchor_mac is None or not hmac.compare_digest(expected, row.anchor_mac):
+    if not fits:
         raise _altered(row)
 
 

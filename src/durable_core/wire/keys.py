@@ -51,21 +51,23 @@ class Keyring:
     current: int | None
     _payload: dict[int, bytes] = field(repr=False)
     _execution: dict[int, ExecutionKeys] = field(repr=False)
+    _checks: dict[int, bytes] = field(repr=False)
 
     @classmethod
     def derive(cls, masters: MasterKeys | None) -> Self:
         """The sub-keys of every master key; an empty ring where there is none."""
         by_id = {} if masters is None else dict(masters.by_id)
+        mac_keys = {key_id: _derive(key, _JOURNAL_MAC) for key_id, key in by_id.items()}
         return cls(
             None if masters is None else masters.current,
             {key_id: _derive(key, _PAYLOAD) for key_id, key in by_id.items()},
             {
-                key_id: ExecutionKeys(
-                    key_id,
-                    _derive(key, _FINGERPRINT),
-                    _derive(key, _JOURNAL_MAC),
-                )
+                key_id: ExecutionKeys(key_id, _derive(key, _FINGERPRINT), mac_keys[key_id])
                 for key_id, key in by_id.items()
+            },
+            {
+                key_id: blake3(_CHECKED_TEXT, key=mac_key).digest()
+                for key_id, mac_key in mac_keys.items()
             },
         )
 
@@ -92,8 +94,7 @@ class Keyring:
 
     def check(self, key_id: int) -> bytes:
         """A MAC of a fixed text: equal checks mean equal keys, and tell nothing else."""
-        mac_key = self.execution_keys(key_id).mac_key
-        return blake3(_CHECKED_TEXT, key=mac_key).digest()
+        return self._checks[key_id]
 
 
 def _missing(key_id: int) -> ConfigError:

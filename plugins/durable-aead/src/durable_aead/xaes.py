@@ -58,7 +58,7 @@ class BoundXaes:
 
     __slots__ = ("_blocks", "_left", "_mask", "_random", "_right")
 
-    def __init__(self, key: bytes, random: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(self, key: bytes, random: Callable[[int], bytes]) -> None:
         self._blocks = _BlockEncryptor(key)
         self._random = random
         k1 = _cmac_subkey(self._blocks.update(bytes(16)))

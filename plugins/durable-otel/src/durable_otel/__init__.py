@@ -1,0 +1,5 @@
+"""The OpenTelemetry metrics exporter of durable-core."""
+
+from durable_otel.exporter import OtelExporter
+
+__all__ = ["OtelExporter"]

@@ -43,6 +43,7 @@ class Connection(aiosqlite.Connection):
         super().__init__(connector, iter_chunk_size=64)
         self._address = address
         self._ended = False
+        self._stopped: asyncio.Future[None] | None = None
 
     @classmethod
     async def start(cls, connector: Callable[[], sqlite3.Connection], address: str) -> Self:
@@ -56,10 +57,9 @@ class Connection(aiosqlite.Connection):
         try:
             with opening_errors(address):
                 await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            with suppress(Exception):
-                await opening
-                await self.close()
+        except BaseException:
+            await asyncio.wait([opening])
+            await self.close()
             raise
         return self
 
@@ -79,9 +79,16 @@ class Connection(aiosqlite.Connection):
         return result
 
     async def close(self) -> None:
-        """Finish the jobs that were handed over, then close. Idempotent."""
+        """Finish the jobs that were handed over, close, and wait for the thread. Idempotent."""
         self._ended = True
         await super().close()
+        if self._stopped is not None:
+            await self._stopped
+
+    def stop(self) -> asyncio.Future[None] | None:
+        """Let the thread end. Noted, since aiosqlite itself does not wait where opening failed."""
+        self._stopped = super().stop()
+        return self._stopped
 
 
 async def _opened(connection: Connection) -> None:

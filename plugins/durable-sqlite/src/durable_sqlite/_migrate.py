@@ -7,11 +7,10 @@ many first opens at once, or a crash at any point, leave an old version or a new
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import stat
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -25,6 +24,7 @@ from durable_core.errors import ConfigError, SchemaTooNew
 from durable_core.failpoints import Failpoints
 from durable_sqlite import _sql
 from durable_sqlite._connection import connect, immediate, prepare_writer
+from durable_sqlite._file import check_file
 
 __all__ = ["open_file", "open_memory"]
 
@@ -32,8 +32,6 @@ _OPEN_WAIT_S: Final = 10.0
 """How long an open waits for others that open, migrate or hold the database."""
 
 _RETRY_S: Final = 0.01
-_MAGIC: Final = b"SQLite format 3\0"
-_WAL_FORMAT: Final = 2
 _OLDEST_SQLITE: Final = (3, 37, 0)
 """STRICT tables; `RETURNING` and `UPDATE … FROM` are older."""
 
@@ -56,6 +54,7 @@ class _Migration:
 def open_memory(settings: BackendSettings, failpoints: Failpoints) -> sqlite3.Connection:
     """A journal that lives as long as the connection."""
     _check_library()
+    _refuse_none_yet("memory", settings)
     connection = connect(":memory:", settings)
     _migrate(connection, failpoints)
     prepare_writer(connection, settings)
@@ -73,14 +72,14 @@ def open_file(
     `SchemaTooNew` for a journal of a newer version. Neither is changed in any way.
     """
     _check_library()
-    _check_path(path)
+    check_file(path, create=not settings.must_exist)
     _look_at(path)
     connection = connect(path, settings)
     try:
         own_wait_ms = connection.execute("PRAGMA busy_timeout").fetchone()[0]
         connection.execute(f"PRAGMA busy_timeout = {int(_OPEN_WAIT_S * 1000)}")
         if not _is_journal(connection, path):
-            _adopt(connection, path)
+            _adopt(connection, path, settings)
         _switch_to_wal(connection)
         _migrate(connection, failpoints)
         connection.execute(f"PRAGMA busy_timeout = {own_wait_ms}")
@@ -89,6 +88,12 @@ def open_file(
         connection.close()
         raise
     return connection
+
+
+def _refuse_none_yet(path: str, settings: BackendSettings) -> None:
+    if settings.must_exist:
+        message = f"there is no journal in {path} yet: no engine has opened it; check the URL"
+        raise ConfigError(message)
 
 
 def _check_library() -> None:
@@ -100,47 +105,16 @@ def _check_library() -> None:
         raise ConfigError(message)
 
 
-def _check_path(path: str) -> None:
-    """The file exists afterwards with its folder, and both can be written."""
-    folder = os.path.dirname(path)  # noqa: PTH120 - the path is resolved; text stays text
-    if not Path(folder).is_dir():
-        message = f"cannot use {path} as a journal: the folder {folder} does not exist; create it"
-        raise ConfigError(message)
-    try:
-        # Before SQLite opens it, so that it is never readable for others; -wal and -shm inherit.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            message = f"cannot use {path} as a journal: it is not a file; give the path of a file"
-            raise ConfigError(message) from None
-    if not (os.access(path, os.R_OK | os.W_OK) and os.access(folder, os.W_OK | os.X_OK)):
-        message = (
-            f"cannot use {path} as a journal: it or its folder is read-only; make both writable"
-        )
-        raise ConfigError(message)
-
-
 def _look_at(path: str) -> None:
-    """Refuse a foreign file before a connection that could change it is opened.
+    """Refuse a foreign database whose last owner crashed before any connection that could write.
 
-    Our own files pass by the application id in their header, which is written before the file
-    switches to WAL. A foreign database in WAL mode that nobody has open is read as immutable:
-    an ordinary reader would leave a -wal and a -shm beside it.
+    The last one to close would move its -wal into its file. Without a -wal there is nothing that
+    an ordinary connection could change by looking.
     """
-    with Path(path).open("rb") as file:
-        header = file.read(72)
-    if not header or header[68:72] == _sql.APPLICATION_ID.to_bytes(4, "big"):
-        return
-    if not header.startswith(_MAGIC):
-        message = f"{path} is not a SQLite database; give the path of a journal, or of no file yet"
-        raise ConfigError(message)
-    idle = header[18] == _WAL_FORMAT and not Path(f"{path}-wal").exists()
-    mode = "immutable=1" if idle else "mode=ro"
-    reader = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=_OPEN_WAIT_S)
-    try:
-        _is_journal(reader, path)
-    finally:
-        reader.close()
+    if Path(f"{path}-wal").exists():
+        link = f"file:{quote(path)}?mode=ro"
+        with closing(sqlite3.connect(link, uri=True, timeout=_OPEN_WAIT_S)) as reader:
+            _is_journal(reader, path)
 
 
 def _is_journal(connection: sqlite3.Connection, path: str) -> bool:
@@ -175,8 +149,9 @@ def _check_version(connection: sqlite3.Connection, path: str) -> None:
         raise SchemaTooNew(message)
 
 
-def _adopt(connection: sqlite3.Connection, path: str) -> None:
+def _adopt(connection: sqlite3.Connection, path: str, settings: BackendSettings) -> None:
     """Mark an empty database as ours, still in rollback mode, so that its header says it."""
+    _refuse_none_yet(path, settings)
     connection.execute(_sql.INCREMENTAL_VACUUM)
     with immediate(connection, _sql.BEGIN_EXCLUSIVE):
         if not _is_journal(connection, path):

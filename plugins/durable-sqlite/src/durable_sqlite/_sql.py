@@ -134,7 +134,7 @@ LIST_ANY: Final = (
     f"SELECT {_EXECUTION} FROM durable_executions WHERE +status IN (?, ?, ?, ?, ?, ?) AND {_PAGE}"
 )
 
-# --- ownership, keys, inbox, probe
+# --- ownership, keys, inbox
 
 CLAIM: Final = (
     "UPDATE durable_executions SET owner_id = ?, owner_epoch = owner_epoch + 1, updated_at = ? "
@@ -160,9 +160,6 @@ SELECT_REQUESTS_OF_OWNER: Final = (
     "(SELECT execution_id AS owned, owner_id FROM durable_executions) "
     f"WHERE owned = execution_id AND owner_id = ? {_OLDEST}"
 )
-
-# A row that is rewritten to itself still writes its page, so a full disk shows.
-PROBE: Final = "UPDATE durable_schema SET applied_at = applied_at WHERE version = 1"
 
 # --- prune: everything goes by way of `pruned`, which only the maintenance connection sees
 
@@ -206,6 +203,8 @@ APPLICATION_ID: Final = 0x44555231
 
 GET_APPLICATION_ID: Final = "PRAGMA application_id"
 SET_APPLICATION_ID: Final = f"PRAGMA application_id = {APPLICATION_ID}"
+# Setting it again writes its page, so a full disk shows; an `UPDATE` that changes nothing does not.
+PROBE: Final = SET_APPLICATION_ID
 # Must be set before the first page is written; it lets a later version give space back.
 INCREMENTAL_VACUUM: Final = "PRAGMA auto_vacuum = INCREMENTAL"
 GET_JOURNAL_MODE: Final = "PRAGMA journal_mode"

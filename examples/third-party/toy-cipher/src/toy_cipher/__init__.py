@@ -1,0 +1,1 @@
+"""An example of a payload cipher from another author."""

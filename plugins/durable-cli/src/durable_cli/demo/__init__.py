@@ -1,0 +1,1 @@
+"""The demonstration: an order workflow whose process is killed over and over."""

@@ -1,0 +1,106 @@
+"""How results look: tables for people, JSON for programs, and nothing that steers a terminal.
+
+Away from a terminal a table is as wide as its content, so that no id is ever cut.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["console", "plain", "print_json", "print_table", "shown_time", "with_bytes_shown"]
+
+_WIDE: Final = 100_000
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Inside an `except BrokenPipeError`: rich would end the process with code 1.
+        raise  # noqa: PLE0704
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on stdout or stderr that interprets nothing in what it is given."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _WIDE
+    return _Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def plain(text: str) -> str:
+    """`text` in one line, every character that is not printable escaped."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in " ".join(text.split())
+    )
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, fixed: int = 1) -> None:
+    """Print rows under their headings; the first `fixed` columns are never wrapped or cut."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, heading in enumerate(headings):
+        if number < fixed:
+            table.add_column(heading, no_wrap=True, overflow="ignore")
+        else:
+            table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    screen = console()
+    if screen.is_terminal:
+        screen.print(table)
+        return
+    with screen.capture() as captured:
+        screen.print(table)
+    # Away from a terminal the last column needs no padding.
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def print_json(value: object) -> None:
+    """Print `value` as indented JSON on stdout."""
+    sys.stdout.write(json.dumps(with_bytes_shown(value), indent=2, allow_nan=False) + "\n")
+
+
+def shown_time(milliseconds: int | None) -> str | None:
+    """A time of the journal in ISO 8601, UTC, to the millisecond."""
+    if milliseconds is None:
+        return None
+    try:
+        moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
+    except (OverflowError, ValueError, OSError):
+        return str(milliseconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def with_bytes_shown(value: object) -> object:
+    """Decoded CBOR as JSON can say it; what JSON has no word for is tagged: `{"bytes": "00ff"}`."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case Mapping():
+            return {
+                key if isinstance(key, str) else plain(repr(key)): with_bytes_shown(item)
+                for key, item in value.items()
+            }
+        case list() | tuple():
+            return [with_bytes_shown(item) for item in value]
+        case _:
+            return _tagged(value)
+
+
+def _tagged(value: object) -> object:
+    match value:
+        case float():
+            return value if math.isfinite(value) else {"float": str(value)}
+        case bytes() | bytearray():
+            return {"bytes": bytes(value).hex()}
+        case set() | frozenset():
+            return {"set": [with_bytes_shown(item) for item in sorted(value, key=repr)]}
+        case _:
+            return {type(value).__name__.lower(): str(value)}

@@ -1,0 +1,72 @@
+"""Which journal a command works on, and with which keys; the options that say so."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from attrs import frozen
+
+from durable_core import DurableConfig, DurableEngine
+from durable_core.contracts import KeyProvider
+from durable_core.engine.inspection import Inspector, open_journal
+from durable_core.keysources import KeyFile
+
+__all__ = ["JsonOption", "KeyFileOption", "Source", "UrlOption", "source_of"]
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="The journal's database, such as sqlite:///orders.durable.db.",
+        show_default=False,
+    ),
+]
+
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        help="A file with master keys, in place of DURABLE_KEY.",
+        show_default=False,
+    ),
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@frozen
+class Source:
+    """The options `--url` and `--key-file`; what they leave open, the configuration says."""
+
+    url: str | None = None
+    key_file: Path | None = None
+
+    def inspect(self, *, key_optional: bool = False) -> AbstractAsyncContextManager[Inspector]:
+        """Open the journal for reading; see `open_journal`."""
+        return open_journal(
+            self.url,
+            DurableConfig.load(),
+            self._keys(),
+            key_optional=key_optional,
+        )
+
+    def engine(self) -> AbstractAsyncContextManager[DurableEngine]:
+        """Open an engine that has no workflows and so runs nothing."""
+        return DurableEngine.open(
+            self.url,
+            config=DurableConfig.load(),
+            keys=self._keys(),
+            recover=False,
+        )
+
+    def _keys(self) -> KeyProvider | None:
+        return None if self.key_file is None else KeyFile(self.key_file)
+
+
+def source_of(ctx: typer.Context, url: str | None, key_file: Path | None) -> Source:
+    """The options given with the command, else those given before it."""
+    common = ctx.obj if isinstance(ctx.obj, Source) else Source()
+    return Source(url or common.url, key_file or common.key_file)

@@ -1,0 +1,204 @@
+"""Where master keys come from without a plugin: the environment, a file, or a given text.
+
+All of them hold `<id>:<base64url>` entries, of which the first is current. Carries the keys' part
+of INV-5: neither an error nor a `repr` shows key material, and an entry is named by its position.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from attrs import field, frozen
+
+from durable_core.contracts.keys import MasterKeys
+from durable_core.errors import ConfigError
+
+__all__ = [
+    "KEY_BYTES",
+    "EnvironmentKeys",
+    "KeyFile",
+    "TextKeys",
+    "generate_key",
+    "no_key_error",
+    "parse_keys",
+]
+
+KEY_BYTES: Final = 32
+
+_VARIABLE: Final = "DURABLE_KEY"
+_IDS: Final = range(1, 256)
+_ID: Final = re.compile(r"[0-9]{1,3}")
+_BASE64URL: Final = re.compile(r"([A-Za-z0-9_-]*)={0,2}")
+_MAKE_ONE: Final = "make a key with `durable keygen`"
+_LARGEST_FILE: Final = 65_536
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def no_key_error() -> ConfigError:
+    """The error where encryption is on and there is no key (INV-8)."""
+    message = (
+        "no key: set DURABLE_KEY (make one with `durable keygen`), or pass keys=…, "
+        "or set encrypt_payload = false to go without"
+    )
+    return ConfigError(message)
+
+
+def generate_key(key_id: int = 1) -> str:
+    """A new master key from the system's randomness, as an entry for `DURABLE_KEY`.
+
+    `ConfigError` unless `key_id` lies between 1 and 255.
+    """
+    if key_id not in _IDS:
+        message = f"key id {key_id} is out of range; use 1 to 255"
+        raise ConfigError(message)
+    text = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    return f"{key_id}:{text.rstrip('=')}"
+
+
+def parse_keys(text: str, source: str = _VARIABLE) -> MasterKeys:
+    """The keys in `<id>:<base64url>[,<id>:<base64url>…]`; the first is current, all open.
+
+    Ids are unique numbers from 1 to 255, keys are 32 bytes, and their padding is optional.
+    `ConfigError` names `source`, the position of the entry and what is wrong with it.
+    """
+    by_id: dict[int, bytes] = {}
+    for position, entry in enumerate(text.split(","), 1):
+        where = f"{source}, entry {position}"
+        key_id, digits = _split(entry.strip(), where)
+        if key_id in by_id:
+            message = f"{where} uses key id {key_id} again; give each key an id of its own"
+            raise ConfigError(message)
+        by_id[key_id] = _decode(digits, where)
+    return MasterKeys(next(iter(by_id)), by_id)
+
+
+def _split(entry: str, where: str) -> tuple[int, str]:
+    """The key id and the unpadded base64url of an entry."""
+    number, separator, text = entry.partition(":")
+    if not entry:
+        raise _unfit(where, "is empty")
+    if not separator:
+        raise _unfit(where, "has no ':'; an entry is <id>:<base64url>")
+    if _ID.fullmatch(number) is None or int(number) not in _IDS:
+        raise _unfit(where, "does not begin with a key id, a number from 1 to 255")
+    digits = _BASE64URL.fullmatch(text)
+    if digits is None:
+        raise _unfit(where, "holds characters that are not base64url (A-Z, a-z, 0-9, '-', '_')")
+    return int(number), digits[1]
+
+
+def _decode(digits: str, where: str) -> bytes:
+    if len(digits) % 4 == 1:
+        raise _unfit(where, "holds base64url of an impossible length; was it cut off?")
+    key = base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4))
+    if len(key) != KEY_BYTES:
+        raise _unfit(where, f"holds a key of {len(key)} bytes; it must have {KEY_BYTES}")
+    if base64.urlsafe_b64encode(key).rstrip(b"=") != digits.encode():
+        raise _unfit(where, "holds base64url that no encoder writes; was it mistyped?")
+    return key
+
+
+def _unfit(where: str, what: str) -> ConfigError:
+    """The error for an entry; `what` repeats no part of it."""
+    return ConfigError(f"{where} {what}; {_MAKE_ONE}")
+
+
+@frozen
+class EnvironmentKeys:
+    """The keys in the environment variable `DURABLE_KEY`, read when they are loaded."""
+
+    environ: Mapping[str, str] = field(factory=lambda: os.environ, repr=False)
+
+    @property
+    def present(self) -> bool:
+        """Whether the variable is set and not blank."""
+        return bool(self.environ.get(_VARIABLE, "").strip())
+
+    def load(self) -> MasterKeys:
+        """The keys; `ConfigError` where there is none or an entry is not right."""
+        if not self.present:
+            raise no_key_error()
+        return parse_keys(self.environ[_VARIABLE])
+
+
+@frozen
+class TextKeys:
+    """The keys in a text that a program passes."""
+
+    text: str = field(repr=False)
+
+    def load(self) -> MasterKeys:
+        """The keys; `ConfigError` where there is none or an entry is not right."""
+        if not self.text.strip():
+            raise no_key_error()
+        return parse_keys(self.text, "keys")
+
+
+@frozen
+class KeyFile:
+    """The keys in a file that only its owner can touch, one to a line or separated by commas.
+
+    The owner is this process's effective user, or root. Blank lines do not count.
+    """
+
+    path: Path
+
+    def load(self) -> MasterKeys:
+        """The keys; `ConfigError` for a file that is missing, exposed to others or not right."""
+        lines = [line.strip().rstrip(",") for line in self._read().splitlines()]
+        entries = [line for line in lines if line]
+        if not entries:
+            message = f"{self._name} holds no key; {_MAKE_ONE} and write it there"
+            raise ConfigError(message)
+        return parse_keys(",".join(entries), self._name)
+
+    @property
+    def _name(self) -> str:
+        return f"key file {self.path}"
+
+    def _read(self) -> str:
+        try:
+            # Not blocking, as opening a pipe would wait for a writer. What is checked is what was
+            # opened: a name could be given to another file in between.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                refused = _refusal(os.fstat(descriptor), os.geteuid())
+                content = b"" if refused else _read_all(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            message = f"{self._name} cannot be read: {error.strerror}"
+            raise ConfigError(message) from error
+        if len(content) > _LARGEST_FILE:
+            refused = f"is larger than {_LARGEST_FILE} bytes, so it is no key file"
+        elif not content.isascii():
+            refused = "is no text; it must hold <id>:<base64url> entries"
+        if refused:
+            message = f"{self._name} {refused}"
+            raise ConfigError(message)
+        return content.decode("ascii")
+
+
+def _read_all(descriptor: int) -> bytes:
+    """The content of a file, up to one byte more than a key file may have."""
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(_LARGEST_FILE + 1)
+
+
+def _refusal(status: os.stat_result, user: int) -> str:
+    """Why a file with this status is not fit to hold keys of `user`; the empty text where it is."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is no regular file"
+    if status.st_uid not in {user, 0}:
+        return f"belongs to user {status.st_uid}; it must belong to user {user} or to root"
+    if status.st_mode & _OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        return f"is open to other users (mode {mode:04o}); run `chmod 600` on it"
+    return ""

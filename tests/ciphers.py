@@ -1,0 +1,55 @@
+"""A payload cipher that counts: the real one, with a book of what it was asked to do."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from durable_aead.xaes import Xaes256Gcm
+from durable_core.contracts import BoundCipher, PayloadCipher
+
+
+@define
+class CountingCipher:
+    """Delegates everything and remembers the calls, so that a test can say that none was made."""
+
+    inner: PayloadCipher = field(factory=Xaes256Gcm)
+    binds: int = 0
+    sealed: list[tuple[bytes, bytes]] = field(factory=list)
+    """Plaintext and associated data of each seal."""
+
+    opened: list[tuple[bytes, bytes]] = field(factory=list)
+    """Body and associated data of each attempt to open."""
+
+    @property
+    def name(self) -> str:
+        """That of the real cipher."""
+        return self.inner.name
+
+    @property
+    def format_byte(self) -> int:
+        """That of the real cipher."""
+        return self.inner.format_byte
+
+    @property
+    def overhead(self) -> int:
+        """That of the real cipher."""
+        return self.inner.overhead
+
+    def bind(self, key: bytes) -> BoundCipher:
+        """The real cipher under `key`, with its calls counted here."""
+        self.binds += 1
+        return _Counting(self, self.inner.bind(key))
+
+
+@define
+class _Counting:
+    book: CountingCipher
+    inner: BoundCipher
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        self.book.sealed.append((plaintext, aad))
+        return self.inner.seal(plaintext, aad)
+
+    def open(self, body: bytes, aad: bytes) -> bytes:
+        self.book.opened.append((body, aad))
+        return self.inner.open(body, aad)

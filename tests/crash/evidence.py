@@ -1,0 +1,121 @@
+"""What a killed process left behind: its ledger, and its journal as the bare rows say it.
+
+The rows are read by SQL from a copy of the files, so that the next life finds the journal as the
+kill left it, and so that none of the code under test stands between the rows and the checks.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from attrs import frozen
+
+from durable_core.model.entries import EntryKind
+
+__all__ = ["Effect", "Evidence", "Execution", "look"]
+
+CLOSING: Final = frozenset({EntryKind.STEP_RESULT, EntryKind.STEP_FAILED})
+
+
+class Effect(NamedTuple):
+    """One line of the ledger, so one call of a step's function."""
+
+    name: str
+    key: str
+    execution: str
+    number: int
+
+    @property
+    def kind(self) -> str:
+        """The class or policy of the step."""
+        return self.name.split(".")[0]
+
+
+@frozen
+class Execution:
+    """One execution's row, and its journal rows by `entry_no`."""
+
+    id: str
+    key: str
+    status: str
+    generation: int
+    count: int
+    entries: Sequence[tuple[int, str, EntryKind, str | None]]
+    """Entry number, step id, kind, idempotency key."""
+
+    def last(self, step: int) -> EntryKind | None:
+        """The kind of the last entry of a step; None where it has none."""
+        kinds = [kind for _, place, kind, _ in self.entries if place == str(step)]
+        return kinds[-1] if kinds else None
+
+    def closed(self, step: int) -> bool:
+        """Whether the outcome of a step is journaled."""
+        return self.last(step) in CLOSING
+
+
+@frozen
+class Evidence:
+    """The ledger and the journal at one moment."""
+
+    effects: Sequence[Effect]
+    executions: Mapping[str, Execution]
+
+    @property
+    def calls(self) -> Counter[Effect]:
+        """How often each step's function was called."""
+        return Counter(self.effects)
+
+    def keyed(self, key: str) -> Execution | None:
+        """The execution that was started with this key."""
+        found = [each for each in self.executions.values() if each.key == key]
+        return found[0] if found else None
+
+
+def look(folder: Path) -> Evidence:
+    """What is in a folder in which no process lives any more."""
+    ledger = folder / "ledger"
+    lines = ledger.read_text().splitlines() if ledger.exists() else []
+    return Evidence([_effect(line) for line in lines], _executions(folder))
+
+
+def _effect(line: str) -> Effect:
+    name, key, execution, number = line.split(" ")
+    return Effect(name, key, execution, int(number))
+
+
+def _executions(folder: Path) -> dict[str, Execution]:
+    with tempfile.TemporaryDirectory() as copy:
+        for name in ("journal.db", "journal.db-wal"):
+            if (folder / name).exists():
+                shutil.copy(folder / name, copy)
+        with closing(sqlite3.connect(Path(copy) / "journal.db")) as connection:
+            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            return _read(connection) if tables else {}
+
+
+def _read(connection: sqlite3.Connection) -> dict[str, Execution]:
+    entries: dict[bytes, list[tuple[int, str, EntryKind, str | None]]] = {}
+    for execution_id, number, step_id, kind, key in connection.execute(
+        "SELECT execution_id, entry_no, step_id, entry_kind, idem_key FROM durable_journal "
+        "ORDER BY execution_id, entry_no"
+    ):
+        entry = (number, step_id, EntryKind(kind), key.hex() if key else None)
+        entries.setdefault(execution_id, []).append(entry)
+    rows = connection.execute(
+        "SELECT execution_id, execution_key, status, generation, entry_count "
+        "FROM durable_executions"
+    ).fetchall()
+    lost = entries.keys() - {row[0] for row in rows}
+    rows += [(execution_id, "", "gone", 0, 0) for execution_id in lost]
+    executions = [
+        Execution(str(uuid.UUID(bytes=row[0])), *row[1:], entries.get(row[0], [])) for row in rows
+    ]
+    return {execution.id: execution for execution in executions}

@@ -1,0 +1,51 @@
+"""Kills at random instants, and right after whatever was acknowledged (EC-08)."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.killing import Moment
+from tests.crash.matrix import Budget, Case, Matrix, random_moments, random_plan
+
+SEED = 20_240_229
+GROUPS = 8
+LINES_OF_A_LIFE = 50
+
+
+def plans_of(rng: random.Random) -> dict[str, list[list[str]]]:
+    return {key: random_plan(rng, GROUPS) for key in ("a", "b", "c")}
+
+
+@pytest.mark.timeout(0)
+def test_ec_08_a_kill_at_any_instant_leaves_a_contiguous_prefix(
+    kills: int, matrix: Matrix, tmp_path: Path
+) -> None:
+    """The classes keep their promises too. There is no time limit: `--kills` says how much."""
+    measured = Case(tmp_path / "measured", plans_of(random.Random(SEED)), ())
+    seconds = 1.5 * matrix.seconds_of_a_life(measured)
+    budget = Budget(kills)
+
+    def chains() -> Iterator[Case]:
+        for chain in itertools.count():
+            if not budget:
+                return
+            rng = random.Random(f"{SEED}-{chain}")
+            moments = random_moments(rng, budget, seconds, LINES_OF_A_LIFE)
+            yield Case(tmp_path / str(chain), plans_of(rng), moments)
+
+    matrix.play(chains())
+
+
+def test_ec_08_what_was_acknowledged_survives_a_kill_right_after(
+    matrix: Matrix, tmp_path: Path
+) -> None:
+    plans = plans_of(random.Random(SEED))
+    matrix.play(
+        Case(tmp_path / str(lines), plans, [Moment(lines=lines)], surely=True)
+        for lines in range(LINES_OF_A_LIFE)
+    )

@@ -1,0 +1,259 @@
+"""The writer when the store, an entry, the owner or the writer itself is in trouble."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from durable_core.errors import (
+    CommitOutcomeUnknown,
+    EntryRejected,
+    ExecutionFenced,
+    ExecutionTerminal,
+    JournalUnavailable,
+    TransientStoreError,
+)
+from durable_core.journal import Health, WriterSettings
+from durable_core.model.entries import ExecutionFinished
+from durable_core.model.execution import Status
+from tests.faults import FaultyBackend, Landed, Stall, faulty
+from tests.journals import begun, opened, result_of, writing
+
+BUSY = TransientStoreError("busy")
+LOST = TransientStoreError("the line broke", landed_unknown=True)
+FULL = JournalUnavailable("the disk is full; free some space")
+PATIENT = WriterSettings(flush_interval_ms=60_000)
+
+
+async def steps_of(backend: FaultyBackend, execution: object) -> list[str]:
+    rows = await backend.real.journal.read_execution(getattr(execution, "bytes"))  # noqa: B009
+    assert [row.entry_no for row in rows] == list(range(1, len(rows) + 1))
+    return [row.step_id for row in rows if row.step_id]
+
+
+def writer_task() -> asyncio.Task[object]:
+    (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "durable-journal-writer"]
+    return task
+
+
+async def test_transient_trouble_is_retried_in_order_with_the_same_blobs(url: str) -> None:
+    async with faulty(url) as (backend, journal):
+        execution = await begun(journal)
+        backend.batches.clear()
+        backend.faults.extend([BUSY, BUSY])
+        await journal.append_acked(result_of(execution, 0))
+        assert await steps_of(backend, execution) == ["0"]
+        assert len({batch.rows for batch in backend.batches}) == 1
+        assert len(backend.batches) == 3
+        assert journal.health().failed == 0
+
+
+async def test_a_commit_that_landed_before_the_trouble_is_not_written_twice(url: str) -> None:
+    async with faulty(url) as (backend, journal):
+        first, second = await begun(journal), await begun(journal)
+        backend.faults.append(Landed(LOST))
+        journal.append_buffered(result_of(first, 0))
+        journal.append_buffered(result_of(second, 0))
+        seq = await journal.append_acked(result_of(first, 1))
+        assert seq == await backend.real.max_seq()
+        assert await steps_of(backend, first) == ["0", "1"]
+        assert await steps_of(backend, second) == ["0"]
+        await journal.append_acked(result_of(second, 1))
+        await journal.flush()
+
+
+async def test_a_start_and_a_status_that_landed_are_recognised(url: str) -> None:
+    async with faulty(url) as (backend, journal):
+        backend.faults.append(Landed(LOST))
+        execution = await begun(journal, key="k")
+        row = await backend.real.load(execution.bytes)
+        assert row is not None
+        lane = journal.attach(row)
+        backend.faults.append(Landed(LOST))
+        await journal.writer.change_status(lane, Status.BLOCKED)
+        row = await backend.real.load(execution.bytes)
+        assert row is not None
+        assert row.status == "blocked"
+        assert journal.health().failed == 0
+
+
+async def test_trouble_beyond_the_deadline_fails_and_heals(url: str) -> None:
+    settings = WriterSettings(ack_timeout_ms=60)
+    async with faulty(url, settings) as (backend, journal):
+        execution, other = await begun(journal), await begun(journal)
+        backend.faults.extend([BUSY] * 50)
+        backend.probe_faults.append(BUSY)
+        with pytest.raises(JournalUnavailable):
+            await journal.append_acked(result_of(execution, 0))
+        backend.faults.clear()
+        await healthy(journal)
+        await journal.append_acked(result_of(other, 0))
+        assert await steps_of(backend, other) == ["0"]
+
+
+async def healthy(journal: object) -> None:
+    """Turn the loop until the writer is healthy; the test's own timeout bounds it."""
+    while journal.health().state is not Health.HEALTHY:  # type: ignore[attr-defined]
+        await asyncio.sleep(0.001)
+
+
+async def test_ec_04_one_bad_entry_takes_only_its_own_execution_with_it(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        executions = [await begun(journal) for _ in range(4)]
+        bad = executions[1]
+        await journal.append_acked(result_of(bad, 0))
+        for execution in executions:
+            journal.append_buffered(result_of(execution, 1))
+        journal.append_buffered(result_of(bad, 0))
+        doomed = asyncio.create_task(journal.append_acked(result_of(bad, 2)))
+        await asyncio.sleep(0)
+        for execution in executions:
+            if execution != bad:
+                await journal.append_acked(result_of(execution, 3))
+        with pytest.raises(EntryRejected):
+            await doomed
+        for execution in executions:
+            expected = ["0", "1"] if execution == bad else ["1", "3"]
+            assert await steps_of(backend, execution) == expected
+        with pytest.raises(EntryRejected):
+            journal.append_buffered(result_of(bad, 4))
+        with pytest.raises(JournalUnavailable, match="2 accepted entries"):
+            await journal.flush()
+        await journal.flush()
+
+
+async def test_ec_05_after_a_failed_group_commit_nothing_commits_ahead_of_the_hole(
+    url: str,
+) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        execution, other = await begun(journal), await begun(journal)
+        journal.append_buffered(result_of(execution, 0))
+        backend.faults.append(FULL)
+        with pytest.raises(JournalUnavailable, match="full"):
+            await journal.flush()
+        await healthy(journal)
+        with pytest.raises(JournalUnavailable):
+            await journal.append_acked(result_of(execution, 1))
+        await journal.append_acked(result_of(other, 0))
+        assert await steps_of(backend, execution) == []
+
+
+async def test_ec_09_a_store_that_takes_nothing_degrades_and_recovers(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        execution, other = await begun(journal), await begun(journal)
+        backend.faults.append(FULL)
+        backend.probe_faults.extend([FULL, FULL])
+        with pytest.raises(JournalUnavailable, match="free some space"):
+            await journal.append_acked(result_of(execution, 0))
+        health = journal.health()
+        assert health.state is Health.DEGRADED
+        assert health.cause == str(FULL)
+        with pytest.raises(JournalUnavailable, match="degraded"):
+            health.require()
+        assert not journal.append_buffered(result_of(other, 0))
+        with pytest.raises(JournalUnavailable, match="takes no appends"):
+            await journal.append_acked(result_of(other, 0))
+        await healthy(journal)
+        journal.health().require()
+        await journal.append_acked(result_of(other, 0))
+        assert await steps_of(backend, other) == ["0"]
+
+
+@pytest.mark.parametrize("landed", [False, True])
+async def test_ec_07_a_writer_killed_in_mid_batch_restarts_without_gap_or_duplicate(
+    url: str,
+    *,
+    landed: bool,
+) -> None:
+    async with faulty(url) as (backend, journal):
+        execution = await begun(journal)
+        journal.append_buffered(result_of(execution, 0))
+        if landed:
+            backend.faults.append(Landed(RuntimeError("killed")))  # type: ignore[arg-type]
+        else:
+            stall = Stall()
+            backend.faults.append(stall)
+        waiting = [
+            asyncio.create_task(journal.append_acked(result_of(execution, step)))
+            for step in range(1, 4)
+        ]
+        if not landed:
+            await stall.reached.wait()
+            writer_task().cancel()
+        seqs = await asyncio.gather(*waiting)
+        assert seqs == sorted(set(seqs))
+        assert await steps_of(backend, execution) == ["0", "1", "2", "3"]
+        assert journal.health().restarts == 1
+        assert journal.health().failed == 0
+
+
+async def test_ec_02_a_stalled_store_fails_an_acknowledged_append_in_time(url: str) -> None:
+    settings = WriterSettings(ack_timeout_ms=30)
+    async with faulty(url, settings) as (backend, journal):
+        execution = await begun(journal)
+        stall = Stall()
+        backend.faults.append(stall)
+        with pytest.raises(CommitOutcomeUnknown, match="30 ms"):
+            await journal.append_acked(result_of(execution, 0))
+        with pytest.raises(CommitOutcomeUnknown):
+            await journal.append_acked(result_of(execution, 1))
+        assert journal.health().state is Health.DEGRADED
+        stall.gate.set()
+        await journal.flush()
+        assert journal.health().state is Health.HEALTHY
+        assert await steps_of(backend, execution) == ["0", "1"]
+        assert journal.health().acknowledged_late == 2
+
+
+async def test_ec_02_a_dead_writer_fails_its_callers_at_once(url: str) -> None:
+    async with faulty(url) as (backend, journal):
+        execution = await begun(journal)
+        backend.faults.extend([RuntimeError("bug")] * 3)
+        with pytest.raises(JournalUnavailable, match="crashes on every start"):
+            await journal.append_acked(result_of(execution, 0))
+        assert journal.health().state is Health.DEAD
+        with pytest.raises(JournalUnavailable):
+            await journal.append_acked(result_of(execution, 1))
+        assert not journal.append_buffered(result_of(execution, 1))
+        with pytest.raises(JournalUnavailable):
+            await journal.flush()
+
+
+async def test_a_stale_owner_is_fenced_and_the_others_commit(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        stale, other = await begun(journal), await begun(journal)
+        row = await backend.real.load(stale.bytes)
+        assert row is not None
+        assert await backend.real.claim(row, "owner-b", 0) is not None
+        journal.append_buffered(result_of(stale, 0))
+        await journal.append_acked(result_of(other, 0))
+        with pytest.raises(ExecutionFenced):
+            await journal.append_acked(result_of(stale, 1))
+        assert await steps_of(backend, stale) == []
+        assert await steps_of(backend, other) == ["0"]
+
+
+async def test_an_execution_that_somebody_ended_is_terminal_here(url: str) -> None:
+    async with opened(url) as backend, writing(backend) as one, writing(backend, owner="b") as two:
+        execution = await begun(one)
+        row = await backend.load(execution.bytes)
+        assert row is not None
+        two.attach(row)
+        await two.append_acked(ExecutionFinished(execution, 0, Status.CANCELLED, b"\x01\x82``"))
+        with pytest.raises(ExecutionTerminal, match="nothing was written"):
+            await one.append_acked(result_of(execution, 0))
+        with pytest.raises(JournalUnavailable):
+            await one.flush()
+
+
+async def test_closing_while_the_store_stalls_is_bounded_and_loud(url: str) -> None:
+    settings = WriterSettings(close_timeout_ms=20, flush_interval_ms=60_000)
+    async with faulty(url, settings) as (backend, journal):
+        execution = await begun(journal)
+        stall = Stall()
+        backend.faults.append(stall)
+        journal.append_buffered(result_of(execution, 0))
+        with pytest.raises(JournalUnavailable, match="1 accepted entries"):
+            await journal.close()
+        stall.gate.set()

@@ -1,0 +1,69 @@
+"""What a step's entries say together, and the orders of entries that no writer produces."""
+
+from __future__ import annotations
+
+import pytest
+
+from durable_core.errors import DecodeError
+from durable_core.ids import StepId
+from durable_core.model.entries import Entry, ExecutionStarted, IntentSettled, JournalRow
+from durable_core.replay.lookup import (
+    FRESH,
+    Fresh,
+    IntentOnly,
+    Recorded,
+    Settled,
+    StepRecord,
+)
+from tests.journals import counted_id, failure_of, intent_of, plain_row, result_of
+
+EXECUTION = counted_id(1)
+INTENT = plain_row(intent_of(EXECUTION, 0), 2)
+RESULT = plain_row(result_of(EXECUTION, 0), 3)
+FAILURE = plain_row(failure_of(EXECUTION, 0), 3)
+SETTLED = plain_row(IntentSettled(EXECUTION, 0, StepId("0"), b"", b"", 3, b"\x00"), 3)
+
+
+def test_a_result_and_a_failure_are_recorded() -> None:
+    assert StepRecord.of(RESULT).answer() == Recorded(RESULT)
+    assert StepRecord.of(FAILURE).answer() == Recorded(FAILURE)
+
+
+def test_an_intent_alone_is_an_open_one() -> None:
+    record = StepRecord.of(INTENT)
+    assert not record.closed
+    assert record.answer() == IntentOnly(INTENT)
+
+
+@pytest.mark.parametrize("close", [RESULT, FAILURE], ids=["result", "failure"])
+def test_the_close_of_a_step_decides_over_its_intent(close: JournalRow) -> None:
+    record = StepRecord.of(INTENT)
+    record.add(close)
+    assert record.closed
+    assert record.answer() == Recorded(close)
+
+
+def test_an_operators_word_decides_over_the_intent_and_the_close_over_both() -> None:
+    record = StepRecord.of(INTENT)
+    record.add(SETTLED)
+    assert not record.closed
+    assert record.answer() == Settled(SETTLED)
+    record.add(RESULT._replace(entry_no=4))
+    assert record.answer() == Recorded(RESULT._replace(entry_no=4))
+
+
+@pytest.mark.parametrize("entry", [intent_of(EXECUTION, 0), result_of(EXECUTION, 0)])
+def test_nothing_follows_the_close_of_a_step(entry: Entry) -> None:
+    record = StepRecord.of(RESULT)
+    with pytest.raises(DecodeError, match="entry 9 follows the entry that closed step 0"):
+        record.add(plain_row(entry, 9))
+
+
+def test_an_entry_of_another_kind_answers_nothing() -> None:
+    started = plain_row(ExecutionStarted(EXECUTION, 0, b"\x80"))
+    with pytest.raises(DecodeError, match="entry 1 of kind 1 is no entry of a step"):
+        StepRecord.of(started).answer()
+
+
+def test_fresh_is_one_value() -> None:
+    assert Fresh() == FRESH

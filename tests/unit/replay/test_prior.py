@@ -1,0 +1,118 @@
+"""What earlier generations leave to a fresh run: results by key, never by position (INV-13)."""
+
+from __future__ import annotations
+
+import pytest
+
+from durable_core.ids import StepId
+from durable_core.model.effects import EffectClass
+from durable_core.model.entries import (
+    Entry,
+    ExecutionFinished,
+    IntentSettled,
+    JournalRow,
+)
+from durable_core.model.execution import Status
+from durable_core.replay.prior import PriorEffects
+from tests.journals import (
+    counted_id,
+    failure_of,
+    idem_key_of,
+    intent_of,
+    plain_row,
+    result_of,
+)
+
+EXECUTION = counted_id(1)
+GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
+FAILED = ExecutionFinished(EXECUTION, 0, Status.FAILED, b"\x01")
+
+
+def after(*entries: Entry) -> PriorEffects:
+    """A fresh run behind one generation with these entries."""
+    prior = PriorEffects()
+    for number, entry in enumerate(entries, 2):
+        prior.add(plain_row(entry, number))
+    prior.next_generation()
+    return prior
+
+
+def claimed(prior: PriorEffects, step: int = 0) -> JournalRow | None:
+    return prior.claim(idem_key_of(step))
+
+
+def test_inv_13_a_committed_effect_is_found_by_its_key() -> None:
+    prior = after(intent_of(EXECUTION, 0), result_of(EXECUTION, 0, effect=GUARDED))
+    row = claimed(prior)
+    assert row == plain_row(result_of(EXECUTION, 0, effect=GUARDED), 3)
+    assert claimed(prior, 1) is None
+
+
+def test_inv_13_an_open_intent_is_the_last_word_on_its_step() -> None:
+    assert claimed(after(intent_of(EXECUTION, 0))) == plain_row(intent_of(EXECUTION, 0), 2)
+
+
+def test_inv_13_an_operators_word_is_the_last_word_on_its_step() -> None:
+    settled = IntentSettled(EXECUTION, 0, StepId("0"), b"", idem_key_of(0), GUARDED, b"\x00")
+    assert claimed(after(intent_of(EXECUTION, 0), settled)) == plain_row(settled, 3)
+
+
+def test_a_failure_binds_no_later_run() -> None:
+    prior = after(intent_of(EXECUTION, 0), failure_of(EXECUTION, 0, effect=GUARDED), FAILED)
+    assert claimed(prior) is None
+    assert prior.unclaimed_effect("charge") is None
+
+
+@pytest.mark.parametrize("effect", [EffectClass.IDEMPOTENT, EffectClass.AT_LEAST_ONCE])
+def test_after_a_divergence_only_guarded_results_are_taken_over(effect: EffectClass) -> None:
+    prior = after(result_of(EXECUTION, 0, effect=effect))
+    assert not prior.results_too
+    assert prior.divergences == 1
+    assert claimed(prior) is None
+
+
+@pytest.mark.parametrize("effect", list(EffectClass))
+def test_after_a_failure_every_result_is_taken_over(effect: EffectClass) -> None:
+    prior = after(result_of(EXECUTION, 0, effect=effect), FAILED)
+    assert prior.results_too
+    assert prior.divergences == 0
+    assert claimed(prior) == plain_row(result_of(EXECUTION, 0, effect=effect), 2)
+
+
+def test_how_the_last_generation_ended_counts() -> None:
+    prior = after(result_of(EXECUTION, 0), FAILED)
+    prior.add(plain_row(result_of(EXECUTION, 1, generation=1), 5))
+    prior.next_generation()
+    assert (prior.results_too, prior.divergences) == (False, 1)
+    prior.add(plain_row(ExecutionFinished(EXECUTION, 2, Status.FAILED, b"\x01"), 7))
+    prior.next_generation()
+    assert (prior.results_too, prior.divergences) == (True, 1)
+
+
+def test_the_newest_generation_has_the_last_word() -> None:
+    prior = after(intent_of(EXECUTION, 0))
+    result = plain_row(result_of(EXECUTION, 0, effect=GUARDED, generation=1), 4)
+    prior.add(result)
+    prior.next_generation()
+    assert claimed(prior) == result
+
+
+def test_an_entry_without_a_key_says_nothing_of_a_step() -> None:
+    prior = PriorEffects()
+    prior.add(plain_row(FAILED, 2))
+    assert prior.unclaimed_effect("charge") is None
+
+
+def test_inv_13_an_effect_of_the_same_name_that_nobody_claims_is_found() -> None:
+    prior = after(
+        result_of(EXECUTION, 0, effect=GUARDED, name="refund"),
+        result_of(EXECUTION, 1, effect=GUARDED),
+        result_of(EXECUTION, 2, name="render"),
+    )
+    found = prior.unclaimed_effect("charge")
+    assert found is not None
+    assert found.step_id == "1"
+    assert prior.unclaimed_effect("render") is None, "not guarded"
+    assert claimed(prior, 1) is not None
+    assert prior.unclaimed_effect("charge") is None, "claimed"
+    assert prior.unclaimed_effect("refund") is not None

@@ -1,0 +1,442 @@
+"""The envelope: what each entry becomes on disk, and every way in which it does not open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durable_core.contracts import MasterKeys, PayloadAad
+from durable_core.errors import (
+    ConfigError,
+    DecodeError,
+    IntegrityError,
+    PayloadError,
+    PayloadTooLarge,
+)
+from durable_core.model.entries import (
+    Entry,
+    EntryKind,
+    ExecutionFinished,
+    ExecutionStarted,
+    IntentSettled,
+    JournalRow,
+)
+from durable_core.model.execution import ExecutionRow, Status
+from durable_core.wire.chain import GENESIS, anchor_mac
+from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
+from durable_core.wire.fields import field, integer, text
+from tests.ciphers import CountingCipher
+from tests.journals import (
+    FINGERPRINT,
+    MASTER,
+    MASTERS,
+    OTHER_MASTER,
+    counted_id,
+    detail_of,
+    failure_of,
+    idem_key_of,
+    intent_of,
+    result_of,
+    wire_format,
+)
+
+EXECUTION = counted_id(1)
+NOW = 1_700_000_000_000
+BOTH = MasterKeys(2, {2: OTHER_MASTER, 1: MASTER})
+
+SETTLED = IntentSettled(EXECUTION, 0, intent_of(EXECUTION, 0).step_id, FINGERPRINT, b"", 3, b"\x00")
+ENTRIES: list[Entry] = [
+    ExecutionStarted(EXECUTION, 0, b"arguments"),
+    intent_of(EXECUTION, 0),
+    result_of(EXECUTION, 0, b"\x00value"),
+    failure_of(EXECUTION, 0, b"error"),
+    SETTLED,
+    ExecutionFinished(EXECUTION, 0, Status.COMPLETED, b"\x00output"),
+]
+
+
+def execution(key_id: int | None = 1, *, sealed: bool = True) -> ExecutionRow:
+    return ExecutionRow(
+        execution_id=EXECUTION.bytes,
+        workflow="checkout",
+        execution_key=None,
+        kind="workflow",
+        status="running",
+        generation=0,
+        key_id=key_id,
+        sealed=sealed,
+        stamped=key_id is not None,
+        owner_id="owner-a",
+        owner_epoch=1,
+        entry_count=0,
+        head_hmac=None,
+        anchor_mac=None,
+        created_at=NOW,
+        updated_at=NOW,
+        finalized_at=None,
+    )
+
+
+def sealing(wire: WireFormat | None = None) -> ExecutionEnvelope:
+    return (wire or wire_format()).envelope(execution())
+
+
+def sealed_row(payload: bytes = b"\x00value") -> JournalRow:
+    return sealing().row_of(result_of(EXECUTION, 3, payload), 7, GENESIS, NOW)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.kind.label)
+def test_a_row_holds_what_its_entry_says(entry: Entry) -> None:
+    row = sealing().row_of(entry, 7, GENESIS, NOW)
+    assert row._replace(payload=None, hmac=None) == JournalRow(
+        execution_id=EXECUTION.bytes,
+        entry_no=7,
+        generation=0,
+        step_id=entry.step_id,
+        entry_kind=int(entry.kind),
+        fingerprint=getattr(entry, "fingerprint", None),
+        idem_key=getattr(entry, "idem_key", None),
+        effect_class=getattr(entry, "effect_class", 0),
+        detail=getattr(entry, "detail", None),
+        payload=None,
+        payload_version=1,
+        hmac=None,
+        created_at=NOW,
+    )
+    assert (row.payload is None) == (entry.kind is EntryKind.EFFECT_INTENT)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.kind.label)
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        sealing(),
+        wire_format().envelope(execution(sealed=False)),
+        wire_format(None).envelope(execution(None, sealed=False)),
+    ],
+    ids=["sealed", "stamped", "unkeyed"],
+)
+def test_every_row_passes_its_check_and_opens(envelope: ExecutionEnvelope, entry: Entry) -> None:
+    before = envelope.genesis
+    row = envelope.row_of(entry, 1, before, NOW)
+    assert envelope.check(before, row) == (row.hmac or GENESIS)
+    payload = getattr(entry, "payload", None)
+    if payload is not None:
+        assert envelope.open(row) == payload
+
+
+def test_a_sealed_blob_has_the_documented_layout() -> None:
+    row = sealed_row(b"\x00value")
+    assert row.payload is not None
+    assert row.payload[:2] == b"\x01\x01", "format byte, key id"
+    assert len(row.payload) == 2 + 24 + len(b"\x00value") + 16
+    assert b"value" not in row.payload
+    assert row.hmac is not None
+    assert len(row.hmac) == 32
+
+
+def test_an_unsealed_blob_is_a_zero_byte_and_the_payload() -> None:
+    envelope = wire_format().envelope(execution(sealed=False))
+    row = envelope.row_of(result_of(EXECUTION, 0, b"\x00value"), 1, GENESIS, NOW)
+    assert row.payload == b"\x00\x00value"
+    assert row.hmac is not None, "not sealed, and stamped all the same"
+
+
+def test_an_execution_without_a_key_has_no_stamps() -> None:
+    envelope = wire_format(None).envelope(execution(None, sealed=False))
+    row = envelope.row_of(result_of(EXECUTION, 0, b"\x00value"), 1, GENESIS, NOW)
+    assert (row.payload, row.hmac) == (b"\x00\x00value", None)
+    assert envelope.anchor(Status.RUNNING, 0, 1, GENESIS) is None
+
+
+def test_an_anchor_is_that_of_the_chain() -> None:
+    later = execution()._replace(status="completed", entry_count=4, head_hmac=b"h" * 32)
+    mac_key = sealing().keys.mac_key
+    assert mac_key is not None
+    assert sealing().anchor(Status.COMPLETED, 0, 4, b"h" * 32) == anchor_mac(mac_key, later)
+
+
+def test_the_associated_data_names_the_place_of_a_payload() -> None:
+    cipher = CountingCipher()
+    envelope = sealing(wire_format(cipher=cipher))
+    row = envelope.row_of(result_of(EXECUTION, 3, b"\x00value"), 7, GENESIS, NOW)
+    as_documented = (
+        integer(1)
+        + field(EXECUTION.bytes)
+        + integer(7)
+        + integer(0)
+        + text("3")
+        + integer(EntryKind.STEP_RESULT)
+        + integer(2)
+        + integer(1)
+        + field(FINGERPRINT)
+        + field(idem_key_of(3))
+        + field(detail_of())
+    )
+    assert cipher.sealed == [(b"\x00value", as_documented)]
+    assert envelope.open(row) == b"\x00value"
+    assert [aad for _, aad in cipher.opened] == [as_documented]
+
+
+U64 = st.integers(0, 2**64 - 1)
+BYTES = st.none() | st.binary(max_size=40)
+
+
+@given(
+    st.builds(
+        PayloadAad,
+        execution_id=st.binary(min_size=16, max_size=16),
+        entry_no=U64,
+        generation=U64,
+        step_id=st.text(max_size=20),
+        kind=U64,
+        effect=U64,
+        payload_version=U64,
+        fingerprint=BYTES,
+        idem_key=BYTES,
+        detail=BYTES,
+    ),
+)
+def test_associated_data_is_what_the_format_says(aad: PayloadAad) -> None:
+    assert aad.encode() == (
+        integer(1)
+        + field(aad.execution_id)
+        + integer(aad.entry_no)
+        + integer(aad.generation)
+        + text(aad.step_id)
+        + integer(aad.kind)
+        + integer(aad.effect)
+        + integer(aad.payload_version)
+        + field(aad.fingerprint)
+        + field(aad.idem_key)
+        + field(aad.detail)
+    )
+
+
+def test_a_cipher_is_bound_once_for_each_key() -> None:
+    cipher = CountingCipher()
+    wire = wire_format(BOTH, cipher=cipher)
+    for _ in range(3):
+        row = wire.envelope(execution()).row_of(result_of(EXECUTION, 0), 1, GENESIS, NOW)
+        wire.envelope(execution()).open(row)
+    assert cipher.binds == 1
+    assert wire.bound(1, 1) is not wire.bound(1, 2)
+    assert cipher.binds == 2
+
+
+def refusal(row: JournalRow, envelope: ExecutionEnvelope | None = None) -> Exception:
+    with pytest.raises((PayloadError, ConfigError)) as raised:
+        (envelope or sealing()).open(row)
+    return raised.value
+
+
+def test_ec_17_an_unknown_payload_version_is_refused() -> None:
+    error = refusal(sealed_row()._replace(payload_version=2))
+    assert type(error) is DecodeError
+    assert "entry 7 has payload version 2" in str(error)
+    assert "upgrade" in str(error)
+
+
+@pytest.mark.parametrize("payload", [None, b""])
+def test_ec_17_a_payload_that_is_not_there_is_refused(payload: bytes | None) -> None:
+    error = refusal(sealed_row()._replace(payload=payload))
+    assert type(error) is DecodeError
+    assert "entry 7 has no payload" in str(error)
+
+
+@pytest.mark.parametrize("size", range(1, 42))
+def test_ec_17_a_truncated_blob_is_refused(size: int) -> None:
+    row = sealed_row(b"")
+    assert row.payload is not None
+    assert len(row.payload) == 42
+    error = refusal(row._replace(payload=row.payload[:size]))
+    assert type(error) is DecodeError
+    assert "truncated" in str(error)
+
+
+def test_ec_17_a_blob_cut_inside_its_ciphertext_is_refused_whole() -> None:
+    row = sealed_row(b"\x00a long enough value")
+    assert row.payload is not None
+    for size in range(42, len(row.payload)):
+        assert type(refusal(row._replace(payload=row.payload[:size]))) is IntegrityError
+
+
+def test_ec_17_trailing_bytes_are_refused() -> None:
+    row = sealed_row()
+    assert row.payload is not None
+    assert type(refusal(row._replace(payload=row.payload + b"\x00"))) is IntegrityError
+
+
+def test_ec_17_an_unknown_format_names_its_byte() -> None:
+    row = sealed_row()
+    assert row.payload is not None
+    error = refusal(row._replace(payload=b"\x80" + row.payload[1:]))
+    assert type(error) is DecodeError
+    assert "0x80" in str(error)
+    assert "plugin" in str(error)
+
+
+def test_ec_23_an_unknown_key_id_is_named() -> None:
+    row = sealed_row()
+    assert row.payload is not None
+    error = refusal(row._replace(payload=b"\x01\x09" + row.payload[2:]))
+    assert type(error) is ConfigError
+    assert "key id 9" in str(error)
+
+
+def test_ec_24_a_plain_payload_in_a_sealed_execution_is_refused() -> None:
+    error = refusal(sealed_row()._replace(payload=b"\x00\x00forged"))
+    assert type(error) is IntegrityError
+    assert "entry 7 is plain in a sealed execution" in str(error)
+
+
+def test_ec_24_a_sealed_payload_in_an_unsealed_execution_is_refused() -> None:
+    error = refusal(sealed_row(), wire_format().envelope(execution(sealed=False)))
+    assert type(error) is IntegrityError
+    assert "entry 7 is sealed in an unsealed execution" in str(error)
+
+
+OTHER_PLACES: dict[str, Any] = {
+    "execution_id": counted_id(2).bytes,
+    "entry_no": 8,
+    "generation": 1,
+    "step_id": "4",
+    "entry_kind": int(EntryKind.STEP_FAILED),
+    "effect_class": 3,
+    "fingerprint": b"g" * 32,
+    "idem_key": None,
+    "detail": None,
+}
+
+
+@pytest.mark.parametrize("column", sorted(OTHER_PLACES))
+def test_ec_22_a_blob_that_was_moved_does_not_open(column: str) -> None:
+    """Even where the row's own stamp is not looked at."""
+    error = refusal(sealed_row()._replace(**{column: OTHER_PLACES[column]}))
+    assert type(error) is IntegrityError
+
+
+def test_everything_in_the_associated_data_was_moved_once() -> None:
+    assert {*OTHER_PLACES, "payload_version"} == {
+        {"kind": "entry_kind", "effect": "effect_class"}.get(attribute.name, attribute.name)
+        for attribute in attrs.fields(PayloadAad)
+    }
+
+
+def test_a_request_opens_where_it_was_filed() -> None:
+    blob = sealing().seal_request("settle:4", EntryKind.INTENT_SETTLED, b"\x01word")
+    assert b"word" not in blob
+    assert sealing().open_request("settle:4", EntryKind.INTENT_SETTLED, blob) == b"\x01word"
+
+
+def test_ec_22_a_request_moved_to_another_slot_kind_or_execution_does_not_open() -> None:
+    blob = sealing().seal_request("settle:4", EntryKind.INTENT_SETTLED, b"\x01word")
+    elsewhere = evolve(sealing(), execution_id=counted_id(2).bytes)
+    for envelope, slot, kind in (
+        (sealing(), "settle:5", EntryKind.INTENT_SETTLED),
+        (sealing(), "settle:4", EntryKind.STEP_RESULT),
+        (elsewhere, "settle:4", EntryKind.INTENT_SETTLED),
+    ):
+        with pytest.raises(IntegrityError):
+            envelope.open_request(slot, kind, blob)
+
+
+def test_ec_22_a_request_is_no_entry_and_an_entry_no_request() -> None:
+    envelope = sealing()
+    row = envelope.row_of(SETTLED, 1, GENESIS, NOW)
+    with pytest.raises(IntegrityError):
+        envelope.open_request(SETTLED.step_id, EntryKind.INTENT_SETTLED, row.payload)
+    blob = envelope.seal_request(SETTLED.step_id, EntryKind.INTENT_SETTLED, b"\x00")
+    assert type(refusal(row._replace(payload=blob))) is IntegrityError
+
+
+def test_a_request_without_a_value_is_refused() -> None:
+    with pytest.raises(DecodeError, match="has no payload"):
+        sealing().open_request("settle:4", EntryKind.INTENT_SETTLED, None)
+
+
+def test_inv_11_a_request_above_the_limit_is_refused_before_it_is_sealed() -> None:
+    cipher = CountingCipher()
+    envelope = sealing(wire_format(max_payload_bytes=8, cipher=cipher))
+    envelope.seal_request("settle:4", EntryKind.INTENT_SETTLED, bytes(8))
+    with pytest.raises(PayloadTooLarge, match="9 bytes exceeds max_payload_bytes = 8"):
+        envelope.seal_request("settle:4", EntryKind.INTENT_SETTLED, bytes(9))
+    assert len(cipher.sealed) == 1
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_inv_11_a_blob_above_the_limit_is_refused_before_it_is_opened(*, sealed: bool) -> None:
+    """The limit is that of the payload; what the cipher adds does not count."""
+    cipher = CountingCipher()
+    row = execution(sealed=sealed)
+    for size in (8, 9):
+        blob = (
+            wire_format()
+            .envelope(row)
+            .row_of(result_of(EXECUTION, 0, bytes(size)), 1, GENESIS, NOW)
+        )
+        envelope = wire_format(max_payload_bytes=8, cipher=cipher).envelope(row)
+        if size == 8:
+            assert envelope.open(blob) == bytes(8)
+        else:
+            error = refusal(blob, envelope)
+            assert type(error) is PayloadTooLarge
+            assert "9 bytes exceeds max_payload_bytes = 8" in str(error)
+    assert len(cipher.opened) == int(sealed)
+
+
+def test_inv_11_the_size_of_a_blob_in_an_unknown_format_counts_too() -> None:
+    envelope = sealing(wire_format(max_payload_bytes=8))
+    row = sealed_row()
+    assert type(refusal(row._replace(payload=b"\x80" + bytes(9)), envelope)) is DecodeError
+    assert type(refusal(row._replace(payload=b"\x80" + bytes(10)), envelope)) is PayloadTooLarge
+
+
+def test_a_stored_execution_is_checked_against_its_anchor() -> None:
+    wire = wire_format()
+    row = execution()
+    mac_key = wire.envelope(row).keys.mac_key
+    assert mac_key is not None
+    anchored = row._replace(anchor_mac=anchor_mac(mac_key, row))
+    assert wire.verified(anchored).sealed
+    with pytest.raises(IntegrityError):
+        wire.verified(anchored._replace(status="completed"))
+
+
+def test_ec_24_a_sealed_execution_without_any_key_is_a_matter_of_configuration() -> None:
+    with pytest.raises(ConfigError, match=r"is sealed and no key is configured.*DURABLE_KEY"):
+        wire_format(None).verified(execution())
+
+
+def test_ec_24_a_stamped_execution_without_its_key_names_the_key() -> None:
+    with pytest.raises(ConfigError, match="key id 1"):
+        wire_format(None).verified(execution(sealed=False))
+    with pytest.raises(ConfigError, match="key id 1"):
+        wire_format(MasterKeys(2, {2: OTHER_MASTER})).verified(execution())
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [evolve(wire_format(), cipher=None), wire_format(None)],
+    ids=["no-cipher", "no-key"],
+)
+def test_a_sealed_execution_takes_no_plain_entry(wire: WireFormat) -> None:
+    """Encryption that was switched off later never weakens what began sealed."""
+    envelope = evolve(sealing(), wire=wire)
+    with pytest.raises(ConfigError, match="no cipher or key is configured"):
+        envelope.row_of(result_of(EXECUTION, 0), 1, GENESIS, NOW)
+
+
+def test_inv_05_no_repr_shows_a_key() -> None:
+    envelope = sealing()
+    envelope.row_of(result_of(EXECUTION, 0), 1, GENESIS, NOW)
+    shown = f"{envelope!r} {envelope.wire!r}"
+    keyring = envelope.wire.keyring
+    for secret in (MASTERS.by_id[1], keyring.payload_key(1), envelope.keys.mac_key):
+        assert secret is not None
+        assert repr(secret)[2:-1] not in shown
