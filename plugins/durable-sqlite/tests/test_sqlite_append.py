@@ -160,7 +160,7 @@ async def test_one_key_in_two_workflows_is_two_keys(either: LocalBackend, rows: 
         {"entry_no": 2**63},
         {"step_id": None},
         {"step_id": "\ud800"},
-        {"payload": object()},
+        pytest.param({"payload": object()}, id="payload of no storable type"),
         {"payload": "text"},
         {"execution_id": b"\xff" * 16},
     ],

@@ -1,173 +1,128 @@
-"""Plain data as CBOR (RFC 8949) in its core deterministic encoding (section 4.2.1), and back.
+"""Plain data as CBOR (RFC 8949) in its core deterministic encoding (§4.2.1), and strictly back.
 
-```
-Decimal              tag 4    [exponent, coefficient]
- negative zero, ±∞,  tag 268  [exponent, |coefficient|, options]; options: 1 negative, 2 +∞,
- NaN                           3 -∞, 4 and 5 quiet NaN, 6 and 7 signalling NaN (odd: negative)
-datetime             tag 0    RFC 3339 text, microseconds where there are any, UTC as "Z"
-date                 tag 1004 RFC 3339 full-date text
-UUID                 tag 37   16 bytes
-set, frozenset       tag 258  array of its elements in the order of their encodings
-int beyond 64 bits   tag 2, 3 shortest byte string
-```
-`cbor2` does the work; its `canonical` mode gives the shortest forms, but sorts keys by length
-first (RFC 7049), so that maps and sets are sorted here. Every tag that is not in the table is
-refused, and so are indefinite lengths and duplicate keys (INV-11).
+Plain data: None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, Decimal, aware
+datetime, date and UUID. Equal values have one encoding, in every process; bytes that are not the
+one encoding of what they decode to are refused, which covers unknown tags, shared references,
+indefinite lengths, duplicate keys, long forms and trailing bytes at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import date, datetime
-from decimal import Decimal
-from io import BytesIO
-from operator import itemgetter
+import datetime as dt
+import decimal
+import uuid
 from typing import Any, Final
-from uuid import UUID
 
 import cbor2
 
-from durable_core.wire.plain import (
-    ATOMS,
-    MAX_DECIMAL_DIGITS,
-    MAX_DECIMAL_EXPONENT,
-    MAX_DEPTH,
-    Refused,
-    require_plain,
-)
+from durable_core.errors import DecodeError
 
-__all__ = ["array_head", "read_plain", "write_plain"]
+__all__ = ["DEEPEST", "dump", "head", "load"]
 
-_ARRAY: Final = 4
-_MAP: Final = 5
-_TAG: Final = 6
-_DECIMAL: Final = 4
-_SET: Final = 258
-_EXTENDED_DECIMAL: Final = 268
+DEEPEST: Final = 64
+"""How many containers may stand in one another, in either direction."""
 
-_NEGATIVE: Final = 1
-_INFINITE: Final = 2
-_QUIET: Final = 4
-_SIGNALLING: Final = 6
-
-_LONGEST_WORD: Final = 8
-_WIDEST_COEFFICIENT: Final = 10**MAX_DECIMAL_DIGITS
-
-_FRAMES: Final = 3 * MAX_DEPTH
-"""cbor2 counts tags as containers; this only bounds its recursion, `require_plain` is exact."""
+_SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes})
+_TAGGED: Final = frozenset({decimal.Decimal, dt.date, uuid.UUID})
+_SET_TAG: Final = b"\xd9\x01\x02"
+_ARRAY: Final = 0x80
+_MAP: Final = 0xA0
+_DIRECT: Final = 24
 
 
-def write_plain(value: object) -> bytes:
-    """The one encoding of plain data; `Refused` for anything else."""
-    if type(value) not in ATOMS:
-        require_plain(value)
+def dump(value: object) -> bytes:
+    """The encoding of plain data; `DecodeError`, naming the type, for anything else."""
     try:
-        return cbor2.dumps(value, canonical=True, encoders=_ENCODERS)
-    except UnicodeEncodeError:
-        # Not chained: that error holds the whole text.
-        reason = "text holds a surrogate without its pair, which is no Unicode"
-        raise Refused(reason) from None
+        if _survey(value, 0):
+            return cbor2.dumps(value, canonical=True)
+        return _compose(value)
+    except (cbor2.CBORError, ValueError, OverflowError, TypeError):
+        # The library's messages may show the value (INV-5), so neither is theirs chained.
+        message = f"a value of type {type(value).__name__!r} cannot be encoded"
+        raise DecodeError(message) from None
 
 
-def read_plain(data: bytes, depth: int = MAX_DEPTH) -> object:
-    """The plain data in `data`; `Refused` unless it is one whole item within the bounds."""
-    source = BytesIO(data)
+def load(data: bytes) -> Any:  # noqa: ANN401 - whatever the bytes say
+    """The plain data that `data` is the encoding of; `DecodeError` for any other bytes."""
     try:
-        value: object = cbor2.load(
-            source,
-            tag_hook=_refuse_tag,
-            semantic_decoders=_DECODERS,
-            max_depth=_FRAMES,
+        value = cbor2.loads(
+            data,
+            max_depth=DEEPEST,
             allow_indefinite=False,
             allow_duplicate_keys=False,
         )
-    except (cbor2.CBORError, ValueError, TypeError) as error:
-        # Not chained: such an error may quote what it read.
-        reason = f"the bytes are no CBOR of this format ({type(error).__name__})"
-        raise Refused(reason) from None
-    if source.tell() != len(data):
-        reason = "bytes follow the encoded value"
-        raise Refused(reason)
-    if type(value) not in ATOMS:
-        require_plain(value, depth)
+        encoded = dump(value)
+    except DecodeError:
+        raise
+    except Exception:  # noqa: BLE001 - hostile bytes may trip any constructor in the library
+        message = "the bytes are truncated or are no CBOR of this format"
+        raise DecodeError(message) from None
+    if encoded != data:
+        message = "the bytes are not the deterministic encoding of one value"
+        raise DecodeError(message)
     return value
 
 
-def array_head(count: int) -> bytes:
-    """The bytes in front of an array of `count` items."""
-    return cbor2.dumps([None] * count)[:-count] if count else b"\x80"
+def head(major: int, length: int) -> bytes:
+    """The head of an array (0x80) or map (0xA0) of that many items."""
+    if length < _DIRECT:
+        return bytes((major | length,))
+    for code, size in ((24, 1), (25, 2), (26, 4)):
+        if length < 1 << 8 * size:
+            return bytes((major | code,)) + length.to_bytes(size, "big")
+    message = f"a container of {length} items is too long"
+    raise DecodeError(message)
 
 
-def _sorted(items: Iterable[object]) -> list[bytes]:
-    return sorted([_key(item) for item in items])
+def _survey(value: object, depth: int) -> bool:
+    """Check that `value` is plain; whether the library's own key order is right for it.
+
+    The library sorts keys by length first (RFC 7049). That is the bytewise order of RFC 8949 for
+    keys of one kind whose heads grow with their length: texts, bytes, or integers of one sign.
+    """
+    kind = type(value)
+    if kind in _SCALARS or kind in _TAGGED:
+        return True
+    if depth >= DEEPEST:
+        message = f"a value has more than {DEEPEST} containers in one another"
+        raise DecodeError(message)
+    if kind is list or kind is tuple:
+        plain = True
+        for item in value:  # type: ignore[attr-defined]
+            plain = _survey(item, depth + 1) and plain
+        return plain
+    if kind is dict:
+        plain = _sorts_alike(value)  # type: ignore[arg-type]
+        for key, item in value.items():  # type: ignore[attr-defined]
+            plain = _survey(key, depth + 1) and _survey(item, depth + 1) and plain
+        return plain
+    if kind is set or kind is frozenset:
+        plain = _sorts_alike(value)  # type: ignore[arg-type]
+        for item in value:  # type: ignore[attr-defined]
+            plain = _survey(item, depth + 1) and plain
+        return plain
+    if kind is dt.datetime and value.tzinfo is not None:  # type: ignore[attr-defined]
+        return True
+    message = f"a value of type {kind.__name__!r} is no plain data; annotate it, or convert it"
+    raise DecodeError(message)
 
 
-def _key(value: object) -> bytes:
-    return cbor2.dumps(value, canonical=True, encoders=_ENCODERS)
+def _sorts_alike(keys: dict[Any, Any] | set[Any] | frozenset[Any]) -> bool:
+    kinds = {type(key) for key in keys}
+    if kinds <= {str} or kinds <= {bytes}:
+        return True
+    return kinds == {int} and all(0 <= key < 1 << 64 for key in keys)
 
 
-def _write_map(encoder: cbor2.CBOREncoder, mapping: dict[object, object]) -> None:
-    encoder.encode_length(_MAP, len(mapping))
-    pairs = [(_key(key), item) for key, item in mapping.items()]
-    pairs.sort(key=itemgetter(0))
-    for key, item in pairs:
-        encoder.write(key)
-        encoder.encode(item)
-
-
-def _write_set(encoder: cbor2.CBOREncoder, items: set[object] | frozenset[object]) -> None:
-    encoder.encode_length(_TAG, _SET)
-    encoder.encode_length(_ARRAY, len(items))
-    encoder.write(b"".join(_sorted(items)))
-
-
-def _write_decimal(encoder: cbor2.CBOREncoder, value: Decimal) -> None:
-    sign, digits, exponent = value.as_tuple()
-    coefficient = int("".join(map(str, digits)) or "0")
-    if isinstance(exponent, int) and (coefficient or not sign):
-        encoder.encode_semantic(_DECIMAL, [exponent, -coefficient if sign else coefficient])
-        return
-    options = {"F": _INFINITE, "n": _QUIET, "N": _SIGNALLING}.get(str(exponent), 0) + sign
-    if options < _QUIET and exponent == "F":
-        coefficient = 0
-    encoder.encode_semantic(
-        _EXTENDED_DECIMAL,
-        [exponent if isinstance(exponent, int) else 0, coefficient, options],
-    )
-
-
-def _write_datetime(encoder: cbor2.CBOREncoder, value: datetime) -> None:
-    encoder.encode_semantic(0, _stamp(value))
-
-
-def _stamp(value: datetime) -> str:
-    text = value.isoformat()
-    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
-
-
-def _read_datetime(text: Any, _immutable: bool) -> datetime:
-    value = datetime.fromisoformat(text)
-    if _stamp(value) != text or value.tzinfo is None:
-        raise _malformed()
-    return value
-
-
-def _read_date(text: Any, _immutable: bool) -> date:
-    value = date.fromisoformat(text)
-    if value.isoformat() != text:
-        raise _malformed()
-    return value
-
-
-def _read_uuid(data: Any, _immutable: bool) -> UUID:
-    return UUID(bytes=data)
-
-
-def _read_positive(data: Any, _immutable: bool) -> int:
-    if type(data) is not bytes or len(data) <= _LONGEST_WORD - (data[:1] != b"\x00") * 0:
-        raise _malformed()
-    return int.from_bytes(data, "big")
-
-
-def _read_negative(data: Any, immutable: bool) -> int:
-    return -1 - _read_positive(data, immutable)
+def _compose(value: Any) -> bytes:  # noqa: ANN401 - plain data, already surveyed
+    """The encoding of a value whose keys need the bytewise order somewhere inside."""
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return head(_ARRAY, len(value)) + b"".join(_compose(item) for item in value)
+    if kind is dict:
+        pairs = sorted((_compose(key), _compose(item)) for key, item in value.items())
+        return head(_MAP, len(pairs)) + b"".join(key + item for key, item in pairs)
+    if kind is set or kind is frozenset:
+        items = sorted(_compose(item) for item in value)
+        return _SET_TAG + head(_ARRAY, len(items)) + b"".join(items)
+    return cbor2.dumps(value, canonical=True)

@@ -1,0 +1,137 @@
+"""The signature of a workflow or step: how a call becomes encoded arguments, and back."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from types import GenericAlias
+from typing import Any, Final, Self
+
+from attrs import frozen
+
+from durable_core.errors import ConfigError, DecodeError
+from durable_core.wire.cbor import head, load
+from durable_core.wire.payload import UNTYPED, PayloadCodec
+
+__all__ = ["CallParameter", "CallShape", "join"]
+
+_ARRAY: Final = 0x80
+
+
+@frozen
+class CallParameter:
+    """One parameter: its name, kind and the type that its value is encoded as."""
+
+    name: str
+    kind: inspect._ParameterKind
+    as_type: object
+    required: bool
+
+
+@frozen(eq=False)
+class CallShape:
+    """What is known of a function's calls, computed once. Safe to use from any thread."""
+
+    parameters: tuple[CallParameter, ...]
+    returns: object
+    _signature: inspect.Signature
+
+    @classmethod
+    def of(cls, fn: Callable[..., object], *, skip_first: bool = False) -> Self:
+        """The shape of `fn`, without its first parameter if told so (a workflow's context).
+
+        `ConfigError` naming the function if an annotation cannot be resolved.
+        """
+        name = getattr(fn, "__qualname__", repr(type(fn)))
+        try:
+            signature = inspect.signature(fn)
+            target = inspect.unwrap(fn)
+            hints = typing.get_type_hints(target, include_extras=True)
+        except (NameError, AttributeError, TypeError, ValueError) as error:
+            message = (
+                f"the annotations of {name} cannot be resolved ({error}); the types must be "
+                "importable names of its module"
+            )
+            raise ConfigError(message) from error
+        listed = list(signature.parameters.values())[1 if skip_first else 0 :]
+        return cls(
+            tuple(
+                CallParameter(
+                    parameter.name,
+                    parameter.kind,
+                    _type_of(parameter, hints),
+                    parameter.default is parameter.empty,
+                )
+                for parameter in listed
+            ),
+            hints.get("return", UNTYPED),
+            signature.replace(parameters=listed),
+        )
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """One value for each parameter, defaults applied; `TypeError` like the call's own."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return tuple(bound.arguments.values())
+
+    def encode_each(self, codec: PayloadCodec, bound: Sequence[Any]) -> tuple[bytes, ...]:
+        """Each value's encoding, in order; `DecodeError` naming the parameter it refuses."""
+        parts = []
+        for parameter, value in zip(self.parameters, bound, strict=True):
+            try:
+                parts.append(codec.encode(value, parameter.as_type))
+            except DecodeError as error:
+                message = f"argument {parameter.name!r}: {error}"
+                raise DecodeError(message) from error
+        return tuple(parts)
+
+    def decode(self, codec: PayloadCodec, data: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments to call with. A parameter that was added since takes its default.
+
+        `DecodeError` if they do not fit the signature any more.
+        """
+        plain = load(data)
+        if not isinstance(plain, list) or len(plain) > len(self.parameters):
+            raise _misfit()
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for parameter, value in zip(self.parameters, plain, strict=False):
+            structured = codec.structure(value, parameter.as_type)
+            match parameter.kind:
+                case inspect.Parameter.VAR_POSITIONAL:
+                    args.extend(structured)
+                case inspect.Parameter.VAR_KEYWORD:
+                    kwargs.update(structured)
+                case inspect.Parameter.KEYWORD_ONLY:
+                    kwargs[parameter.name] = structured
+                case _:
+                    args.append(structured)
+        if any(
+            parameter.required and not _collects(parameter.kind)
+            for parameter in self.parameters[len(plain) :]
+        ):
+            raise _misfit()
+        return tuple(args), kwargs
+
+
+def join(parts: Sequence[bytes]) -> bytes:
+    """The encoded arguments: one array of the parts, which are encoded already."""
+    return head(_ARRAY, len(parts)) + b"".join(parts)
+
+
+def _type_of(parameter: inspect.Parameter, hints: dict[str, Any]) -> object:
+    hint = hints.get(parameter.name, UNTYPED)
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return GenericAlias(tuple, (Any if hint is UNTYPED else hint, ...))
+    if parameter.kind is parameter.VAR_KEYWORD:
+        return GenericAlias(dict, (str, Any if hint is UNTYPED else hint))
+    return hint
+
+
+def _collects(kind: inspect._ParameterKind) -> bool:
+    return kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _misfit() -> DecodeError:
+    return DecodeError("the journaled arguments do not fit the function's parameters any more")
