@@ -1,0 +1,98 @@
+"""INV-20: no guarded effect runs ahead of the journal, and a row of them costs one commit each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from durable_core import DurableContext, EffectClass, OnAmbiguous, step
+from durable_core.contracts import BatchOutcome, CommitBatch
+from durable_core.model.entries import EntryKind
+from tests.engines import OpenEngine
+from tests.journals import path_of, query
+from tests.programs import version
+
+GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
+
+
+async def test_everything_issued_earlier_is_durable_before_the_function_is_called(
+    open_engine: OpenEngine,
+    url: str,
+) -> None:
+    seen: list[list[str]] = []
+
+    @step
+    async def note(number: int) -> int:
+        return number
+
+    @step(effect=GUARDED, on_ambiguous=OnAmbiguous.FAIL)
+    async def pay() -> None:
+        rows = query(path_of(url), "SELECT step_id, entry_kind FROM durable_journal ORDER BY seq")
+        seen.append([step_id for step_id, _ in rows if step_id])
+
+    async def body(ctx: DurableContext) -> None:
+        await ctx.step(note, 1)
+        await ctx.step(pay)
+        await ctx.step(note, 2)
+        await ctx.step(note, 3)
+        await ctx.step(pay)
+
+    program = version(body)
+    async with open_engine(program, journal_flush_interval_ms=60_000) as engine:
+        await engine.run(program)
+    assert seen == [["0", "1"], ["0", "1", "1", "2", "3", "4"]]
+
+
+async def test_a_result_is_durable_before_it_leaves_the_execution(
+    open_engine: OpenEngine,
+    url: str,
+) -> None:
+    @step
+    async def note() -> str:
+        return "x"
+
+    async def body(ctx: DurableContext) -> str:
+        return await ctx.step(note)
+
+    program = version(body)
+    async with open_engine(program, journal_flush_interval_ms=60_000) as engine:
+        await engine.run(program)
+        kinds = query(path_of(url), "SELECT entry_kind FROM durable_journal ORDER BY seq")
+    assert [kind for (kind,) in kinds] == [
+        EntryKind.EXECUTION_STARTED,
+        EntryKind.STEP_RESULT,
+        EntryKind.EXECUTION_FINISHED,
+    ]
+
+
+async def test_guarded_steps_in_a_row_share_the_commit_of_result_and_next_intent(
+    open_engine: OpenEngine,
+) -> None:
+    batches: list[list[int]] = []
+
+    @step(effect=GUARDED, on_ambiguous=OnAmbiguous.FAIL)
+    async def pay(number: int) -> int:
+        return number
+
+    async def body(ctx: DurableContext) -> None:
+        for number in range(3):
+            await ctx.step(pay, number)
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        journal: Any = engine.parts.backend.journal
+        append = journal.append
+
+        async def watched(batch: CommitBatch) -> BatchOutcome:
+            batches.append([row.entry_kind for row in batch.rows])
+            outcome: BatchOutcome = await append(batch)
+            return outcome
+
+        journal.append = watched
+        await engine.run(program)
+    intent, result = EntryKind.EFFECT_INTENT, EntryKind.STEP_RESULT
+    assert batches == [
+        [EntryKind.EXECUTION_STARTED, intent],
+        [result, intent],
+        [result, intent],
+        [result, EntryKind.EXECUTION_FINISHED],
+    ]
