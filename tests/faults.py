@@ -41,6 +41,7 @@ class FaultyBackend:
     faults: deque[Exception | Landed | Stall | None] = field(factory=deque)
     probe_faults: deque[Exception] = field(factory=deque)
     batches: list[CommitBatch] = field(factory=list)
+    probed: asyncio.Event = field(factory=asyncio.Event)
 
     @property
     def journal(self) -> FaultyBackend:
@@ -66,6 +67,7 @@ class FaultyBackend:
         if self.probe_faults:
             raise self.probe_faults.popleft()
         await self.real.probe()
+        self.probed.set()
 
     def __getattr__(self, name: str) -> Any:
         if hasattr(self.real, name):
@@ -78,7 +80,7 @@ async def faulty(
     url: str,
     settings: WriterSettings | None = None,
 ) -> AsyncIterator[tuple[FaultyBackend, JournalWriterHandle]]:
-    """A running writer on a backend that can be made to fail; its losses are not raised at close."""
+    """A running writer on a backend that can be made to fail; losses are not raised at close."""
     async with opened(url) as real:
         await real.hold_owner_lock(OWNER)
         backend = FaultyBackend(real)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from durable_core.engine.execution import Execution
-from durable_core.engine.outcome import finished_error
+from durable_core.engine.outcome import DID_NOT_RUN, finished_error
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.requests import file_cancel, file_settle
@@ -77,6 +77,7 @@ class Administration:
         row = await self._ownership.load(execution_id)
         if self._roster.running(execution_id) is not None:
             return row
+        self._parts.wire.verified(row)
         status = status_of(row.status)
         if status in TERMINAL and status is not Status.FAILED:
             self._require_not_terminal(row)
@@ -119,7 +120,7 @@ class Administration:
     ) -> None:
         """See `DurableEngine.settle`. Runs the execution here if its workflow is registered."""
         row = await self._ownership.load(execution_id)
-        payload = b"\x01" + self._encode(value) if ran else b"\x00"
+        payload = b"\x01" + self._encode(value) if ran else DID_NOT_RUN
         self._parts.wire.guard(payload)
         await self._find_intent(row, step_id)
         if await self._ownership.held_elsewhere(row):

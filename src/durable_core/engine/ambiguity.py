@@ -14,7 +14,6 @@ from attrs import frozen
 from durable_core.contracts.audit import AuditRecord
 from durable_core.engine.call import StepCall
 from durable_core.engine.descriptor import DidNotHappen, Reconcile
-from durable_core.engine.invoke import call_plain
 from durable_core.errors import AmbiguousEffect
 from durable_core.model.effects import EffectIntentSubClass, OnAmbiguous, policy_label
 from durable_core.model.entries import Outcome
@@ -23,7 +22,7 @@ from durable_core.wire.payload import dump
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["DECLINED", "Resolved", "resolve"]
+__all__ = ["DECLINED", "EXHAUSTED", "Resolved", "resolve"]
 
 
 @frozen
@@ -37,11 +36,22 @@ class Resolved:
 DECLINED: Final = Resolved(Outcome.VALUE, b"")
 """The function is to be called after all."""
 
+EXHAUSTED: Final = Resolved(Outcome.VALUE, b"")
+"""The function might be called again, but its attempts are used up."""
+
 _ASSUMED: Final = Resolved(Outcome.ASSUMED_DONE, dump(None))
 
 
-async def resolve(run: Run, call: StepCall, *, held: bool) -> Resolved:
+async def resolve(
+    run: Run,
+    call: StepCall,
+    *,
+    held: bool = False,
+    exhausted: bool = False,
+) -> Resolved:
     """Apply the step's policy; `held` says that the journaled intent is an operator's to settle.
+
+    `exhausted` says that no attempt is left, should the policy allow another call.
 
     `AmbiguousEffect` under FAIL, and when a reconcile function cannot tell; the caller's run is
     blocked then. `JournalUnavailable` if an audit sink refuses the record.
@@ -56,23 +66,39 @@ async def resolve(run: Run, call: StepCall, *, held: bool) -> Resolved:
             await _audit(run, call, int(policy), "assumed done")
             return _ASSUMED
         case OnAmbiguous.RERUN:
-            await _audit(run, call, int(policy), "called again")
-            return DECLINED
+            return await _decline(run, call, int(policy), "called again", exhausted=exhausted)
         case Reconcile():
-            return await _reconcile(run, call, policy)
+            return await _reconcile(run, call, policy, exhausted=exhausted)
 
 
-async def _reconcile(run: Run, call: StepCall, policy: Reconcile) -> Resolved:
+async def _decline(
+    run: Run,
+    call: StepCall,
+    policy: int,
+    resolution: str,
+    *,
+    exhausted: bool,
+) -> Resolved:
+    await _audit(run, call, policy, "attempts used up" if exhausted else resolution)
+    return EXHAUSTED if exhausted else DECLINED
+
+
+async def _reconcile(
+    run: Run,
+    call: StepCall,
+    policy: Reconcile,
+    *,
+    exhausted: bool,
+) -> Resolved:
     code = call.descriptor.policy_code
     try:
         if inspect.iscoroutinefunction(policy.ask):
             answer = await policy.ask(call.idem_key, *call.args, **call.kwargs)
         else:
             args = (call.idem_key, *call.args)
-            answer = await call_plain(run.parts, policy.ask, args, call.kwargs)
+            answer = await run.parts.threads.call(policy.ask, args, call.kwargs)
         if isinstance(answer, DidNotHappen):
-            await _audit(run, call, code, "did not happen")
-            return DECLINED
+            return await _decline(run, call, code, "did not happen", exhausted=exhausted)
         encoded, _ = run.parts.codec.settle(answer, call.spec.shape.returns)
     except Exception as error:
         await _audit(run, call, code, "blocked")
@@ -103,6 +129,6 @@ def _account(run: Run, call: StepCall) -> str:
     return (
         f"step {call.step_id} {call.descriptor.name!r} of execution {run.execution_id} may or may "
         f"not have had its effect (idempotency key {call.idem_key.hex()}) and was not called "
-        "again. Settle it with engine.settle(...) or `durable settle`: it ran, with this value; it did "
-        "not run; or cancel the execution"
+        "again. Settle it with engine.settle(...) or `durable settle`: it ran, with this value; "
+        "it did not run; or cancel the execution"
     )

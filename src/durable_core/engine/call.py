@@ -11,10 +11,11 @@ from attrs import evolve, frozen
 from durable_core.engine.branch import Branch
 from durable_core.engine.definition import StepSpec
 from durable_core.engine.descriptor import StepDescriptor
+from durable_core.engine.outcome import DID_NOT_RUN
 from durable_core.errors import ConfigError
 from durable_core.ids import ExecutionId, StepId
 from durable_core.model.effects import OnAmbiguous
-from durable_core.model.entries import EffectIntent, StepFailure, StepResult
+from durable_core.model.entries import EffectIntent, IntentSettled, StepFailure, StepResult
 from durable_core.replay.detail import argument_digests, encode_detail
 from durable_core.replay.lookup import Wanted
 from durable_core.wire.call import join
@@ -155,6 +156,10 @@ class StepCall:
             OnAmbiguous.FAIL,
         )
         return evolve(self.intent(), detail=detail)
+
+    def not_called(self) -> IntentSettled:
+        """The entry that takes an intent back whose function was never called."""
+        return self._entry(IntentSettled, payload=DID_NOT_RUN)
 
     def result(self, payload: bytes) -> StepResult:
         """The entry that closes the step with an outcome byte and a value."""

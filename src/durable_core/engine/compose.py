@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from durable_core.engine.audit import AuditTrail
 from durable_core.engine.definition import StepSpecs
 from durable_core.engine.exporting import MetricsFanout
 from durable_core.engine.parts import EngineParts
+from durable_core.engine.threads import StepThreads
 from durable_core.errors import ConfigError
 from durable_core.failpoints import Failpoints
 from durable_core.ids import RandomIds
@@ -70,8 +70,8 @@ async def compose(
         ids = RandomIds(clock)
         owner_id = ids.owner_id()
         await backend.hold_owner_lock(owner_id)
-        threads = ThreadPoolExecutor(config.max_worker_threads, "durable-step")
-        stack.callback(threads.shutdown, wait=False)
+        threads = StepThreads(config.max_worker_threads)
+        stack.push_async_callback(threads.close, config.close_timeout_ms / 1000)
         writer = JournalWriter(
             backend,
             wire,

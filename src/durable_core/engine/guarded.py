@@ -8,14 +8,15 @@ enqueued prompt and shares the commit of the next intent).
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from durable_core.engine.ambiguity import DECLINED, Resolved, resolve
+from durable_core.engine.ambiguity import DECLINED, EXHAUSTED, Resolved, resolve
 from durable_core.engine.call import StepCall
 from durable_core.engine.invoke import Attempted, Returned, TimedOut, attempt_all
 from durable_core.engine.outcome import STEP_CANCELLED, Failure
 from durable_core.engine.recorded import read_result, read_settled, take_over
-from durable_core.errors import AmbiguousEffect, StepFailed
+from durable_core.errors import AmbiguousEffect, DurableError, ReplayError, StepFailed
 from durable_core.model.effects import OnAmbiguous
 from durable_core.model.entries import (
     EntryKind,
@@ -137,18 +138,19 @@ async def _fire(run: Run, call: StepCall, *, announce: bool, first: int = 1) -> 
 
 
 async def _after_time_out(run: Run, call: StepCall, cut: TimedOut) -> object:
-    resolved = await resolve(run, call, held=False)
-    if resolved is DECLINED:
-        if cut.thread is not None:
-            await asyncio.wait({cut.thread})
-        if cut.attempts >= call.descriptor.retry.attempts:
-            failure = run.parts.failure_of(cut.error, cut.attempts)
-            await _enqueue(run, call.failure(failure.encode()))
-            raise StepFailed(
-                call.descriptor.name,
-                failure.error_type,
-                failure.message,
-            ) from cut.error
+    exhausted = cut.attempts >= call.descriptor.retry.attempts
+    resolved = await resolve(run, call, exhausted=exhausted)
+    if resolved is EXHAUSTED:
+        failure = run.parts.failure_of(cut.error, cut.attempts)
+        await _enqueue(run, call.failure(failure.encode()))
+        raise StepFailed(
+            call.descriptor.name,
+            failure.error_type,
+            failure.message,
+        ) from cut.error
+    if resolved is DECLINED and cut.thread is not None:
+        # A thread cannot be cancelled: the next call must not run beside it.
+        await asyncio.wait({cut.thread})
     return await _follow(run, call, resolved, announce=False, first=cut.attempts + 1)
 
 
@@ -171,12 +173,28 @@ async def _make_durable(run: Run, call: StepCall, *, announce: bool) -> bool:
     while not task.done():
         try:
             await asyncio.wait({task})
+        except GeneratorExit:
+            _take_back(run, call, announced=announce)
+            raise
         except asyncio.CancelledError:
             if run.ended:
+                _take_back(run, call, announced=announce)
                 raise
             cancelled = True
     task.result()
     return cancelled
+
+
+def _take_back(run: Run, call: StepCall, *, announced: bool) -> None:
+    """The run was blocked while the intent was on its way: journal that nothing was called.
+
+    Otherwise the operator who settles the step that blocks the run would find this one ambiguous
+    each time, and two such steps at once would block each other for ever. Best effort: an intent
+    that stays open is safe.
+    """
+    if announced and isinstance(run.error, ReplayError):
+        with suppress(DurableError):
+            run.parts.writer.offer(run.lane, call.not_called(), prompt=True)
 
 
 async def _call_and_journal(

@@ -6,9 +6,7 @@ Nothing is journaled here. What comes back is the encoded result or the final er
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import random
-from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
@@ -18,7 +16,7 @@ from durable_core.engine.definition import ACTIVE
 from durable_core.engine.parts import EngineParts
 from durable_core.errors import PayloadError
 
-__all__ = ["Attempted", "Returned", "TimedOut", "attempt_all", "call_plain"]
+__all__ = ["Attempted", "Returned", "TimedOut", "attempt_all"]
 
 
 @frozen
@@ -133,7 +131,7 @@ async def _in_task(call: StepCall) -> object:
 
 
 async def _in_thread(parts: EngineParts, call: StepCall) -> object:
-    thread = call_plain(parts, call.spec.fn, call.args, call.kwargs)
+    thread = parts.threads.call(call.spec.fn, call.args, call.kwargs)
     limit = call.descriptor.timeout
     if limit is None:
         return await asyncio.shield(thread)
@@ -141,23 +139,6 @@ async def _in_thread(parts: EngineParts, call: StepCall) -> object:
     if not done:
         raise _Cut(_over(call), thread)
     return thread.result()
-
-
-def call_plain(
-    parts: EngineParts,
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> asyncio.Future[Any]:
-    """Run a plain function in the engine's threads, in a copy of this context."""
-    context = contextvars.copy_context()
-    future = asyncio.get_running_loop().run_in_executor(
-        parts.threads,
-        lambda: context.run(fn, *args, **kwargs),
-    )
-    # Nobody may be left to ask when a thread ends after its time limit.
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return future
 
 
 def _over(call: StepCall) -> TimeoutError:

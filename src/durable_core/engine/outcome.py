@@ -18,6 +18,7 @@ from durable_core.errors import DecodeError, StepFailed
 from durable_core.wire.payload import dump, load
 
 __all__ = [
+    "DID_NOT_RUN",
     "STEP_CANCELLED",
     "Failure",
     "Outcome",
@@ -26,6 +27,9 @@ __all__ = [
     "finished_value",
     "read_finished",
 ]
+
+DID_NOT_RUN: Final = b"\x00"
+"""The payload of an `intent_settled` that says that the function was not called."""
 
 STEP_CANCELLED: Final = "StepCancelled"
 """The error type of a step that the workflow's own code cancelled."""

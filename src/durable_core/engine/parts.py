@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from attrs import frozen
 
 from durable_core.clock import Clock
@@ -12,6 +10,7 @@ from durable_core.contracts.backend import ExecutionBackend
 from durable_core.engine.audit import AuditTrail
 from durable_core.engine.definition import StepSpecs
 from durable_core.engine.outcome import Failure, failure_of
+from durable_core.engine.threads import StepThreads
 from durable_core.failpoints import Failpoints
 from durable_core.ids import IdSource
 from durable_core.journal.handle import JournalWriterHandle
@@ -33,7 +32,7 @@ class EngineParts:
     wire: WireFormat
     codec: PayloadCodec
     specs: StepSpecs
-    threads: ThreadPoolExecutor
+    threads: StepThreads
     audit: AuditTrail
     metrics: Recorder
     tracing: Tracing

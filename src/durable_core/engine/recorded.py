@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from durable_core.engine.call import StepCall
-from durable_core.engine.outcome import STEP_CANCELLED, Failure
+from durable_core.engine.outcome import DID_NOT_RUN, STEP_CANCELLED, Failure
 from durable_core.errors import DecodeError, StepFailed
 from durable_core.model.entries import EntryKind, JournalRow, Outcome, StepResult
 
@@ -43,7 +43,7 @@ def read_settled(payload: bytes) -> bytes | None:
     """The encoded value of an `intent_settled` payload, or None for "it did not run"."""
     if payload[:1] == b"\x01":
         return payload[1:]
-    if payload == b"\x00":
+    if payload == DID_NOT_RUN:
         return None
     message = "an intent_settled payload does not follow the format"
     raise DecodeError(message)

@@ -159,7 +159,10 @@ class StepFailure:
 
 @frozen
 class IntentSettled:
-    """An operator's word on an open intent; payload: did run and the value, or did not run."""
+    """A word on an open intent; payload: did run and the value, or did not run.
+
+    An operator's, or the engine's own on a function that it did not call after all.
+    """
 
     kind: ClassVar = EntryKind.INTENT_SETTLED
     execution_id: ExecutionId

@@ -9,15 +9,19 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import math
+import operator
+import typing
 import uuid
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from functools import cache, partial
+from functools import partial
 from pathlib import PurePath
+from types import GenericAlias
 from typing import Any, Final, TypeVar, Union
 
 import attrs
 from cattrs import Converter
+from cattrs.cols import is_namedtuple
 from cattrs.strategies import configure_union_passthrough
 
 from durable_core.errors import DecodeError
@@ -33,8 +37,17 @@ def strict_converter() -> Converter:
     """A converter that accepts, for each annotation, only what that annotation writes."""
     converter = Converter(detailed_validation=False, forbid_extra_keys=True)
     for exact in _EXACT:
-        converter.register_structure_hook(exact, _exactly(exact))
-        converter.register_unstructure_hook(exact, _identity)
+        # By identity: a hook for `int` proper would also answer for every IntEnum.
+        converter.register_structure_hook_func(partial(operator.is_, exact), _exactly(exact))
+        converter.register_unstructure_hook_func(partial(operator.is_, exact), _identity)
+    converter.register_structure_hook_func(
+        is_namedtuple,
+        lambda value, kind: kind(*converter.structure(value, _tuple_of(kind))),
+    )
+    converter.register_unstructure_hook_factory(
+        is_namedtuple,
+        lambda kind: lambda value: converter.unstructure(tuple(value), _tuple_of(kind)),
+    )
     converter.register_structure_hook(float, _float)
     converter.register_structure_hook(decimal.Decimal, _decimal)
     converter.register_unstructure_hook(decimal.Decimal, _identity)
@@ -143,12 +156,19 @@ def _sets_equal(value: AbstractSet[Any], restored: AbstractSet[Any]) -> bool:
     return value == restored and kinds(value) == kinds(restored)
 
 
-@cache
-def _field_names(kind: Hashable) -> tuple[str, ...] | None:
-    if isinstance(kind, type) and attrs.has(kind):
+def _field_names(kind: type) -> tuple[str, ...] | None:
+    if attrs.has(kind):
         return tuple(field.name for field in attrs.fields(kind))
     fields = getattr(kind, "__dataclass_fields__", None)
     return None if fields is None else tuple(fields)
+
+
+def _tuple_of(kind: type) -> type[tuple[typing.Any, ...]]:
+    """The tuple type that a NamedTuple's annotations spell, resolved."""
+    hints = typing.get_type_hints(kind)
+    names: tuple[str, ...] = getattr(kind, "_fields", ())
+    items = tuple(hints.get(name, typing.Any) for name in names)
+    return typing.cast("type[tuple[typing.Any, ...]]", GenericAlias(tuple, items))
 
 
 def _identity(value: T) -> T:

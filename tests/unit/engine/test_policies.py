@@ -1,4 +1,4 @@
-"""Ambiguity policies: what each does with an intent that nothing follows, and that it is audited."""
+"""Ambiguity policies: what each does with an intent that nothing follows, and its audit."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import logging
 from typing import Any
 
-import durable_aead.plugin
 import pytest
 
+import durable_aead.plugin
 from durable_core import (
     DID_NOT_HAPPEN,
     DurableContext,

@@ -407,4 +407,3 @@ async def test_is_replaying_says_whether_journaled_steps_are_ahead(open_engine: 
     async with open_engine(program) as engine:
         await (await engine.get(handle.id)).result()
     assert seen == [False, False, True, False]
-

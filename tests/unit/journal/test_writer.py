@@ -290,4 +290,3 @@ async def test_close_commits_what_was_accepted_and_leaves_nothing_running(url: s
             await journal.append_acked(result_of(execution, 1))
         await journal.close()
     assert asyncio.all_tasks() == before
-

@@ -87,15 +87,15 @@ async def test_trouble_beyond_the_deadline_fails_and_heals(url: str) -> None:
         with pytest.raises(JournalUnavailable):
             await journal.append_acked(result_of(execution, 0))
         backend.faults.clear()
-        await healthy(journal)
+        await healthy(backend)
         await journal.append_acked(result_of(other, 0))
         assert await steps_of(backend, other) == ["0"]
 
 
-async def healthy(journal: object) -> None:
-    """Turn the loop until the writer is healthy; the test's own timeout bounds it."""
-    while journal.health().state is not Health.HEALTHY:  # type: ignore[attr-defined]
-        await asyncio.sleep(0.001)
+async def healthy(backend: FaultyBackend) -> None:
+    """Wait for the probe that succeeds, and for the writer to take note of it."""
+    await backend.probed.wait()
+    await asyncio.sleep(0)
 
 
 async def test_ec_04_one_bad_entry_takes_only_its_own_execution_with_it(url: str) -> None:
@@ -132,7 +132,7 @@ async def test_ec_05_after_a_failed_group_commit_nothing_commits_ahead_of_the_ho
         backend.faults.append(FULL)
         with pytest.raises(JournalUnavailable, match="full"):
             await journal.flush()
-        await healthy(journal)
+        await healthy(backend)
         with pytest.raises(JournalUnavailable):
             await journal.append_acked(result_of(execution, 1))
         await journal.append_acked(result_of(other, 0))
@@ -154,7 +154,7 @@ async def test_ec_09_a_store_that_takes_nothing_degrades_and_recovers(url: str) 
         assert not journal.append_buffered(result_of(other, 0))
         with pytest.raises(JournalUnavailable, match="takes no appends"):
             await journal.append_acked(result_of(other, 0))
-        await healthy(journal)
+        await healthy(backend)
         journal.health().require()
         await journal.append_acked(result_of(other, 0))
         assert await steps_of(backend, other) == ["0"]

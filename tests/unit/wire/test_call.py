@@ -1,0 +1,90 @@
+"""Signatures: calls become encoded arguments, and come back as calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from durable_core.errors import ConfigError, DecodeError
+from durable_core.wire.call import CallShape, join
+from durable_core.wire.payload import UNTYPED, PayloadCodec, load
+
+CODEC = PayloadCodec(1 << 20)
+
+
+@attrs.frozen
+class Item:
+    name: str
+
+
+def every(one: int, /, two: Item, *rest: int, three: str = "t", **more: float) -> set[int]:
+    raise AssertionError((one, two, rest, three, more))
+
+
+def plain(one, two=2):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    raise AssertionError((one, two))
+
+
+def encoded(shape: CallShape, *args: Any, **kwargs: Any) -> bytes:
+    return join(shape.encode_each(CODEC, shape.bind(args, kwargs)))
+
+
+def test_defaults_are_applied_and_every_kind_of_parameter_comes_back() -> None:
+    shape = CallShape.of(every)
+    data = encoded(shape, 1, Item("cup"), 5, 6, extra=1.5)
+    assert load(data) == [1, {"name": "cup"}, [5, 6], "t", {"extra": 1.5}]
+    args, kwargs = shape.decode(CODEC, data)
+    assert args == (1, Item("cup"), 5, 6)
+    assert kwargs == {"three": "t", "extra": 1.5}
+    assert shape.returns == set[int]
+
+
+def test_spelling_a_call_in_another_way_gives_the_same_bytes() -> None:
+    shape = CallShape.of(every)
+    assert encoded(shape, 1, two=Item("cup")) == encoded(shape, 1, Item("cup"), three="t")
+
+
+def test_unannotated_functions_take_plain_data() -> None:
+    shape = CallShape.of(plain)
+    assert shape.returns is UNTYPED
+    assert shape.decode(CODEC, encoded(shape, [1])) == (([1], 2), {})
+    with pytest.raises(DecodeError, match="argument 'one'"):
+        encoded(shape, object())
+
+
+def test_wrong_calls_raise_like_the_call_itself() -> None:
+    shape = CallShape.of(every)
+    with pytest.raises(TypeError, match="two"):
+        shape.bind((1,), {})
+    with pytest.raises(TypeError):
+        shape.bind((), {"one": 1, "two": 2})
+
+
+def test_the_first_parameter_can_be_left_out() -> None:
+    shape = CallShape.of(plain, skip_first=True)
+    assert [parameter.name for parameter in shape.parameters] == ["two"]
+    assert shape.decode(CODEC, encoded(shape)) == ((2,), {})
+
+
+def test_arguments_of_an_older_signature() -> None:
+    """A parameter that was added with a default takes it; anything else does not fit."""
+    older = CallShape.of(plain, skip_first=True)
+    newer = CallShape.of(plain)
+    assert newer.decode(CODEC, encoded(older, two=7)) == ((7,), {})
+    with pytest.raises(DecodeError, match="do not fit"):
+        older.decode(CODEC, encoded(newer, 1, 2))
+    with pytest.raises(DecodeError, match="do not fit"):
+        newer.decode(CODEC, join([]))
+    with pytest.raises(DecodeError, match="do not fit"):
+        newer.decode(CODEC, CODEC.encode("no array"))
+
+
+def unresolvable(value: Missing) -> None:  # type: ignore[name-defined]  # noqa: F821
+    raise AssertionError(value)
+
+
+def test_annotations_that_cannot_be_resolved_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="unresolvable"):
+        CallShape.of(unresolvable)
