@@ -83,4 +83,3 @@ async def test_a_step_of_a_foreign_task_is_refused(open_engine: OpenEngine) -> N
             await handle.result()
     assert isinstance(failed.value.__cause__, ExecutionError)
     assert "not the workflow's own" in failed.value.message
-

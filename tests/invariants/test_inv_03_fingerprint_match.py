@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -93,14 +94,15 @@ async def test_ec_18b_other_arguments_are_a_divergence_with_a_readable_account(
 )
 async def test_ec_12_another_name_or_effect_class_is_a_divergence(
     open_engine: OpenEngine,
-    changed: object,
+    changed: Any,
     account: str,
 ) -> None:
     async def before(ctx: DurableContext) -> str:
         return await ctx.step(charge, "alice", 1)
 
     async def after(ctx: DurableContext) -> str:
-        return await ctx.step(changed, "alice", 1)  # type: ignore[arg-type, call-overload, no-any-return]
+        result: str = await ctx.step(changed, "alice", 1)
+        return result
 
     error = await redeploy(open_engine, before, after)
     assert f"different: {account}" in str(error)

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from durable_core.errors import EntryRejected, JournalUnavailable
+from durable_core.ids import JournalSeq
 from durable_core.journal import WriterSettings
 from tests.faults import faulty
 from tests.journals import begun, result_of
@@ -24,7 +25,7 @@ async def test_at_each_acknowledgement_all_that_was_accepted_before_is_there(
     async with faulty(url, PATIENT) as (backend, journal):
         executions = [await begun(journal) for _ in range(5)]
         accepted: list[tuple[bytes, str]] = []
-        waiting: list[tuple[int, asyncio.Task[object]]] = []
+        waiting: list[tuple[int, asyncio.Task[JournalSeq]]] = []
         for step in range(150):
             execution = chance.choice(executions)
             entry = result_of(execution, step)
@@ -32,7 +33,7 @@ async def test_at_each_acknowledgement_all_that_was_accepted_before_is_there(
                 assert journal.append_buffered(entry)
                 accepted.append((execution.bytes, str(step)))
             else:
-                task = asyncio.ensure_future(journal.append_acked(entry))
+                task = asyncio.create_task(journal.append_acked(entry))
                 await asyncio.sleep(0)
                 accepted.append((execution.bytes, str(step)))
                 waiting.append((len(accepted), task))

@@ -60,8 +60,11 @@ async def test_a_context_loses_nothing_to_a_full_queue(open_engine: OpenEngine) 
         return sum([await ctx.step(number, value) for value in range(50)])
 
     program = version(body)
-    settings = {"journal_queue_capacity": 1, "journal_flush_interval_ms": 60_000}
-    async with open_engine(program, **settings) as engine:
+    async with open_engine(
+        program,
+        journal_queue_capacity=1,
+        journal_flush_interval_ms=60_000,
+    ) as engine:
         handle = await engine.start(program)
         assert await handle.result() == 1225
         rows = await engine.parts.backend.journal.read_execution(handle.id.bytes)

@@ -88,6 +88,8 @@ async def test_guarded_steps_in_a_row_share_the_commit_of_result_and_next_intent
             return outcome
 
         journal.append = watched
+        # Whatever commits, commits because of an acknowledged entry, not because time has passed.
+        engine.parts.writer._urgency._intervals = (60.0, 60.0)
         await engine.run(program)
     intent, result = EntryKind.EFFECT_INTENT, EntryKind.STEP_RESULT
     assert batches == [

@@ -169,11 +169,8 @@ async def test_ec_07_a_writer_killed_in_mid_batch_restarts_without_gap_or_duplic
     async with faulty(url) as (backend, journal):
         execution = await begun(journal)
         journal.append_buffered(result_of(execution, 0))
-        if landed:
-            backend.faults.append(Landed(RuntimeError("killed")))  # type: ignore[arg-type]
-        else:
-            stall = Stall()
-            backend.faults.append(stall)
+        stall = Stall()
+        backend.faults.append(Landed(RuntimeError("killed")) if landed else stall)
         waiting = [
             asyncio.create_task(journal.append_acked(result_of(execution, step)))
             for step in range(1, 4)
