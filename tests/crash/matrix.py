@@ -77,6 +77,7 @@ class Budget:
             return True
 
     def give_back(self) -> None:
+        """The kill was not made: its life had ended before."""
         with self._lock:
             self._left += 1
 
@@ -85,14 +86,15 @@ class Budget:
 class Case:
     """One chain: where, what is to be done, and when each life is killed.
 
-    With `surely`, a life that is not killed at the first moment is a violation: the case would
-    prove nothing.
+    With `surely`, a chain without any kill is a violation: the case would prove nothing. A moment
+    that killed nothing is given back to the `budget`.
     """
 
     folder: Path
     plans: Plans
     moments: Iterable[Moment]
     surely: bool = False
+    budget: Budget | None = None
 
 
 @define
@@ -165,6 +167,8 @@ class Matrix:
         verdict = Verdict(0, [])
         for moment in case.moments:
             ending = self._check(case, moment, history, verdict)
+            if not ending.killed and case.budget is not None:
+                case.budget.give_back()
             if not ending.killed or verdict.broken:
                 break
         else:
@@ -186,7 +190,7 @@ class Matrix:
         ending = self.live(case, moment)
         verdict.kills += ending.killed
         history.append(look(case.folder))
-        broken = broken_between(*history[-2:])
+        broken = broken_between(*history[-2:], ending)
         broken += broken_by_a_kill(history[-1], ending, case.plans)
         if ending.hung or not (ending.killed or ending.status == 0):
             log = (case.folder / "log").read_text(errors="replace")[-3000:]

@@ -6,6 +6,7 @@ Each function returns what was broken, one line for each; empty where everything
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
@@ -33,13 +34,17 @@ def broken_by_a_kill(found: Evidence, ending: Ending, plans: Mapping[str, Plan])
     return broken + list(_acknowledged(found, ending))
 
 
-def broken_between(before: Evidence, after: Evidence) -> list[str]:
+def broken_between(before: Evidence, after: Evidence, ending: Ending) -> list[str]:
     """What one life may add to the ledger, given how the one before had left the journal."""
     broken = []
     earlier = before.calls
+    settled = Counter(execution for execution, _ in ending.said("settled"))
     for effect, calls in after.calls.items():
         new = calls - earlier[effect]
-        allowed = _allowed(effect, earlier[effect], before.executions.get(effect.execution))
+        # An execution that is settled runs again from its beginning.
+        runs = 1 + settled[effect.execution]
+        execution = before.executions.get(effect.execution)
+        allowed = _allowed(effect, earlier[effect], execution, runs)
         if new > allowed:
             broken.append(f"{effect.name} {effect.number} was called {new} times, not {allowed}")
     for effect in earlier.keys() - after.calls.keys():
@@ -85,14 +90,13 @@ def broken_at_the_end(
     return broken
 
 
-def _allowed(effect: Effect, calls: int, execution: Execution | None) -> int:
-    """How often the next life may call a step that has been called that often."""
-    if execution is None:
-        return 1
-    last = execution.last(effect.number)
-    if execution.closed(effect.number) or execution.status in {"completed", "failed"}:
+def _allowed(effect: Effect, calls: int, execution: Execution | None, runs: int) -> int:
+    """How often a life of so many runs may call a step that was called that often before it."""
+    if execution is not None and execution.closed(effect.number):
         return 0
-    if last is None:
+    if effect.kind not in GUARDED:
+        return runs
+    if execution is None or execution.last(effect.number) is None:
         return 1
     match effect.kind:
         case "skip":

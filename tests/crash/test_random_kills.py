@@ -14,7 +14,7 @@ from tests.crash.matrix import Budget, Case, Matrix, random_moments, random_plan
 
 SEED = 20_240_229
 GROUPS = 8
-LINES_OF_A_LIFE = 50
+LINES_OF_A_LIFE = 40
 
 
 def plans_of(rng: random.Random) -> dict[str, list[list[str]]]:
@@ -36,7 +36,7 @@ def test_ec_08_a_kill_at_any_instant_leaves_a_contiguous_prefix(
                 return
             rng = random.Random(f"{SEED}-{chain}")
             moments = random_moments(rng, budget, seconds, LINES_OF_A_LIFE)
-            yield Case(tmp_path / str(chain), plans_of(rng), moments)
+            yield Case(tmp_path / str(chain), plans_of(rng), moments, budget=budget)
 
     matrix.play(chains())
 

@@ -18,7 +18,6 @@ from durable_cli.main import build
 from durable_core import DurableConfig, DurableContext, DurableEngine, step, workflow
 from durable_core.keysources import generate_key
 
-SHOP: Final = Path(__file__).parent / "shop.py"
 CANARY: Final = "canary-7f3a91"
 
 
@@ -49,7 +48,17 @@ class Durable:
 
     def __call__(self, *arguments: str, **environment: str) -> Ran:
         """Run it in this process."""
-        done = CliRunner().invoke(build(), arguments, env=environment, prog_name="durable")
+        return self.fed("", *arguments, **environment)
+
+    def fed(self, stdin: str, *arguments: str, **environment: str) -> Ran:
+        """The same with something on stdin."""
+        done = CliRunner().invoke(
+            build(),
+            arguments,
+            input=stdin,
+            env=environment,
+            prog_name="durable",
+        )
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Ran(done.exit_code, done.stdout, done.stderr)
 
@@ -85,6 +94,25 @@ class Written:
         return self.key.partition(":")[2]
 
 
+@frozen
+class Shop:
+    """`shop.py`, a program that uses durable-core, in a process of its own."""
+
+    path: Path
+
+    def __call__(self, task: str, url: str, key: str) -> Ran:
+        """Run it to its end."""
+        done = subprocess.run(
+            [sys.executable, self.path, task, url],
+            env=os.environ | {"DURABLE_KEY": key},
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+
 @step
 async def label(text: str) -> str:
     return f"label of {text}"
@@ -108,6 +136,12 @@ def durable() -> Durable:
 
 
 @pytest.fixture
+def canary() -> str:
+    """A word that stands in every payload, and may stand nowhere else."""
+    return CANARY
+
+
+@pytest.fixture
 def journal(tmp_path: Path) -> Written:
     """Three finished executions of `pack`, whose argument is the canary."""
     path = tmp_path / "orders.durable.db"
@@ -117,7 +151,12 @@ def journal(tmp_path: Path) -> Written:
 
 
 @pytest.fixture
-def blocked(tmp_path: Path) -> Written:
+def shop() -> Shop:
+    return Shop(Path(__file__).parent / "shop.py")
+
+
+@pytest.fixture
+def blocked(tmp_path: Path, shop: Shop) -> Written:
     """One execution that blocks: its process died in a guarded step that nobody can tell about."""
     path = tmp_path / "blocked.durable.db"
     key = generate_key()
@@ -128,19 +167,6 @@ def blocked(tmp_path: Path) -> Written:
     assert blocked.code == 0, blocked
     assert blocked.out.startswith("AmbiguousEffect "), blocked
     return Written(path, key, (blocked.out.split()[1],))
-
-
-def shop(task: str, url: str, key: str) -> Ran:
-    """Run `shop.py`, a program that uses durable-core, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, SHOP, task, url],
-        env=os.environ | {"DURABLE_KEY": key},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 async def _pack(url: str, key: str) -> tuple[str, ...]:

@@ -10,12 +10,15 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from durable_core import DurableConfig, DurableEngine
 from durable_core.ids import ExecutionId
-from .conftest import CANARY, Durable, Written
+
+if TYPE_CHECKING:
+    from conftest import Durable, Written
 
 
 def edit(path: Path, statement: str) -> None:
@@ -83,16 +86,22 @@ def test_settings_come_from_durable_toml(durable: Durable, journal: Written) -> 
     assert durable("verify", DURABLE_KEY=journal.key).code == 0
 
 
-def test_show_is_redacted(durable: Durable, journal: Written) -> None:
+def test_show_is_redacted(durable: Durable, journal: Written, canary: str) -> None:
     ran = durable("show", journal.ids[0], DURABLE_URL=journal.url, DURABLE_KEY=journal.key)
     assert (ran.code, ran.err) == (0, "")
     assert "label" in ran.out
     assert "at_least_once" in ran.out
-    assert CANARY not in ran.out
+    assert canary not in ran.out
 
 
 @pytest.mark.parametrize("with_key", [True, False])
-def test_show_in_json(durable: Durable, journal: Written, *, with_key: bool) -> None:
+def test_show_in_json(
+    durable: Durable,
+    journal: Written,
+    canary: str,
+    *,
+    with_key: bool,
+) -> None:
     key = {"DURABLE_KEY": journal.key} if with_key else {}
     ran = durable("show", journal.ids[1], "--json", DURABLE_URL=journal.url, **key)
     shown = json.loads(ran.out)
@@ -103,21 +112,21 @@ def test_show_in_json(durable: Durable, journal: Written, *, with_key: bool) -> 
     assert (result["entry_no"], result["step_id"], result["name"]) == (2, "0", "label")
     assert result["payload_bytes"] > 0
     assert [entry for entry in shown["entries"] if "payload" in entry] == []
-    assert CANARY not in ran.out
+    assert canary not in ran.out
 
 
-def test_reveal_warns_and_then_shows(durable: Durable, journal: Written) -> None:
+def test_reveal_warns_and_then_shows(durable: Durable, journal: Written, canary: str) -> None:
     arguments = ("show", journal.ids[0], "--reveal")
     environment = {"DURABLE_URL": journal.url, "DURABLE_KEY": journal.key}
     ran = durable(*arguments, **environment)
     assert ran.code == 0
     assert ran.err.startswith("warning: plaintext follows")
-    assert f"2 step_result, value: 'label of {CANARY}'" in ran.out
+    assert f"2 step_result, value: 'label of {canary}'" in ran.out
     shown = json.loads(durable(*arguments, "--json", **environment).out)
     assert [entry["payload"] for entry in shown["entries"]] == [
-        [CANARY],
-        f"label of {CANARY}",
-        f"label of {CANARY}",
+        [canary],
+        f"label of {canary}",
+        f"label of {canary}",
     ]
 
 

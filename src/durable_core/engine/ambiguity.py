@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from durable_core.contracts.audit import AuditRecord
 from durable_core.engine.call import StepCall
@@ -30,7 +30,7 @@ class Resolved:
     """The step is closed without its function: an outcome byte and an encoded value."""
 
     outcome: Outcome
-    encoded: bytes
+    encoded: bytes = field(repr=False)
 
 
 DECLINED: Final = Resolved(Outcome.VALUE, b"")

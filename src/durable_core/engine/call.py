@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from durable_core.engine.branch import Branch
 from durable_core.engine.definition import StepSpec
@@ -67,8 +67,8 @@ class StepCall:
     execution_id: ExecutionId
     generation: int
     spec: StepSpec
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: tuple[Any, ...] = field(repr=False)
+    kwargs: dict[str, Any] = field(repr=False)
     wanted: Wanted
     idem_key: bytes
     detail: bytes

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from durable_core.engine.context import DurableContext
 from durable_core.engine.definition import ACTIVE, Workflow
@@ -46,8 +46,8 @@ _LOG: Final = logging.getLogger("durable_core.engine")
 class _Ended:
     """How the workflow's own code ended."""
 
-    value: object = None
-    error: BaseException | None = None
+    value: object = field(default=None, repr=False)
+    error: BaseException | None = field(default=None, repr=False)
 
 
 class Execution:

@@ -9,7 +9,7 @@ import asyncio
 import random
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from durable_core.engine.call import CURRENT, StepCall
 from durable_core.engine.definition import ACTIVE
@@ -23,15 +23,15 @@ __all__ = ["Attempted", "Returned", "TimedOut", "attempt_all"]
 class Returned:
     """The function returned: the encoding, and the decoded encoding that the caller gets."""
 
-    encoded: bytes
-    value: object
+    encoded: bytes = field(repr=False)
+    value: object = field(repr=False)
 
 
 @frozen
 class Attempted:
     """The function failed for good."""
 
-    error: BaseException
+    error: BaseException = field(repr=False)
     attempts: int
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from durable_core.errors import DecodeError, StepFailed
 from durable_core.wire.payload import dump, load
@@ -43,8 +43,8 @@ _FRAME: Final = 256
 class Outcome:
     """How a run ended for those who wait: a value, or the error to raise."""
 
-    value: object = None
-    error: Exception | None = None
+    value: object = field(default=None, repr=False)
+    error: Exception | None = field(default=None, repr=False)
 
 
 @frozen
@@ -52,7 +52,7 @@ class Failure:
     """A step's final error as the journal keeps it."""
 
     error_type: str
-    message: str
+    message: str = field(repr=False)
     attempts: int
 
     def encode(self) -> bytes:

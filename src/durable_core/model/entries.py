@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import ClassVar, Final, NamedTuple
 
-from attrs import frozen
+from attrs import field, frozen
 
 from durable_core.ids import NO_STEP, ExecutionId, StepId
 from durable_core.model.execution import Status
@@ -109,7 +109,7 @@ class ExecutionStarted:
     kind: ClassVar = EntryKind.EXECUTION_STARTED
     execution_id: ExecutionId
     generation: int
-    payload: bytes
+    payload: bytes = field(repr=False)
     step_id: StepId = NO_STEP
 
 
@@ -138,7 +138,7 @@ class StepResult:
     fingerprint: bytes
     idem_key: bytes
     effect_class: int
-    payload: bytes
+    payload: bytes = field(repr=False)
     detail: bytes | None = None
 
 
@@ -153,7 +153,7 @@ class StepFailure:
     fingerprint: bytes
     idem_key: bytes
     effect_class: int
-    payload: bytes
+    payload: bytes = field(repr=False)
     detail: bytes | None = None
 
 
@@ -171,7 +171,7 @@ class IntentSettled:
     fingerprint: bytes
     idem_key: bytes
     effect_class: int
-    payload: bytes
+    payload: bytes = field(repr=False)
     detail: bytes | None = None
 
 
@@ -183,7 +183,7 @@ class ExecutionFinished:
     execution_id: ExecutionId
     generation: int
     status: Status
-    payload: bytes
+    payload: bytes = field(repr=False)
     step_id: StepId = NO_STEP
 
 
@@ -207,7 +207,7 @@ class PromiseResolved:
     generation: int
     step_id: StepId
     detail: bytes
-    payload: bytes
+    payload: bytes = field(repr=False)
 
 
 @frozen
@@ -241,7 +241,7 @@ class Checkpoint:
     generation: int
     step_id: StepId
     detail: bytes
-    payload: bytes
+    payload: bytes = field(repr=False)
 
 
 Entry = (

@@ -53,16 +53,25 @@ def run() -> None:
     build()(prog_name="durable")
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        typer.echo(f"durable {version('durable-cli')}")
+        raise typer.Exit
+
+
 def _common(
     ctx: typer.Context,
     url: UrlOption = None,
     key_file: KeyFileOption = None,
-    show_version: Annotated[  # noqa: FBT002 - a switch of the command line
+    *,
+    _version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version and stop.", is_eager=True),
+        typer.Option(
+            "--version",
+            help="Print the version and stop.",
+            callback=_print_version,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
-    if show_version:
-        typer.echo(f"durable {version('durable-cli')}")
-        raise typer.Exit
     ctx.obj = Source(url, key_file)
