@@ -14,7 +14,7 @@ from durable_core.ids import ExecutionId, RandomIds, StepId
 from durable_core.journal import JournalWriter, JournalWriterHandle
 from durable_core.keysources import EnvironmentKeys
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import ExecutionFinished, StepResult
+from durable_core.model.entries import ExecutionFinished, JournalRow, StepResult
 from durable_core.model.execution import Status
 from durable_core.registry import Registry
 from durable_core.replay.reader import ChainReader
@@ -58,8 +58,11 @@ async def read(backend: ExecutionBackend, wire: WireFormat, execution_id: Execut
     row = await backend.load(execution_id.bytes)
     assert row is not None
     reader = ChainReader(backend.journal, row, wire.verified(row), Tracing())
-    async for entry in reader.rows():
+
+    def show(entry: JournalRow) -> None:
         print(entry.entry_no, entry.step_id or "-", reader.envelope.open(entry).decode())
+
+    await reader.each(show)
 
 
 async def main(url: str) -> None:

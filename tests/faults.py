@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from attrs import define, field
 
 from durable_core.contracts import BatchOutcome, CommitBatch, ExecutionBackend
 from durable_core.journal import JournalWriter, JournalWriterHandle, WriterSettings
+from durable_core.model.execution import ExecutionRow
 from durable_sqlite import LocalBackend
 from tests.journals import OWNER, opened, wire_format
 
@@ -41,6 +42,8 @@ class FaultyBackend:
     faults: deque[Exception | Landed | Stall | None] = field(factory=deque)
     probe_faults: deque[Exception] = field(factory=deque)
     batches: list[CommitBatch] = field(factory=list)
+    head_faults: deque[Exception] = field(factory=deque)
+    vanished: bool = False
     probed: asyncio.Event = field(factory=asyncio.Event)
 
     @property
@@ -62,6 +65,11 @@ class FaultyBackend:
             case None:
                 pass
         return await self.real.journal.append(batch)
+
+    async def heads(self, execution_ids: Sequence[bytes]) -> list[ExecutionRow]:
+        if self.head_faults:
+            raise self.head_faults.popleft()
+        return [] if self.vanished else await self.real.heads(execution_ids)
 
     async def probe(self) -> None:
         if self.probe_faults:

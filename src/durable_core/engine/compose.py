@@ -5,6 +5,7 @@ Carries INV-8 (no key and no explicit switch-off: no engine) and INV-14.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -203,7 +204,8 @@ def _metrics(config: DurableConfig, plugins: Registry, stack: AsyncExitStack) ->
         return NO_METRICS
     fanout = MetricsFanout([plugins.exporter(name) for name in config.exporters])
     fanout.start()
-    stack.callback(fanout.close, config.close_timeout_ms / 1000)
+    seconds = config.close_timeout_ms / 1000
+    stack.push_async_callback(asyncio.to_thread, fanout.close, seconds)
     return fanout
 
 

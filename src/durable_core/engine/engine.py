@@ -212,13 +212,27 @@ class DurableEngine:
         self._roster.require_open()
         return await verify(self.parts, execution_id)
 
+    async def prune(self) -> int:
+        """Delete terminal executions past their TTL (`[durable.retention]`); how many there were.
+
+        Also done in the background, every `prune_interval_secs`. Pruning an execution ends the
+        protection of its guarded effects (INV-13).
+        """
+        self._roster.require_open()
+        return await self._watch.prune()
+
     def health(self) -> WriterHealth:
         """A snapshot of the writer's state and counts."""
         return self.parts.journal.health()
 
     async def flush(self) -> None:
         """Return when everything appended before is committed; `JournalUnavailable` on a loss."""
+        self._roster.require_open()
         await self.parts.journal.flush()
+
+    def require_open(self) -> None:
+        """`ExecutionError` after close, or in another process than the one that opened it."""
+        self._roster.require_open()
 
     async def outcome(self, execution_id: ExecutionId) -> Outcome:
         """Wait for the outcome of an execution, wherever it runs; see `ExecutionHandle.result`."""

@@ -200,6 +200,8 @@ class Execution:
                 await self._change_status(Status.BLOCKED)
             case ReplayDivergence():
                 return await self._diverged(run, error)
+            case _ if error is self._stop:
+                _LOG.info("execution %s is left as it is: %s", self.execution_id, error)
             case _:
                 _LOG.error(
                     "execution %s stopped here: %s: %s",

@@ -27,6 +27,7 @@ class ExecutionHandle(Generic[T_co]):
 
     async def status(self) -> Status:
         """The committed status; `ExecutionNotFound` if the execution was pruned."""
+        self._engine.require_open()
         row = await self._engine.parts.backend.load(self.id.bytes)
         if row is None:
             message = f"execution {self.id} is not in this journal (any more)"

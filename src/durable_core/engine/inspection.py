@@ -124,12 +124,15 @@ class Inspector:
             rows = await self.backend.journal.read_execution(seen.row.execution_id)
             return [SeenEntry(row, _step_name(row)) for row in rows]
         reader = reader_of(self, seen.row)
-        entries = []
-        async for row in reader.rows():
+        entries: list[SeenEntry] = []
+
+        def take(row: JournalRow) -> None:
             payload = None
             if reveal and row.payload is not None:
                 payload = _revealed(row, reader.envelope.open(row))
             entries.append(SeenEntry(row, _step_name(row), payload))
+
+        await reader.each(take)
         return entries
 
     async def open_intents(self, seen: SeenExecution) -> Sequence[OpenIntent]:

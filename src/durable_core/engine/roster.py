@@ -96,7 +96,8 @@ class Roster:
         return self._failures.get(execution_id)
 
     def launch(self, execution: Execution) -> Execution:
-        """Run `execution` in a task of its own."""
+        """Run `execution` in a task of its own; `ExecutionError` once the engine is closing."""
+        self.require_open()
         execution_id = execution.execution_id
         self._failures.pop(execution_id, None)
         self._running[execution_id] = execution

@@ -5,6 +5,8 @@ Every reading here verifies the whole chain and the anchor first (INV-16).
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from attrs import frozen
@@ -17,6 +19,8 @@ from durable_core.errors import (
     DecodeError,
     ExecutionCancelled,
     ExecutionFailed,
+    ExecutionNotFound,
+    IntegrityError,
     ReplayDivergence,
 )
 from durable_core.model.entries import EntryKind, JournalRow
@@ -86,25 +90,46 @@ def reader_of(parts: ReadingParts, row: ExecutionRow) -> ChainReader:
     )
 
 
+async def _read(
+    parts: ReadingParts,
+    reader: ChainReader,
+    take: Callable[[JournalRow], object],
+) -> None:
+    """Every entry in order; `ExecutionNotFound` where the execution was pruned meanwhile."""
+    try:
+        await reader.each(take)
+    except IntegrityError as error:
+        if await parts.backend.load(reader.row.execution_id) is None:
+            message = f"execution {reader.row.execution_id.hex()} was pruned while it was read"
+            raise ExecutionNotFound(message) from error
+        raise
+
+
 async def read_input(parts: ReadingParts, row: ExecutionRow) -> bytes:
     """The encoded arguments of the current generation."""
     reader = reader_of(parts, row)
-    found = None
-    async for entry in reader.rows():
+    starts: deque[JournalRow] = deque(maxlen=1)
+
+    def take(entry: JournalRow) -> None:
         if entry.entry_kind == EntryKind.EXECUTION_STARTED:
-            found = entry
-    if found is None:
+            starts.append(entry)
+
+    await _read(parts, reader, take)
+    if not starts:
         message = f"execution {row.execution_id.hex()} has no entry that starts it"
         raise DecodeError(message)
-    return reader.envelope.open(found)
+    return reader.envelope.open(starts[0])
 
 
 async def open_intents(parts: ReadingParts, row: ExecutionRow) -> list[OpenIntent]:
     """The intents of the current generation that nothing follows, by `entry_no`."""
     last: dict[str, JournalRow] = {}
-    async for entry in reader_of(parts, row).rows():
+
+    def take(entry: JournalRow) -> None:
         if entry.generation == row.generation and entry.step_id:
             last[entry.step_id] = entry
+
+    await _read(parts, reader_of(parts, row), take)
     return [
         OpenIntent(entry, StepDetail.decode(entry.detail).name)
         for entry in last.values()
@@ -122,13 +147,12 @@ async def stored_outcome(
     if status is Status.BLOCKED:
         return Outcome(error=await _why_blocked(parts, row))
     reader = reader_of(parts, row)
-    last = None
-    async for entry in reader.rows():
-        last = entry
-    if last is None or last.entry_kind != EntryKind.EXECUTION_FINISHED:
+    ending: deque[JournalRow] = deque(maxlen=1)
+    await _read(parts, reader, ending.append)
+    if not ending or ending[0].entry_kind != EntryKind.EXECUTION_FINISHED:
         message = f"execution {row.execution_id.hex()} is {status.label} without a closing entry"
         raise DecodeError(message)
-    finished = read_finished(reader.envelope.open(last))
+    finished = read_finished(reader.envelope.open(ending[0]))
     if isinstance(finished, bytes):
         return Outcome(parts.codec.decode(finished, returns))
     return Outcome(error=_error_of(status, finished, row))

@@ -72,9 +72,7 @@ async def _page(
 
 
 async def _verify_one(parts: ReadingParts, row: ExecutionRow) -> int:
-    count = 0
-    async for _ in reader_of(parts, row).rows():
-        count += 1
+    await reader_of(parts, row).each(lambda _: None)
     beyond = await parts.backend.journal.read_execution_range(
         row.execution_id,
         row.entry_count,
@@ -89,7 +87,7 @@ async def _verify_one(parts: ReadingParts, row: ExecutionRow) -> int:
             )
             raise IntegrityError(message)
     await _check_key(parts, row)
-    return count
+    return row.entry_count
 
 
 async def _check_key(parts: ReadingParts, row: ExecutionRow) -> None:

@@ -162,7 +162,7 @@ class Actor:
             if not pending.settled and pending.lane.failure is None:
                 waiting.setdefault(pending.lane, []).append(pending)
         for lane, appends in waiting.items():
-            formed = [pending for pending in appends if pending.after is not None]
+            formed = [pending for pending in appends if pending.formed]
             try:
                 await self._committer.landed(lane, formed)
             except JournalUnavailable as error:
@@ -191,7 +191,7 @@ class Actor:
     def _settle(self, pending: Pending, seq: int | None, error: DurableError | None) -> None:
         self._intake.settle(pending)
         future = pending.future
-        if error is None and pending.after is not None and seq is not None:
+        if error is None and seq is not None:
             pending.lane.committed = pending.after
             pending.lane.stored = True
             self.appended += 1

@@ -19,7 +19,7 @@ class Pending:
     `row` and `after` are set when its batch is formed and kept by every retry (INV-7).
     """
 
-    __slots__ = ("after", "entry", "future", "lane", "row", "settled", "status")
+    __slots__ = ("after", "entry", "formed", "future", "lane", "row", "settled", "status")
 
     def __init__(
         self,
@@ -33,17 +33,18 @@ class Pending:
         self.status = status
         self.future = future
         self.row: JournalRow | None = None
-        self.after: HeadState | None = None
+        self.after = lane.formed
+        self.formed = False
         self.settled = False
 
 
 def form(pending: Pending, now_ms: int) -> None:
     """Number, seal and stamp one append, unless an earlier attempt has done so."""
-    if pending.after is None:
+    if not pending.formed:
         pending.row = pending.lane.form(pending.entry, pending.status, now_ms)
         pending.after = pending.lane.formed
-    else:
-        pending.lane.formed = pending.after
+        pending.formed = True
+    pending.lane.formed = pending.after
 
 
 def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:
@@ -51,8 +52,7 @@ def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:
     states: dict[Lane, HeadState] = {}
     rows = []
     for pending in formed:
-        if pending.after is not None:
-            states[pending.lane] = pending.after
+        states[pending.lane] = pending.after
         if pending.row is not None:
             rows.append(pending.row)
     starts = [lane.start_as(after, now_ms) for lane, after in states.items() if not lane.stored]

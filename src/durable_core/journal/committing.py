@@ -92,9 +92,9 @@ class Committer:
         """
         rows = [pending.row for pending in appends if pending.row is not None]
         heads = await self._backend.heads([lane.row.execution_id])
-        after = appends[-1].after if appends else None
-        if not heads or after is None:
+        if not heads or not appends:
             return False
+        after = appends[-1].after
         if not rows and (heads[0].status, heads[0].entry_count) != (
             after.status.label,
             after.entries,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Final
 
 from durable_core.contracts.backend import Journal
@@ -78,11 +78,12 @@ class ChainReader:
             self._check_beyond(beyond[0])
         return rows
 
-    async def rows(self) -> AsyncIterator[JournalRow]:
-        """Every row from here on, verified."""
-        while not self.exhausted:
-            for row in await self.segment():
-                yield row
+    async def each(self, take: Callable[[JournalRow], object]) -> None:
+        """Hand every row from here on, verified and in order, to `take`; raises as it does."""
+        with self._tracing.span(SpanName.JOURNAL_READ, {"durable.entries": self.row.entry_count}):
+            while not self.exhausted:
+                for row in await self.segment():
+                    take(row)
 
     def _check(self, row: JournalRow) -> None:
         if row.entry_no != self._read_to + 1:

@@ -17,8 +17,7 @@ __all__ = ["UNTYPED", "PayloadCodec", "dump", "load"]
 
 
 class _Untyped:
-    def __repr__(self) -> str:
-        return "UNTYPED"
+    """The type of `UNTYPED`."""
 
 
 UNTYPED: Final = _Untyped()

@@ -204,11 +204,8 @@ def _datetime(value: object, _kind: object) -> dt.datetime:
 
 
 def _timedelta(value: object, _kind: object) -> dt.timedelta:
-    match value:
-        case [int() as days, int() as seconds, int() as microseconds]:
-            return dt.timedelta(days, seconds, microseconds)
-        case _:
-            raise _mismatch(dt.timedelta.__name__, value)
+    days, seconds, microseconds = _exactly(list)(value, list)
+    return dt.timedelta(days, seconds, microseconds)
 
 
 def _parsed(parse: Callable[[str], T]) -> Callable[[object, object], T]:

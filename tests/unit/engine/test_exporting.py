@@ -9,9 +9,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from durable_core.contracts import MetricSpec
+from durable_aead import plugin as aead
+from durable_core import DurableContext, step, workflow
+from durable_core.contracts import MetricsExporter, MetricSpec
 from durable_core.engine.exporting import MetricsFanout
+from durable_core.hookspecs import Provided, hookimpl
+from durable_core.registry import Registry
 from durable_core.telemetry import METRICS, Recorder
+from tests.engines import OpenEngine
 
 CANARY = "canary-5e3f"
 STEPS = "durable.engine.steps"
@@ -100,8 +105,19 @@ def running(*exporters: Kept, capacity: int = 1000) -> Iterator[MetricsFanout]:
         assert fanout.close(LONG)
 
 
-def metrics_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "durable-metrics"]
+class Plugin:
+    """Offers one exporter by the name `kept`."""
+
+    def __init__(self, exporter: MetricsExporter) -> None:
+        self.exporter = exporter
+
+    @hookimpl
+    def durable_metrics_exporters(self) -> list[Provided[MetricsExporter]]:
+        return [Provided("kept", lambda: self.exporter)]
+
+
+def metrics_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "durable-metrics"]
 
 
 def test_every_exporter_gets_every_measurement_in_order_on_a_thread_of_their_own() -> None:
@@ -139,7 +155,7 @@ def test_what_is_recorded_before_start_is_handed_out() -> None:
 def test_close_ends_the_thread_and_may_be_repeated() -> None:
     exporter = Kept()
     with running(exporter) as fanout:
-        assert metrics_threads()
+        assert [thread.daemon for thread in metrics_threads()] == [True]
     assert fanout.close(LONG)
     assert exporter.closed == 1
     assert not metrics_threads()
@@ -240,3 +256,35 @@ def test_losses_from_several_threads_are_counted_exactly() -> None:
         thread.join()
     assert fanout.dropped == 8000
     assert fanout.close(LONG)
+
+
+@step
+def double(number: int) -> int:
+    return 2 * number
+
+
+@workflow
+async def twice(ctx: DurableContext, number: int) -> int:
+    return await ctx.step(double, await ctx.step(double, number))
+
+
+async def test_the_setting_exporters_makes_an_engine_measure(open_engine: OpenEngine) -> None:
+    exporter = Kept()
+    registry = Registry.of(aead, Plugin(exporter))
+    async with open_engine(twice, registry=registry, exporters=("kept",)) as engine:
+        assert await engine.run(twice, 5) == 20
+        assert metrics_threads()
+    assert not metrics_threads()
+    assert exporter.closed == 1
+    recorded = {name for name, _ in exporter.calls}
+    assert recorded <= set(METRICS)
+    assert {STEPS, "durable.journal.writer.commit_latency"} <= recorded
+    assert sum(value for name, value in exporter.calls if name == STEPS) == 2
+
+
+async def test_without_exporters_nothing_is_started(open_engine: OpenEngine) -> None:
+    exporter = Kept()
+    async with open_engine(twice, registry=Registry.of(aead, Plugin(exporter))) as engine:
+        assert await engine.run(twice, 5) == 20
+        assert not metrics_threads()
+    assert exporter.specs is None

@@ -1,0 +1,413 @@
+"""Opening recovers, closing leaves nothing behind, and an engine belongs to one process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import threading
+import uuid
+import warnings
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from durable_core import DurableContext, DurableEngine, EffectClass, step, workflow
+from durable_core.errors import ExecutionError, ExecutionLocked
+from durable_core.model.entries import EntryKind
+from durable_core.model.execution import Status
+from tests.engines import AnyWorkflow, OpenEngine
+from tests.journals import path_of
+from tests.programs import Stage, version
+from tests.unit.engine.owning import answering, program_of
+from tests.unit.engine.processes import child
+
+GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
+
+
+class Threads:
+    """A plain function of a test says that it has begun, and waits for the test to let it end."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.begun = asyncio.Event()
+        self.gate = threading.Event()
+        self.ended: list[str] = []
+
+    def pause(self, name: str = "plain") -> str:
+        self._loop.call_soon_threadsafe(self.begun.set)
+        self.gate.wait(30)
+        self.ended.append(name)
+        return name
+
+
+# --- opening
+
+
+async def test_opening_resumes_what_dead_owners_left(open_engine: OpenEngine, url: str) -> None:
+    """Nobody asks for the executions; those of unknown workflows are left alone and reported."""
+    stage = Stage()
+    done: list[int] = []
+
+    async def second(number: int) -> str:
+        done.append(number)
+        if len(done) == 3:
+            stage.reached.set()
+        return "recovered"
+
+    async with child("own", url, "alone", 1, 2, 3) as owner:
+        for _ in range(3):
+            await owner.says("holding")
+        await owner.kill()
+    async with open_engine(program_of(url, second)) as engine:
+        await stage.reached.wait()
+        for row in await engine.list():
+            assert row.owner_id == engine.parts.journal.owner_id
+    assert sorted(done) == [1, 2, 3]
+
+
+async def test_executions_of_unknown_workflows_are_left_alone_and_reported(
+    open_engine: OpenEngine, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with child("own", url, "alone", 1, 2) as owner:
+        for _ in range(2):
+            await owner.says("holding")
+        await owner.kill()
+    other = version(lambda _ctx: asyncio.sleep(0, "another program"), "another")
+    with caplog.at_level(logging.WARNING, "durable_core.engine"):
+        async with open_engine(other) as engine:
+            before = await engine.list()
+            assert await engine.run(other) == "another program"
+            assert (await engine.list())[:2] == before
+    assert {row.owner_epoch for row in before} == {1}
+    assert [record.getMessage() for record in caplog.records] == [
+        "executions of workflow 'program' wait for an engine that registers it; it is not "
+        "registered here"
+    ]
+
+
+async def test_opening_without_recovery_leaves_everything_alone(
+    open_engine: OpenEngine, url: str
+) -> None:
+    async with child("own", url, "alone", 1) as owner:
+        await owner.says("holding")
+        await owner.kill()
+    program = program_of(url, answering("ours"))
+    async with open_engine(program, recover=False) as engine:
+        (row,) = await engine.list()
+        assert (row.status, row.owner_epoch) == ("running", 1)
+        assert await (await engine.get((program, "1"))).result() == ["first", "ours", "last"]
+
+
+# --- how many at once
+
+
+@pytest.mark.parametrize("recovered", [False, True])
+async def test_max_concurrent_executions_holds(
+    open_engine: OpenEngine, url: str, *, recovered: bool
+) -> None:
+    running: set[int] = set()
+    most: list[int] = []
+    two = asyncio.Event()
+
+    async def second(number: int) -> str:
+        running.add(number)
+        most.append(len(running))
+        if len(running) > 1:
+            two.set()
+        await two.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)  # a third one could begin here
+        running.discard(number)
+        return "ours"
+
+    program = program_of(url, second)
+    numbers = list(range(7))
+    if recovered:
+        async with child("own", url, "alone", *numbers) as owner:
+            for _ in numbers:
+                await owner.says("holding")
+            await owner.kill()
+    async with open_engine(program, max_concurrent_executions=2) as engine:
+        handles = [await engine.start(program, number, key=str(number)) for number in numbers]
+        for handle in handles:
+            assert await handle.result() == ["first", "ours", "last"]
+    assert max(most) == 2
+    assert len(most) == len(numbers)
+
+
+async def test_an_execution_that_waits_for_a_place_can_be_cancelled(
+    open_engine: OpenEngine,
+) -> None:
+    stage = Stage()
+    program = version(lambda _ctx: stage.pause())
+    async with open_engine(program, max_concurrent_executions=1) as engine:
+        first = await engine.start(program)
+        await stage.reached.wait()
+        second = await engine.start(program)
+        cancelling = asyncio.create_task(second.cancel())
+        stage.gate.set()
+        await first.result()
+        await cancelling
+        assert await second.status() is Status.CANCELLED
+
+
+# --- closing
+
+
+async def test_close_waits_for_a_guarded_function_and_journals_its_result(
+    open_engine: OpenEngine,
+) -> None:
+    stage = Stage()
+
+    @step(name="pay", effect=GUARDED)
+    async def pay() -> str:
+        await stage.pause()
+        return "paid"
+
+    async def body(ctx: DurableContext) -> str:
+        return await ctx.step(pay)
+
+    await held_while_closing(open_engine, version(body), stage.reached, stage.gate.set, "paid")
+
+
+@pytest.mark.parametrize("effect", list(EffectClass))
+async def test_close_keeps_ownership_until_threads_have_ended(
+    effect: EffectClass, open_engine: OpenEngine
+) -> None:
+    """A thread cannot be cancelled; nobody else may run the step beside it."""
+    threads = Threads()
+
+    @step(name="plain", effect=effect)
+    def plain() -> str:
+        return threads.pause()
+
+    async def body(ctx: DurableContext) -> str:
+        return await ctx.step(plain)
+
+    program = version(body)
+    await held_while_closing(open_engine, program, threads.begun, threads.gate.set, "plain")
+    assert threads.ended == (["plain"] if effect is GUARDED else ["plain"] * 2)
+
+
+async def held_while_closing(
+    open_engine: OpenEngine,
+    program: AnyWorkflow,
+    begun: asyncio.Event,
+    let_end: Callable[[], None],
+    value: object,
+) -> None:
+    """Close while the program's only step runs, and see that it is owned until it has ended."""
+    closing = asyncio.Event()
+
+    async def live() -> None:
+        async with open_engine(program) as engine:
+            await engine.start(program)
+            await begun.wait()
+            closing.set()
+
+    async with open_engine(program) as other:
+        life = asyncio.create_task(live())
+        await closing.wait()
+        (row,) = await other.list()
+        execution_id = uuid.UUID(bytes=row.execution_id)
+        for _ in range(20):
+            with pytest.raises(ExecutionLocked):
+                await other.resume(execution_id)
+        assert not life.done()
+        let_end()
+        await life
+        assert await (await other.resume(execution_id)).result() == value
+
+
+async def test_a_guarded_function_that_does_not_end_stays_open_at_the_deadline(
+    open_engine: OpenEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage()
+
+    @step(name="pay", effect=GUARDED)
+    async def pay() -> None:
+        await stage.pause()
+
+    async def body(ctx: DurableContext) -> None:
+        await ctx.step(pay)
+
+    program = version(body)
+    async with open_engine(program, close_timeout_ms=1) as engine:
+        handle = await engine.start(program)
+        await stage.reached.wait()
+    assert "1 guarded functions did not end within 0.001 s" in caplog.text
+    async with open_engine(recover=False) as engine:
+        rows = await engine.parts.backend.journal.read_execution(handle.id.bytes)
+        assert [row.entry_kind for row in rows] == [
+            EntryKind.EXECUTION_STARTED,
+            EntryKind.EFFECT_INTENT,
+        ]
+
+
+async def test_a_thread_that_does_not_end_is_reported_at_the_deadline(
+    open_engine: OpenEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    threads = Threads()
+
+    @step(name="plain")
+    def plain() -> str:
+        return threads.pause()
+
+    async def body(ctx: DurableContext) -> str:
+        return await ctx.step(plain)
+
+    program = version(body)
+    async with open_engine(program, close_timeout_ms=1) as engine:
+        await engine.start(program)
+        await threads.begun.wait()
+    assert "1 plain functions did not return within 0.001 s" in caplog.text
+    threads.gate.set()
+
+
+async def test_who_waits_when_the_engine_closes_is_told(open_engine: OpenEngine) -> None:
+    stage = Stage()
+    program = version(lambda _ctx: stage.pause())
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        await stage.reached.wait()
+        waiting = asyncio.create_task(handle.result())
+        await asyncio.sleep(0)
+    with pytest.raises(ExecutionError, match="the engine was closed"):
+        await waiting
+    for use in uses_of(engine, program, handle):
+        with pytest.raises(ExecutionError, match="closed"):
+            await use
+    async with open_engine(program) as engine:
+        stage.gate.set()
+        assert await (await engine.get(handle.id)).result() is None
+
+
+def uses_of(engine: DurableEngine, program: AnyWorkflow, handle: Any) -> list[Coroutine[Any, Any, Any]]:
+    """Everything that an engine and a handle offer."""
+    return [
+        engine.start(program),
+        engine.run(program),
+        engine.get(handle.id),
+        engine.list(),
+        engine.cancel(handle.id),
+        engine.resume(handle.id),
+        engine.settle(handle.id, "0", ran=False),
+        engine.verify(),
+        engine.flush(),
+        handle.status(),
+        handle.result(),
+        handle.cancel(),
+    ]
+
+
+async def test_an_execution_that_is_started_while_closing_runs_when_one_is_opened(
+    open_engine: OpenEngine,
+) -> None:
+    """It is durable or it is refused; in neither case does a task outlive the engine."""
+    calls: list[int] = []
+
+    @workflow(name="numbered")
+    async def program(_ctx: DurableContext, number: int) -> int:
+        calls.append(number)
+        return number
+
+    async with open_engine(program) as engine:
+        starting = [asyncio.create_task(engine.start(program, n, key=str(n))) for n in range(20)]
+        await asyncio.sleep(0)
+    ended = await asyncio.gather(*starting, return_exceptions=True)
+    assert all(isinstance(each, ExecutionError) or hasattr(each, "id") for each in ended)
+    assert {task for task in asyncio.all_tasks() if task is not asyncio.current_task()} == set()
+    async with open_engine(program) as engine:
+        for number in range(20):
+            handle = await engine.start(program, number, key=str(number))
+            assert await handle.result() == number
+
+
+def open_files() -> set[str]:
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(f"{descriptor.name} {descriptor.readlink()}")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+async def test_nothing_is_left_after_close(open_engine: OpenEngine, url: str) -> None:
+    """Neither tasks nor threads nor open files, with executions finished, under way, and waiting."""
+    stage = Stage()
+
+    @step(name="plain")
+    def plain() -> int:
+        return threading.get_ident()
+
+    async def body(ctx: DurableContext) -> None:
+        await ctx.step(plain)
+        await stage.pause()
+
+    program = version(body)
+    gc.collect()
+    tasks, threads, files = asyncio.all_tasks(), set(threading.enumerate()), open_files()
+    async with open_engine(program, max_concurrent_executions=2) as engine:
+        stage.gate.set()
+        await engine.run(program)
+        stage.gate.clear()
+        stage.reached.clear()
+        for _ in range(4):
+            await engine.start(program)
+        await stage.reached.wait()
+        await engine.parts.backend.journal.prune(completed_before=0, failed_before=0, limit=1)
+        assert asyncio.all_tasks() != tasks
+        assert set(threading.enumerate()) != threads
+        assert open_files() != files
+    assert asyncio.all_tasks() == tasks
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(10)
+    assert set(threading.enumerate()) == threads
+    assert open_files() == files
+    assert list(Path(f"{path_of(url)}.owners").iterdir()) == []
+
+
+# --- one process
+
+
+async def test_an_engine_refuses_to_be_used_after_a_fork(open_engine: OpenEngine) -> None:
+    program = version(lambda _ctx: asyncio.sleep(0))
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        await handle.result()
+        uses = uses_of(engine, program, handle)
+        read, write = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if not pid:
+            os.write(write, b"".join(refusal(use) for use in uses))
+            os._exit(0)
+        for use in uses:
+            use.close()
+        os.close(write)
+        os.waitpid(pid, 0)
+        with os.fdopen(read) as answers:
+            said = answers.read().splitlines()
+        message = "this engine was opened in another process; open one after the fork"
+        assert said == [message] * len(uses)
+        # Here it goes on as before: the child closed its copy of the lock, and did not unlock it.
+        await engine.run(program)
+        async with open_engine() as other:
+            assert await other.parts.backend.owner_alive(engine.parts.journal.owner_id)
+
+
+def refusal(use: Coroutine[Any, Any, Any]) -> bytes:
+    """What a forked child is told, which has no event loop of its own."""
+    try:
+        use.send(None)
+    except ExecutionError as error:
+        return f"{error}\n".encode()
+    except BaseException as error:
+        return f"{error!r}\n".encode()
+    return b"it waits\n"

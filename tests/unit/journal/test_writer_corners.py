@@ -1,0 +1,188 @@
+"""The writer where two troubles meet."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from durable_core.contracts import MasterKeys
+from durable_core.errors import (
+    ConfigError,
+    EntryRejected,
+    ExecutionFenced,
+    JournalUnavailable,
+    TransientStoreError,
+)
+from durable_core.journal import WriterSettings
+from durable_core.model.execution import Status
+from tests.faults import Landed, Stall, faulty
+from tests.journals import MASTER, begun, opened, result_of, wire_format, writing
+
+FULL = JournalUnavailable("the disk is full")
+PATIENT = WriterSettings(flush_interval_ms=60_000)
+
+
+async def test_a_lane_that_cannot_be_sealed_fails_alone(url: str) -> None:
+    """A wire format without a cipher can stamp what is not sealed, and nothing else."""
+    async with opened(url) as backend:
+        async with writing(backend) as journal:
+            sealed = await begun(journal)
+        plain_wire = wire_format(MasterKeys(1, {1: MASTER}))
+        object.__setattr__(plain_wire, "cipher", None)
+        async with writing(backend, plain_wire, owner="owner-b") as journal:
+            row = await backend.load(sealed.bytes)
+            assert row is not None
+            claimed = await backend.claim(row, "owner-b", 0)
+            assert claimed is not None
+            journal.attach(claimed)
+            open_one = await begun(journal, sealed=False)
+            journal.append_buffered(result_of(sealed, 0))
+            await journal.append_acked(result_of(open_one, 0))
+            with pytest.raises(ConfigError, match="no cipher"):
+                await journal.append_acked(result_of(sealed, 1))
+            with pytest.raises(JournalUnavailable):
+                await journal.flush()
+
+
+async def test_a_store_that_fails_while_a_rejected_batch_is_taken_apart(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        executions = [await begun(journal) for _ in range(3)]
+        for execution in executions:
+            journal.append_buffered(result_of(execution, 0))
+        backend.faults.extend([EntryRejected("no"), None, FULL])
+        with pytest.raises(JournalUnavailable, match="2 accepted entries"):
+            await journal.flush()
+        await backend.probed.wait()
+        counts = [
+            len(await backend.real.journal.read_execution(execution.bytes))
+            for execution in executions
+        ]
+        assert counts == [2, 1, 1]
+
+
+async def test_a_store_that_cannot_say_whether_a_rejected_entry_landed(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        execution = await begun(journal)
+        backend.faults.append(EntryRejected("no"))
+        backend.head_faults.append(FULL)
+        with pytest.raises(JournalUnavailable, match="full"):
+            await journal.append_acked(result_of(execution, 0))
+
+
+async def test_a_store_that_fails_when_a_restarted_writer_asks_what_landed(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        execution = await begun(journal)
+        backend.faults.append(RuntimeError("a defect"))
+        backend.head_faults.append(FULL)
+        with pytest.raises(JournalUnavailable, match="full"):
+            await journal.append_acked(result_of(execution, 0))
+        assert journal.health().restarts == 1
+
+
+async def test_a_status_that_did_not_land_is_told_from_one_that_did(url: str) -> None:
+    """A bare change of status has no row to compare; the execution's own row decides."""
+    async with faulty(url, PATIENT) as (backend, journal):
+        execution = await begun(journal)
+        row = await backend.real.load(execution.bytes)
+        assert row is not None
+        lane = journal.attach(row)
+        assert await backend.real.claim(row, "owner-b", 0) is not None
+        with pytest.raises(ExecutionFenced):
+            await journal.writer.change_status(lane, Status.BLOCKED)
+        with pytest.raises(ExecutionFenced):
+            journal.writer.change_status(lane, Status.BLOCKED)
+
+
+async def test_a_barrier_waits_for_its_lane_and_raises_its_failure(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        execution = await begun(journal)
+        row = await backend.real.load(execution.bytes)
+        assert row is not None
+        lane = journal.attach(row)
+        await journal.writer.barrier(lane)
+        journal.append_buffered(result_of(execution, 0))
+        await journal.writer.barrier(lane)
+        assert len(await backend.real.journal.read_execution(execution.bytes)) == 2
+        backend.faults.append(FULL)
+        journal.append_buffered(result_of(execution, 1))
+        with pytest.raises(JournalUnavailable, match="full"):
+            await journal.writer.barrier(lane)
+        with pytest.raises(JournalUnavailable, match="full"):
+            await journal.writer.barrier(lane)
+
+
+async def test_an_unknown_start_that_did_not_land_is_written_by_the_retry(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        backend.faults.append(TransientStoreError("lost", landed_unknown=True))
+        execution = await begun(journal)
+        assert len(await backend.real.journal.read_execution(execution.bytes)) == 1
+
+
+async def test_an_execution_that_vanished_is_fenced(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        execution = await begun(journal)
+        backend.faults.append(Landed(RuntimeError("a defect")))
+        await journal.append_acked(result_of(execution, 0))
+        backend.vanished = True
+        backend.faults.append(EntryRejected("no"))
+        with pytest.raises(EntryRejected):
+            await journal.append_acked(result_of(execution, 1))
+
+
+async def test_closing_a_degraded_writer_does_not_wait_for_the_store(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        execution = await begun(journal)
+        backend.faults.append(FULL)
+        backend.probe_faults.extend([FULL] * 1000)
+        with pytest.raises(JournalUnavailable):
+            await journal.append_acked(result_of(execution, 0))
+        with pytest.raises(JournalUnavailable, match="1 accepted"):
+            await journal.close()
+
+
+async def test_a_settled_append_is_not_failed_again_when_the_writer_is_stopped(url: str) -> None:
+    settings = WriterSettings(close_timeout_ms=20, flush_interval_ms=60_000)
+    async with faulty(url, settings) as (backend, journal):
+        first, second = await begun(journal), await begun(journal)
+        stall = Stall()
+        backend.faults.extend([EntryRejected("no"), None, stall])
+        journal.append_buffered(result_of(first, 0))
+        last = asyncio.create_task(journal.append_acked(result_of(second, 0)))
+        await stall.reached.wait()
+        with pytest.raises(JournalUnavailable, match="1 accepted"):
+            await journal.close()
+        with pytest.raises(JournalUnavailable, match="closed before"):
+            await last
+        assert len(await backend.real.journal.read_execution(first.bytes)) == 2
+        stall.gate.set()
+
+
+async def test_later_entries_of_a_rejected_one_in_the_same_batch_fail_with_it(url: str) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        bad, good = await begun(journal), await begun(journal)
+        for entry in (
+            result_of(bad, 0),
+            result_of(bad, 0),
+            result_of(good, 0),
+            result_of(bad, 1),
+        ):
+            journal.append_buffered(entry)
+        with pytest.raises(JournalUnavailable, match="2 accepted entries"):
+            await journal.flush()
+        assert len(await backend.real.journal.read_execution(bad.bytes)) == 2
+        assert len(await backend.real.journal.read_execution(good.bytes)) == 2
+
+
+async def test_a_writer_that_dies_while_taking_a_batch_apart_repeats_only_the_rest(
+    url: str,
+) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        first, second = await begun(journal), await begun(journal)
+        backend.faults.extend([EntryRejected("no"), None, RuntimeError("a defect")])
+        journal.append_buffered(result_of(first, 0))
+        journal.append_buffered(result_of(second, 0))
+        await journal.flush()
+        for execution in (first, second):
+            assert len(await backend.real.journal.read_execution(execution.bytes)) == 2
+        assert journal.health().restarts == 1
