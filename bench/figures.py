@@ -19,7 +19,8 @@ class Unit(enum.Enum):
     NANOSECONDS = "ns"
     PER_SECOND = "/s"
     CALLS = "calls"
-    SEALS = "seals"
+    NONCES = "nonces"
+    PERCENT = "%"
 
 
 @frozen

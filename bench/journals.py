@@ -124,7 +124,8 @@ class OpenJournal:
         placed = []
         for execution_id in executions:
             reader = await self.reader(execution_id)
-            rows = [row async for row in reader.rows()]
+            rows: list[JournalRow] = []
+            await reader.each(rows.append)
             for row in rows:
                 assert row.hmac is not None, "a row is not stamped"
                 assert VALUE not in (row.payload or b""), "a payload is not sealed"

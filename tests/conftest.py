@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from durable_core import DurableConfig, DurableEngine
 from durable_core.contracts import KeyProvider
 from durable_core.registry import Registry
 from tests.engines import AnyWorkflow, OpenEngine
-from tests.journals import MASTER, key_text, sqlite_url
+from tests.journals import MASTER, key_text, path_of, sqlite_url
+from tests.leaks import Evidence, collecting
+from tests.tampering import KEYS, Written, other, write
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +64,40 @@ def open_engine(url: str, key: str) -> OpenEngine:
         )
 
     return open_it
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """A journal that an engine wrote, once; see `tests.tampering`."""
+    return asyncio.run(write(tmp_path_factory.mktemp("original") / "journal.db"))
+
+
+@pytest.fixture
+def written(original: Written, url: str) -> Written:
+    """A copy of that journal, as the test's own."""
+    shutil.copyfile(original.path, path_of(url))
+    return evolve(original, path=path_of(url))
+
+
+@pytest.fixture
+def reopened(open_engine: OpenEngine, written: Written) -> OpenEngine:
+    """Opens an engine on that copy. Segments of two rows, so that damage comes late in a replay."""
+
+    def open_it(*_: AnyWorkflow, **settings: Any) -> AbstractAsyncContextManager[DurableEngine]:
+        settings = {"keys": KEYS, "recover": False, "replay_segment": 2, **settings}
+        return open_engine(written.program, other, **settings)
+
+    return open_it
+
+
+@pytest.fixture
+async def evidence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Evidence]:
+    """Collects during the test; a test that asks for it must not leak."""
+    with collecting(tmp_path, monkeypatch) as collected:
+        yield collected
+    collected.files("when it is closed")
+    assert collected.leaks() == []
+    assert collected.records, "something was logged at all"

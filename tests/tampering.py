@@ -93,6 +93,21 @@ async def write(path: Path, keys: str | None = KEYS, **settings: Any) -> Written
     return Written(program, path, stage, completed.id, halfway[0].id, halfway[1].id)
 
 
+@workflow(name="other")
+async def other(_ctx: DurableContext, *, to_the_end: bool) -> bool:
+    """What a record may be made to name instead of its own workflow."""
+    return to_the_end
+
+
+def journal_of(path: Path) -> list[tuple[Any, ...]]:
+    """Every row, less what a claim may change."""
+    columns = "execution_id, status, generation, entry_count, head_hmac, anchor_mac"
+    return [
+        *query(path, "SELECT * FROM durable_journal ORDER BY seq"),
+        *query(path, f"SELECT {columns} FROM durable_executions ORDER BY execution_id"),
+    ]
+
+
 def rows_of(path: Path, execution_id: bytes) -> int:
     """How many rows the execution has."""
     statement = "SELECT count(*) FROM durable_journal WHERE execution_id = ?"

@@ -6,26 +6,20 @@ the one that wants a result, and the one that verifies.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from attrs import evolve
 
-from durable_core import DurableContext, DurableEngine, step, workflow
-from durable_core.errors import ConfigError, DurableError, ExecutionFailed, IntegrityError
-from durable_core.ids import ExecutionId
+from durable_core import DurableContext, step
+from durable_core.errors import ExecutionFailed, IntegrityError
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow, Status
-from tests.engines import AnyWorkflow, OpenEngine
-from tests.journals import MASTER, OTHER_MASTER, change, key_text, path_of, query
+from tests.engines import OpenEngine
+from tests.journals import change, path_of, query
 from tests.programs import version
 from tests.tampering import (
     ENTRIES,
-    KEYS,
     RESULT,
     Tamper,
     Written,
@@ -33,10 +27,10 @@ from tests.tampering import (
     deleted,
     edited,
     inserted,
+    journal_of,
     record,
     rows_of,
     swapped,
-    write,
 )
 
 PLACES = [1, 3, 4, -1]
@@ -108,35 +102,6 @@ def test_every_column_is_edited_in_some_case() -> None:
     assert {*RECORD, *NOT_ANCHORED} == set(ExecutionRow._fields)
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Written:
-    """Written once; each case gets a copy."""
-    return asyncio.run(write(tmp_path_factory.mktemp("original") / "journal.db"))
-
-
-@pytest.fixture
-def written(original: Written, url: str) -> Written:
-    shutil.copyfile(original.path, path_of(url))
-    return evolve(original, path=path_of(url))
-
-
-@workflow(name="other")
-async def other(_ctx: DurableContext, *, to_the_end: bool) -> bool:
-    """What a record may be made to name instead of its own workflow."""
-    return to_the_end
-
-
-@pytest.fixture
-def reopened(open_engine: OpenEngine, written: Written) -> OpenEngine:
-    """Opens the engine anew. Segments of two rows, so that much is replayed before a damage."""
-
-    def open_it(*_: AnyWorkflow, **settings: Any) -> AbstractAsyncContextManager[DurableEngine]:
-        settings = {"keys": KEYS, "recover": False, "replay_segment": 2, **settings}
-        return open_engine(written.program, other, **settings)
-
-    return open_it
-
-
 @pytest.mark.parametrize("case", CASES)
 async def test_ec_26_a_changed_execution_gives_no_result(
     reopened: OpenEngine,
@@ -175,15 +140,6 @@ async def test_ec_26_a_changed_execution_is_not_resumed(
             await (await engine.resume(written.running)).result(timeout=20)
     assert written.steps_called == called
     assert journal_of(written.path) == before
-
-
-def journal_of(path: Path) -> list[tuple[Any, ...]]:
-    """Every row, less what a claim may change."""
-    columns = "execution_id, status, generation, entry_count, head_hmac, anchor_mac"
-    return [
-        *query(path, "SELECT * FROM durable_journal ORDER BY seq"),
-        *query(path, f"SELECT {columns} FROM durable_executions ORDER BY execution_id"),
-    ]
 
 
 async def test_what_nobody_changed_is_verified_and_goes_on(
@@ -389,99 +345,3 @@ async def test_ec_22_a_blob_moved_to_another_generation_is_found(
 
 
 # --- EC-23 and EC-24: which key opens, and four mistakes that are told apart
-
-
-async def test_ec_23_a_previous_key_opens_and_the_current_one_seals(
-    reopened: OpenEngine,
-    written: Written,
-) -> None:
-    async with reopened(keys=key_text((2, OTHER_MASTER), (1, MASTER))) as engine:
-        assert await (await engine.get(written.completed)).result() == RESULT
-        assert await (await engine.resume(written.running)).result() == RESULT
-        await engine.verify()
-    statement = "SELECT payload FROM durable_journal WHERE execution_id = ? AND payload NOT NULL"
-    sealed_by = [blob[1] for (blob,) in query(written.path, statement, written.running.bytes)]
-    assert sealed_by == [1, 1, 1, 1, 1, 2, 2]
-
-
-async def test_ec_23_a_key_that_is_not_there_is_named(
-    reopened: OpenEngine,
-    written: Written,
-) -> None:
-    async with reopened(keys=key_text((2, OTHER_MASTER))) as engine:
-        for refused in (
-            (await engine.get(written.completed)).result(),
-            engine.resume(written.running),
-            engine.verify(),
-        ):
-            with pytest.raises(ConfigError, match="key id 1 is needed"):
-                await refused
-
-
-async def told(
-    engine_context: AbstractAsyncContextManager[DurableEngine],
-    execution_id: ExecutionId,
-) -> DurableError:
-    """The error of somebody who opens the engine and wants the result."""
-    with pytest.raises(DurableError) as raised:
-        async with engine_context as engine:
-            await (await engine.get(execution_id)).result(timeout=20)
-    return raised.value
-
-
-async def test_ec_24_four_mistakes_are_four_errors(reopened: OpenEngine, written: Written) -> None:
-    execution_id = written.completed
-    no_keys = await told(reopened(keys=None, encrypt_payload=False), execution_id)
-    other_bytes = await told(reopened(keys=key_text((1, OTHER_MASTER))), execution_id)
-    edited("hmac", "NULL", 4)(written.path, execution_id.bytes)
-    unstamped = await told(reopened(), execution_id)
-    edited("payload", "CAST(x'0000f6' AS BLOB)", 2)(written.path, execution_id.bytes)
-    plain = await told(reopened(), execution_id)
-    assert type(no_keys) is ConfigError
-    assert "is sealed and no key is configured" in str(no_keys)
-    assert type(other_bytes) is ConfigError
-    assert "key id 1 is configured with other key bytes" in str(other_bytes)
-    assert type(unstamped) is IntegrityError
-    assert "entry 4" in str(unstamped)
-    assert "has no stamp in a stamped execution" in str(unstamped)
-    assert type(plain) is IntegrityError
-    assert "entry 2" in str(plain)
-
-
-async def test_ec_24_a_stamped_row_in_an_unstamped_execution_is_refused(
-    open_engine: OpenEngine,
-    url: str,
-) -> None:
-    plain = await write(path_of(url), None, encrypt_payload=False)
-    edited("hmac", "zeroblob(32)", 2)(plain.path, plain.completed.bytes)
-    async with open_engine(plain.program, keys=None, encrypt_payload=False) as engine:
-        with pytest.raises(IntegrityError, match="is stamped in an execution that is not"):
-            await (await engine.get(plain.completed)).result()
-
-
-async def test_ec_24_other_bytes_under_a_known_key_id_write_nothing(
-    reopened: OpenEngine,
-    written: Written,
-) -> None:
-    before = journal_of(written.path)
-    with pytest.raises(ConfigError, match="other key bytes"):
-        async with reopened(keys=key_text((1, OTHER_MASTER)), recover=True):
-            pass
-    assert journal_of(written.path) == before
-
-
-async def test_inv_16_without_encryption_a_key_still_stamps(
-    open_engine: OpenEngine,
-    url: str,
-) -> None:
-    """Not sealed, so anybody can read it; stamped, so nobody can change it."""
-    plain = await write(path_of(url), KEYS, encrypt_payload=False)
-    statement = "SELECT count(*) FROM durable_journal WHERE substr(payload, 1, 1) = x'00'"
-    assert query(plain.path, statement) == [(3 * (ENTRIES - 2) + 2,)]
-    settings: dict[str, Any] = {"keys": KEYS, "encrypt_payload": False, "recover": False}
-    async with open_engine(plain.program, **settings) as engine:
-        assert (await engine.verify()).unstamped == 0
-    edited("payload", "x'0000f6'", 2)(plain.path, plain.completed.bytes)
-    async with open_engine(plain.program, **settings) as engine:
-        with pytest.raises(IntegrityError, match=r"entry 2 .* does not continue the chain"):
-            await (await engine.get(plain.completed)).result()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from durable_core import DurableConfig, DurableEngine
+from durable_core import DurableConfig, DurableContext, DurableEngine, workflow
 from durable_core.keysources import generate_key
 from durable_core.registry import Registry
 
@@ -222,17 +222,50 @@ def test_a_rogue_backend_is_listed_and_then_refused(
     ran.require_error("rogue 1.0", "not allowed")
 
 
-def test_logged_warnings_do_not_reach_stderr(durable: Durable, tmp_path: Path) -> None:
-    """Neither does the warning of an engine that encrypts nothing."""
+def test_logged_warnings_do_not_reach_stderr(durable: Durable, blocked: Written) -> None:
+    """An engine that encrypts nothing warns; here it must leave the one line alone."""
+    ran = durable.alone(
+        "settle",
+        blocked.ids[0],
+        "0",
+        "--did-not-run",
+        DURABLE_URL=blocked.url,
+        DURABLE_KEY=blocked.key,
+        DURABLE_ENCRYPT_PAYLOAD="false",
+    )
+    ran.require_error("no cipher")
+
+
+def test_without_a_key_verify_refuses_even_a_plain_journal(
+    durable: Durable,
+    tmp_path: Path,
+) -> None:
     url = f"sqlite:///{tmp_path / 'plain.db'}"
     asyncio.run(_open_unencrypted(url))
-    environment = {"DURABLE_URL": url, "DURABLE_ENCRYPT_PAYLOAD": "false"}
-    ran = durable.alone("verify", **environment)
+    durable("verify", "--url", url).require_error("DURABLE_KEY")
+    ran = durable("verify", "--url", url, DURABLE_ENCRYPT_PAYLOAD="false")
     assert (ran.code, ran.err) == (0, "")
-    command = ["settle", "01a20ca2-ca07-70a8-a1b4-ffe4c2bf266e", "0", "--did-not-run"]
-    durable.alone(*command, **environment).require_error("no execution")
 
 
-async def _open_unencrypted(url: str) -> None:
-    async with DurableEngine.open(url, config=DurableConfig(encrypt_payload=False)):
-        pass
+def test_without_a_key_nothing_is_revealed(durable: Durable, tmp_path: Path) -> None:
+    """Not even what lies in clear, unless the configuration says that it does."""
+    url = f"sqlite:///{tmp_path / 'plain.db'}"
+    execution = asyncio.run(_open_unencrypted(url))
+    arguments = ("show", execution, "--reveal", "--url", url)
+    durable(*arguments).require_error("DURABLE_KEY")
+    ran = durable(*arguments, DURABLE_ENCRYPT_PAYLOAD="false")
+    assert ran.code == 0
+    assert "hello" in ran.out
+
+
+@workflow(name="greet")
+async def greet(_: DurableContext) -> str:
+    return "hello"
+
+
+async def _open_unencrypted(url: str) -> str:
+    config = DurableConfig(encrypt_payload=False)
+    async with DurableEngine.open(url, workflows=[greet], config=config) as engine:
+        handle = await engine.start(greet)
+        await handle.result()
+        return str(handle.id)

@@ -22,8 +22,6 @@ from durable_core.model.entries import (
     EntryKind,
     JournalRow,
     Outcome,
-    StepFailure,
-    StepResult,
 )
 from durable_core.replay.detail import StepDetail
 from durable_core.replay.lookup import Found, IntentOnly, Settled
@@ -66,7 +64,7 @@ async def _meet_prior(run: Run, call: StepCall, row: JournalRow) -> object:
     if settled and read_settled(run.cursor.open_payload(row)) is None:
         return await _fire(run, call, announce=True)
     entry, value = take_over(run, call, row)
-    await _enqueue(run, entry)
+    await run.journal(entry, prompt=True)
     return value
 
 
@@ -76,7 +74,7 @@ async def _meet_settled(run: Run, call: StepCall, row: JournalRow) -> object:
         return await _fire(run, call, announce=True)
     payload = bytes((Outcome.SETTLED,)) + encoded
     value = read_result(run, call, payload)
-    await _enqueue(run, call.result(payload))
+    await run.journal(call.result(payload), prompt=True)
     return value
 
 
@@ -106,7 +104,7 @@ async def _follow(
     if resolved is DECLINED:
         return await _fire(run, call, announce=announce, first=first)
     payload = bytes((resolved.outcome,)) + resolved.encoded
-    await _enqueue(run, call.result(payload))
+    await run.journal(call.result(payload), prompt=True)
     return read_result(run, call, payload)
 
 
@@ -115,7 +113,7 @@ async def _fire(run: Run, call: StepCall, *, announce: bool, first: int = 1) -> 
     cancelled = await _make_durable(run, call, announce=announce)
     if cancelled:
         cancel = Failure(STEP_CANCELLED, "cancelled by the workflow", 1)
-        await _enqueue(run, call.failure(cancel.encode()))
+        await run.journal(call.failure(cancel.encode()), prompt=True)
         raise asyncio.CancelledError
     body = run.begin_effect(_call_and_journal(run, call, first))
     while not body.done():
@@ -142,7 +140,7 @@ async def _after_time_out(run: Run, call: StepCall, cut: TimedOut) -> object:
     resolved = await resolve(run, call, exhausted=exhausted)
     if resolved is EXHAUSTED:
         failure = run.parts.failure_of(cut.error, cut.attempts)
-        await _enqueue(run, call.failure(failure.encode()))
+        await run.journal(call.failure(failure.encode()), prompt=True)
         raise StepFailed(
             call.descriptor.name,
             failure.error_type,
@@ -206,20 +204,12 @@ async def _call_and_journal(
     run.parts.failpoints.reach("engine.result.before")
     match attempted:
         case Returned(encoded=encoded):
-            await _enqueue(run, call.result(bytes((Outcome.VALUE,)) + encoded))
+            await run.journal(call.result(bytes((Outcome.VALUE,)) + encoded), prompt=True)
         case Attempted(error=error, attempts=attempts):
-            await _enqueue(run, call.failure(run.parts.failure_of(error, attempts).encode()))
+            await run.journal(
+                call.failure(run.parts.failure_of(error, attempts).encode()), prompt=True
+            )
         case TimedOut():
             pass
     run.parts.failpoints.reach("engine.result.after")
     return attempted
-
-
-async def _enqueue(run: Run, entry: StepResult | StepFailure) -> None:
-    """Append prompt: it shares the commit of the next acknowledged entry, or waits 1 ms."""
-    run.note_effect(entry.effect_class)
-    run.parts.failpoints.reach("engine.queue.before")
-    writer = run.parts.writer
-    if not writer.offer(run.lane, entry, prompt=True):
-        await writer.append(run.lane, entry)
-    run.parts.failpoints.reach("engine.queue.after")

@@ -15,7 +15,7 @@ from durable_core.engine.invoke import Returned, attempt_all
 from durable_core.engine.outcome import STEP_CANCELLED, Failure
 from durable_core.engine.recorded import replay, take_over
 from durable_core.errors import JournalError, StepFailed
-from durable_core.model.entries import Outcome, StepFailure, StepResult
+from durable_core.model.entries import Outcome
 from durable_core.replay.lookup import Found, Fresh, Recorded
 from durable_core.telemetry import SpanName
 
@@ -48,7 +48,7 @@ async def _perform(run: Run, call: StepCall) -> object:
             return await replay(run, call, found.row)
         run.parts.metrics.record("durable.engine.steps", 1)
         if cancelled:
-            await journal(run, call.failure(_CANCELLED))
+            await run.journal(call.failure(_CANCELLED))
             raise asyncio.CancelledError
         if call.descriptor.guarded:
             return await perform_guarded(run, call, found)
@@ -85,7 +85,7 @@ async def _perform_plain(run: Run, call: StepCall) -> object:
     taken = run.cursor.prior.claim(call.idem_key)
     if taken is not None:
         entry, value = take_over(run, call, taken)
-        await journal(run, entry)
+        await run.journal(entry)
         return value
     if run.lane.waiting:
         # The workflow suspends here: a guarded result that waits need not wait for this.
@@ -94,28 +94,18 @@ async def _perform_plain(run: Run, call: StepCall) -> object:
         attempted = await attempt_all(run.parts, call)
     except asyncio.CancelledError:
         if not run.ended:
-            await journal(run, call.failure(_CANCELLED))
+            await run.journal(call.failure(_CANCELLED))
         raise
     run.parts.failpoints.reach("engine.result.before")
     if isinstance(attempted, Returned):
-        await journal(run, call.result(bytes((Outcome.VALUE,)) + attempted.encoded))
+        await run.journal(call.result(bytes((Outcome.VALUE,)) + attempted.encoded))
         run.parts.failpoints.reach("engine.result.after")
         return attempted.value
     failure = run.parts.failure_of(attempted.error, attempted.attempts)
-    await journal(run, call.failure(failure.encode()))
+    await run.journal(call.failure(failure.encode()))
     run.parts.failpoints.reach("engine.result.after")
     raise StepFailed(
         call.descriptor.name,
         failure.error_type,
         failure.message,
     ) from attempted.error
-
-
-async def journal(run: Run, entry: StepResult | StepFailure) -> None:
-    """Append buffered; when the queue has no room, acknowledged: a context loses nothing."""
-    run.note_effect(entry.effect_class)
-    run.parts.failpoints.reach("engine.queue.before")
-    writer = run.parts.writer
-    if not writer.offer(run.lane, entry):
-        await writer.append(run.lane, entry)
-    run.parts.failpoints.reach("engine.queue.after")

@@ -21,7 +21,7 @@ from durable_core.errors import DecodeError, ExecutionError, StepCapExceeded
 from durable_core.ids import ExecutionId
 from durable_core.journal.lane import Lane
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import EffectIntent
+from durable_core.model.entries import EffectIntent, StepFailure, StepResult
 from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import Found, Recorded
 
@@ -122,6 +122,16 @@ class Run:
         """Remember whether everything journaled in this generation is idempotent."""
         if effect != EffectClass.IDEMPOTENT:
             self.only_idempotent = False
+
+    async def journal(self, entry: StepResult | StepFailure, *, prompt: bool = False) -> None:
+        """Close a step. A prompt entry shares the commit of the next acknowledged one (INV-20).
+
+        Buffered; when the queue has no room it waits for its commit, so that nothing is lost.
+        """
+        self.note_effect(entry.effect_class)
+        self.parts.failpoints.reach("engine.queue.before")
+        await self.parts.writer.append_soon(self.lane, entry, prompt=prompt)
+        self.parts.failpoints.reach("engine.queue.after")
 
     def commit_prompt_results(self) -> None:
         """The workflow suspends: let guarded results that wait be committed now."""

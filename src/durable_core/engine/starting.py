@@ -57,8 +57,10 @@ class Starter:
         )
         entry = ExecutionStarted(execution_id, 0, payload)
         try:
-            if acknowledged or not self._parts.writer.offer(lane, entry):
+            if acknowledged:
                 await self._parts.writer.append(lane, entry)
+            else:
+                await self._parts.writer.append_soon(lane, entry)
         except KeyTaken as taken:
             journal.detach(execution_id)
             existing = await self._ownership.load(ExecutionId(bytes=taken.existing))

@@ -6,8 +6,9 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from durable_core.errors import CommitOutcomeUnknown, ExecutionNotFound, JournalUnavailable
+from durable_core.errors import ExecutionNotFound, JournalUnavailable
 from durable_core.ids import ExecutionId, JournalSeq
+from durable_core.journal.deadlines import Deadlines, not_acknowledged
 from durable_core.journal.lane import Lane
 from durable_core.journal.settings import WriterHealth
 from durable_core.journal.writer import JournalWriter
@@ -28,6 +29,7 @@ class JournalWriterHandle:
         self.writer = writer
         self.owner_id = owner_id
         self._lanes: dict[ExecutionId, Lane] = {}
+        self._deadlines = Deadlines(writer.settings.ack_timeout_ms)
 
     async def __aenter__(self) -> Self:
         await self.writer.start()
@@ -127,20 +129,11 @@ class JournalWriterHandle:
         Otherwise raises as `append_buffered` does. A cancelled caller withdraws nothing.
         """
         lane = self._lane(entry.execution_id)
-        accepted = False
-        try:
-            async with asyncio.timeout(self.writer.settings.ack_timeout_ms / 1000):
-                await self.writer.room()
-                future = self.writer.submit(lane, entry)
-                accepted = True
-                return JournalSeq(await future)
-        except TimeoutError:
-            limit = self.writer.settings.ack_timeout_ms
-            if accepted:
-                message = f"no acknowledgement within {limit} ms; the entry may still be committed"
-                raise CommitOutcomeUnknown(message) from None
-            message = f"no room in the journal's queue within {limit} ms; nothing was accepted"
-            raise JournalUnavailable(message) from None
+        if not self.writer.has_room:
+            return await self._append_once_there_is_room(lane, entry)
+        future = self.writer.submit(lane, entry)
+        self._deadlines.watch(future)
+        return JournalSeq(await future)
 
     async def flush(self) -> None:
         """Return when all that was accepted before is committed; see `JournalWriter.flush`."""
@@ -152,7 +145,26 @@ class JournalWriterHandle:
 
     async def close(self) -> None:
         """Drain and stop; see `JournalWriter.close`."""
-        await self.writer.close()
+        try:
+            await self.writer.close()
+        finally:
+            self._deadlines.cancel()
+
+    async def _append_once_there_is_room(self, lane: Lane, entry: Entry) -> JournalSeq:
+        """As `append_acked`, where the wait for room is part of what the timeout bounds."""
+        limit = self.writer.settings.ack_timeout_ms
+        accepted = False
+        try:
+            async with asyncio.timeout(limit / 1000):
+                await self.writer.room()
+                future = self.writer.submit(lane, entry)
+                accepted = True
+                return JournalSeq(await future)
+        except TimeoutError:
+            if accepted:
+                raise not_acknowledged(limit) from None
+            message = f"no room in the journal's queue within {limit} ms; nothing was accepted"
+            raise JournalUnavailable(message) from None
 
     def _lane(self, execution_id: ExecutionId) -> Lane:
         try:

@@ -145,6 +145,21 @@ class JournalWriter:
         await self.room()
         return await asyncio.shield(self.submit(lane, entry))
 
+    @property
+    def has_room(self) -> bool:
+        """Whether an acknowledged append would be queued now, without `room`."""
+        return self._intake.takes_acknowledged
+
+    async def append_soon(self, lane: Lane, entry: Entry, *, prompt: bool = False) -> None:
+        """Buffered where there is room; otherwise acknowledged, so that nothing is refused.
+
+        Raises as `offer` and `submit` do, and `JournalUnavailable` while the store is down.
+        """
+        if self._actor.down is None and self._intake.takes_buffered:
+            self.offer(lane, entry, prompt=prompt)
+        else:
+            await self.append(lane, entry)
+
     async def room(self) -> None:
         """Return when an acknowledged append may be queued; `JournalUnavailable` if none may."""
         while not self._intake.takes_acknowledged:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-PROGRAM = '''
+PROGRAM = """
 import asyncio, json, sys
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -61,7 +61,7 @@ async def main():
     }))
 
 asyncio.run(main())
-'''
+"""
 
 
 def test_every_span_and_the_queue_depth_arrive(url: str, key: str) -> None:

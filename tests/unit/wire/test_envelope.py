@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import attrs
 import pytest
 from attrs import evolve
 from hypothesis import given
@@ -13,10 +10,7 @@ from hypothesis import strategies as st
 from durable_core.contracts import MasterKeys, PayloadAad
 from durable_core.errors import (
     ConfigError,
-    DecodeError,
     IntegrityError,
-    PayloadError,
-    PayloadTooLarge,
 )
 from durable_core.model.entries import (
     Entry,
@@ -227,174 +221,6 @@ def test_a_cipher_is_bound_once_for_each_key() -> None:
     assert cipher.binds == 1
     assert wire.bound(1, 1) is not wire.bound(1, 2)
     assert cipher.binds == 2
-
-
-def refusal(row: JournalRow, envelope: ExecutionEnvelope | None = None) -> Exception:
-    with pytest.raises((PayloadError, ConfigError)) as raised:
-        (envelope or sealing()).open(row)
-    return raised.value
-
-
-def test_ec_17_an_unknown_payload_version_is_refused() -> None:
-    error = refusal(sealed_row()._replace(payload_version=2))
-    assert type(error) is DecodeError
-    assert "entry 7 has payload version 2" in str(error)
-    assert "upgrade" in str(error)
-
-
-@pytest.mark.parametrize("payload", [None, b""])
-def test_ec_17_a_payload_that_is_not_there_is_refused(payload: bytes | None) -> None:
-    error = refusal(sealed_row()._replace(payload=payload))
-    assert type(error) is DecodeError
-    assert "entry 7 has no payload" in str(error)
-
-
-@pytest.mark.parametrize("size", range(1, 42))
-def test_ec_17_a_truncated_blob_is_refused(size: int) -> None:
-    row = sealed_row(b"")
-    assert row.payload is not None
-    assert len(row.payload) == 42
-    error = refusal(row._replace(payload=row.payload[:size]))
-    assert type(error) is DecodeError
-    assert "truncated" in str(error)
-
-
-def test_ec_17_a_blob_cut_inside_its_ciphertext_is_refused_whole() -> None:
-    row = sealed_row(b"\x00a long enough value")
-    assert row.payload is not None
-    for size in range(42, len(row.payload)):
-        assert type(refusal(row._replace(payload=row.payload[:size]))) is IntegrityError
-
-
-def test_ec_17_trailing_bytes_are_refused() -> None:
-    row = sealed_row()
-    assert row.payload is not None
-    assert type(refusal(row._replace(payload=row.payload + b"\x00"))) is IntegrityError
-
-
-def test_ec_17_an_unknown_format_names_its_byte() -> None:
-    row = sealed_row()
-    assert row.payload is not None
-    error = refusal(row._replace(payload=b"\x80" + row.payload[1:]))
-    assert type(error) is DecodeError
-    assert "0x80" in str(error)
-    assert "plugin" in str(error)
-
-
-def test_ec_23_an_unknown_key_id_is_named() -> None:
-    row = sealed_row()
-    assert row.payload is not None
-    error = refusal(row._replace(payload=b"\x01\x09" + row.payload[2:]))
-    assert type(error) is ConfigError
-    assert "key id 9" in str(error)
-
-
-def test_ec_24_a_plain_payload_in_a_sealed_execution_is_refused() -> None:
-    error = refusal(sealed_row()._replace(payload=b"\x00\x00forged"))
-    assert type(error) is IntegrityError
-    assert "entry 7 is plain in a sealed execution" in str(error)
-
-
-def test_ec_24_a_sealed_payload_in_an_unsealed_execution_is_refused() -> None:
-    error = refusal(sealed_row(), wire_format().envelope(execution(sealed=False)))
-    assert type(error) is IntegrityError
-    assert "entry 7 is sealed in an unsealed execution" in str(error)
-
-
-OTHER_PLACES: dict[str, Any] = {
-    "execution_id": counted_id(2).bytes,
-    "entry_no": 8,
-    "generation": 1,
-    "step_id": "4",
-    "entry_kind": int(EntryKind.STEP_FAILED),
-    "effect_class": 3,
-    "fingerprint": b"g" * 32,
-    "idem_key": None,
-    "detail": None,
-}
-
-
-@pytest.mark.parametrize("column", sorted(OTHER_PLACES))
-def test_ec_22_a_blob_that_was_moved_does_not_open(column: str) -> None:
-    """Even where the row's own stamp is not looked at."""
-    error = refusal(sealed_row()._replace(**{column: OTHER_PLACES[column]}))
-    assert type(error) is IntegrityError
-
-
-def test_everything_in_the_associated_data_was_moved_once() -> None:
-    assert {*OTHER_PLACES, "payload_version"} == {
-        {"kind": "entry_kind", "effect": "effect_class"}.get(attribute.name, attribute.name)
-        for attribute in attrs.fields(PayloadAad)
-    }
-
-
-def test_a_request_opens_where_it_was_filed() -> None:
-    blob = sealing().seal_request("settle:4", EntryKind.INTENT_SETTLED, b"\x01word")
-    assert b"word" not in blob
-    assert sealing().open_request("settle:4", EntryKind.INTENT_SETTLED, blob) == b"\x01word"
-
-
-def test_ec_22_a_request_moved_to_another_slot_kind_or_execution_does_not_open() -> None:
-    blob = sealing().seal_request("settle:4", EntryKind.INTENT_SETTLED, b"\x01word")
-    elsewhere = evolve(sealing(), execution_id=counted_id(2).bytes)
-    for envelope, slot, kind in (
-        (sealing(), "settle:5", EntryKind.INTENT_SETTLED),
-        (sealing(), "settle:4", EntryKind.STEP_RESULT),
-        (elsewhere, "settle:4", EntryKind.INTENT_SETTLED),
-    ):
-        with pytest.raises(IntegrityError):
-            envelope.open_request(slot, kind, blob)
-
-
-def test_ec_22_a_request_is_no_entry_and_an_entry_no_request() -> None:
-    envelope = sealing()
-    row = envelope.row_of(SETTLED, 1, GENESIS, NOW)
-    with pytest.raises(IntegrityError):
-        envelope.open_request(SETTLED.step_id, EntryKind.INTENT_SETTLED, row.payload)
-    blob = envelope.seal_request(SETTLED.step_id, EntryKind.INTENT_SETTLED, b"\x00")
-    assert type(refusal(row._replace(payload=blob))) is IntegrityError
-
-
-def test_a_request_without_a_value_is_refused() -> None:
-    with pytest.raises(DecodeError, match="has no payload"):
-        sealing().open_request("settle:4", EntryKind.INTENT_SETTLED, None)
-
-
-def test_inv_11_a_request_above_the_limit_is_refused_before_it_is_sealed() -> None:
-    cipher = CountingCipher()
-    envelope = sealing(wire_format(max_payload_bytes=8, cipher=cipher))
-    envelope.seal_request("settle:4", EntryKind.INTENT_SETTLED, bytes(8))
-    with pytest.raises(PayloadTooLarge, match="9 bytes exceeds max_payload_bytes = 8"):
-        envelope.seal_request("settle:4", EntryKind.INTENT_SETTLED, bytes(9))
-    assert len(cipher.sealed) == 1
-
-
-@pytest.mark.parametrize("sealed", [True, False])
-def test_inv_11_a_blob_above_the_limit_is_refused_before_it_is_opened(*, sealed: bool) -> None:
-    """The limit is that of the payload; what the cipher adds does not count."""
-    cipher = CountingCipher()
-    row = execution(sealed=sealed)
-    for size in (8, 9):
-        blob = (
-            wire_format()
-            .envelope(row)
-            .row_of(result_of(EXECUTION, 0, bytes(size)), 1, GENESIS, NOW)
-        )
-        envelope = wire_format(max_payload_bytes=8, cipher=cipher).envelope(row)
-        if size == 8:
-            assert envelope.open(blob) == bytes(8)
-        else:
-            error = refusal(blob, envelope)
-            assert type(error) is PayloadTooLarge
-            assert "9 bytes exceeds max_payload_bytes = 8" in str(error)
-    assert len(cipher.opened) == int(sealed)
-
-
-def test_inv_11_the_size_of_a_blob_in_an_unknown_format_counts_too() -> None:
-    envelope = sealing(wire_format(max_payload_bytes=8))
-    row = sealed_row()
-    assert type(refusal(row._replace(payload=b"\x80" + bytes(9)), envelope)) is DecodeError
-    assert type(refusal(row._replace(payload=b"\x80" + bytes(10)), envelope)) is PayloadTooLarge
 
 
 def test_a_stored_execution_is_checked_against_its_anchor() -> None:

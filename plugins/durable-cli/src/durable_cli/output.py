@@ -1,6 +1,6 @@
 """How results look: tables for people, JSON for programs, and nothing that steers a terminal.
 
-Away from a terminal a table is as wide as its content, so that no id is ever cut.
+A table is as wide as its content, on a terminal too, so that no id is ever cut or folded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -27,11 +27,9 @@ class _Console(Console):
         raise  # noqa: PLE0704
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console on stdout or stderr that interprets nothing in what it is given."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _WIDE
-    return _Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+def console(width: int | None = None) -> Console:
+    """A console on stdout that interprets nothing in what it is given; the terminal's width."""
+    return _Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def plain(text: str) -> str:
@@ -42,23 +40,17 @@ def plain(text: str) -> str:
     )
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, fixed: int = 1) -> None:
-    """Print rows under their headings; the first `fixed` columns are never wrapped or cut."""
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under their headings, each in one line."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, heading in enumerate(headings):
-        if number < fixed:
-            table.add_column(heading, no_wrap=True, overflow="ignore")
-        else:
-            table.add_column(heading, overflow="fold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
-    screen = console()
-    if screen.is_terminal:
-        screen.print(table)
-        return
+    screen = console(_WIDE)
     with screen.capture() as captured:
         screen.print(table)
-    # Away from a terminal the last column needs no padding.
+    # The last column needs no padding: it could fill a line of the terminal.
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
@@ -67,15 +59,18 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(with_bytes_shown(value), indent=2, allow_nan=False) + "\n")
 
 
-def shown_time(milliseconds: int | None) -> str | None:
-    """A time of the journal in ISO 8601, UTC, to the millisecond."""
+def shown_time(
+    milliseconds: int | None,
+    precision: Literal["seconds", "milliseconds"] = "milliseconds",
+) -> str | None:
+    """A time of the journal in ISO 8601, UTC."""
     if milliseconds is None:
         return None
     try:
         moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
     except (OverflowError, ValueError, OSError):
         return str(milliseconds)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def with_bytes_shown(value: object) -> object:

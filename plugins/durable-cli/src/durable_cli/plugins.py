@@ -22,7 +22,6 @@ def plugins(*, as_json: JsonOption = False) -> None:
         print_table(
             ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATUS"),
             [_cells(info) for info in found],
-            fixed=4,
         )
         if not found:
             note("no plugins are installed: pip install 'durable-core[local]'")

@@ -172,7 +172,7 @@ def _print_executions(seen: list[SeenExecution]) -> None:
                 one.row.status,
                 str(one.row.generation),
                 str(one.row.entry_count),
-                shown_time(one.row.created_at) or "-",
+                shown_time(one.row.created_at, "seconds") or "-",
                 "verified" if one.verified else "unverified",
             )
             for one in seen

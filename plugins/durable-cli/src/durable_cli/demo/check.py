@@ -139,7 +139,7 @@ def _charges(orders: Sequence[Order], effects: Sequence[Mapping[str, Any]]) -> F
     ]
     return Finding(
         "charge",
-        "exactly_once_guarded",
+        "guarded",
         "reconcile",
         f"exactly {len(orders)}",
         sum(counts.values()),
@@ -166,7 +166,7 @@ def _warehouse(
             problems.append(f"the warehouse was not told of {order_id}, and no crash explains it")
     return Finding(
         "notify_warehouse",
-        "exactly_once_guarded",
+        "guarded",
         "skip",
         f"at most {len(orders)}",
         sum(counts.values()),
@@ -187,7 +187,7 @@ def _emails(orders: Sequence[Order], effects: Sequence[Mapping[str, Any]]) -> Fi
     return Finding(
         "send_email",
         "at_least_once",
-        "run again",
+        "rerun",
         f"at least {len(orders)}",
         sum(counts.values()),
         _repeated(counts),
@@ -212,7 +212,7 @@ def _invoices(
         if text not in {invoice_text(order, charge) for charge in _charge_ids(effects, order)}:
             problems.append(f"the invoice of {order.order_id} is not right")
     promise = f"exactly {len(orders)}"
-    return Finding("write_invoice", "idempotent", "run again", promise, seen, 0, tuple(problems))
+    return Finding("write_invoice", "idempotent", "rerun", promise, seen, 0, tuple(problems))
 
 
 def _results(
@@ -245,7 +245,7 @@ def _secrecy(place: Place, orders: Sequence[Order], leaked: Sequence[str]) -> Fi
     words = len(secret_words(orders))
     found = {*leaked, *files_in_clear(place, orders)}
     problems = [f"{name} held words of an order in clear" for name in sorted(found)]
-    what = f"files with any of {words} words"
+    what = f"{words} words in clear"
     return Finding(what, "-", "-", "none", len(found), 0, tuple(problems))
 
 

@@ -135,7 +135,7 @@ def _supervise(supervisor: Supervisor) -> list[Kill]:
             left = kill.survey
             bar.console.print(
                 f"kill {kill.number} after {kill.effects} effects: {left.completed} orders done, "
-                f"{left.running} under way with {left.steps} journaled steps and "
+                f"{left.running} open, {left.steps} steps journaled, "
                 f"{left.in_doubt} in doubt",
             )
 
@@ -144,7 +144,7 @@ def _supervise(supervisor: Supervisor) -> list[Kill]:
 
 def _print_findings(judgement: Judgement) -> None:
     print_table(
-        ("EFFECT", "CLASS", "IN DOUBT", "PROMISED", "SEEN", "REPEATED", "VERDICT"),
+        ("EFFECT", "CLASS", "IN DOUBT", "PROMISED", "SEEN", "AGAIN", "VERDICT"),
         [_cells(finding) for finding in judgement.findings],
     )
 

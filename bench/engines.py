@@ -1,0 +1,82 @@
+"""Engines to measure, and the workflows of five steps that they run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from bench.journals import KEYS, VALUE, journal_url
+from durable_core import (
+    DurableConfig,
+    DurableContext,
+    DurableEngine,
+    EffectClass,
+    EffectIntentSubClass,
+    OnAmbiguous,
+    step,
+    workflow,
+)
+from durable_core.engine.definition import Workflow
+
+__all__ = ["STEPS", "guarded_five", "idempotent_five", "opened_engine", "render", "verified"]
+
+STEPS: Final = 5
+
+
+@step(
+    effect=EffectClass.EXACTLY_ONCE_GUARDED,
+    sub_class=EffectIntentSubClass.MONEY_MOVING,
+    on_ambiguous=OnAmbiguous.FAIL,
+)
+async def charge(number: int) -> bytes:
+    """An effect that takes no time of its own."""
+    return VALUE + bytes((number,))
+
+
+@step(effect=EffectClass.IDEMPOTENT)
+async def render(number: int) -> bytes:
+    """The same without harm."""
+    return VALUE + bytes((number,))
+
+
+@workflow
+async def guarded_five(ctx: DurableContext, first: int) -> int:
+    """Five guarded steps, one after the other; the sum of their numbers."""
+    return sum([(await ctx.step(charge, first + n))[-1] for n in range(STEPS)])
+
+
+@workflow
+async def idempotent_five(ctx: DurableContext, first: int) -> int:
+    """Five idempotent steps, one after the other; the sum of their numbers."""
+    return sum([(await ctx.step(render, first + n))[-1] for n in range(STEPS)])
+
+
+@asynccontextmanager
+async def opened_engine(
+    path: Path,
+    workflows: Sequence[Workflow[..., Any]] = (guarded_five, idempotent_five),
+    *,
+    recover: bool = True,
+) -> AsyncIterator[DurableEngine]:
+    """An engine with every default: sealed, chained, full durability."""
+    async with DurableEngine.open(
+        journal_url(path),
+        workflows=workflows,
+        config=DurableConfig(),
+        keys=KEYS,
+        recover=recover,
+    ) as engine:
+        yield engine
+
+
+async def verified(engine: DurableEngine, executions: int) -> None:
+    """Assert that every chain and anchor verifies, and that all executions have completed."""
+    await engine.flush()
+    report = await engine.verify()
+    assert report.executions == executions, "an execution is not there"
+    assert report.unstamped == 0, "an execution is not chained"
+    done = await engine.list(status="completed", limit=executions + 1)
+    assert len(done) == executions, "an execution has not completed"
+    assert all(row.sealed for row in done), "an execution is not sealed"

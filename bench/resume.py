@@ -1,0 +1,153 @@
+"""NFR-8: the resume of 5,000 steps, against `fetchall` of the same rows."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from bench.engines import opened_engine, render, verified
+from bench.figures import Bar, Figure, Unit
+from bench.handwritten import plain
+from bench.journals import DIGESTS, NAME, VALUE, OpenJournal, fingerprint, opened, result
+from bench.rounds import Plan, alternating
+from durable_core import DurableContext, workflow
+from durable_core.engine.definition import Workflow
+from durable_core.ids import ExecutionId
+from durable_core.model.effects import EffectClass
+from durable_core.replay.cursor import ReplayCursor
+from durable_core.replay.lookup import Recorded, Wanted
+from durable_core.wire.payload import PayloadCodec
+
+__all__ = ["measure"]
+
+_STEPS: Final = 5000
+_BYTES: Final = 256
+_BAR: Final = Bar(15.0)
+_SELECT: Final = (
+    "SELECT execution_id, entry_no, generation, step_id, entry_kind, fingerprint, idem_key, "
+    "effect_class, detail, payload, payload_version, hmac, created_at FROM durable_journal "
+    "WHERE execution_id = ? ORDER BY entry_no"
+)
+
+
+async def measure(plan: Plan) -> list[Figure]:
+    """The journal's share, and the whole of it: claim, call each step, replay, finish."""
+    steps = plan.size(_STEPS, _STEPS // 5)
+    return [await _journal(plan, steps), await _engine(plan, steps)]
+
+
+async def _journal(plan: Plan, steps: int) -> Figure:
+    path = plan.fresh_path()
+    async with opened(path) as journal:
+        (execution_id,) = await journal.begin(1)
+        for number in range(steps):
+            if not journal.writer.append_buffered(result(execution_id, number)):
+                await journal.writer.append_acked(result(execution_id, number))
+        await journal.writer.flush()
+        wanted = [
+            Wanted(str(number), NAME, fingerprint(number), EffectClass.IDEMPOTENT, DIGESTS)
+            for number in range(steps)
+        ]
+        with plain(path) as connection:
+
+            async def ours() -> float:
+                return await _replay(journal, execution_id, wanted)
+
+            async def reference() -> float:
+                return _fetch(connection, execution_id.bytes, steps)
+
+            paired = await alternating(plan.rounds, ours, reference)
+    what = f"{steps:,} steps read, verified, opened, decoded, matched"
+    return paired.figure("NFR-8", what, Unit.MILLISECONDS, _BAR)
+
+
+async def _replay(
+    journal: OpenJournal,
+    execution_id: ExecutionId,
+    wanted: Sequence[Wanted],
+) -> float:
+    codec = PayloadCodec(1 << 20)
+    values = 0
+    began = time.perf_counter()
+    cursor = ReplayCursor(await journal.reader(execution_id))
+    await cursor.open()
+    for step in wanted:
+        found = await cursor.look_up(step)
+        assert isinstance(found, Recorded), "a journaled step was not found"
+        values += codec.decode(cursor.open_payload(found.row)[1:], bytes) == VALUE
+    await cursor.finish()
+    took = time.perf_counter() - began
+    assert values == len(wanted), "a replayed value is wrong"
+    return took * 1000
+
+
+def _fetch(connection: sqlite3.Connection, execution_id: bytes, steps: int) -> float:
+    began = time.perf_counter()
+    rows = connection.execute(_SELECT, (execution_id,)).fetchall()
+    took = time.perf_counter() - began
+    assert len(rows) > steps, "the reference did not read every row"
+    return took * 1000
+
+
+async def _engine(plan: Plan, steps: int) -> Figure:
+    source = plan.fresh_path()
+    execution_id = await _left_running(source, steps)
+    with plain(source) as connection:
+
+        async def ours() -> float:
+            copy = plan.fresh_path()
+            with closing(sqlite3.connect(copy)) as target:
+                connection.backup(target)
+            return await _resume(copy, execution_id, steps)
+
+        async def reference() -> float:
+            return _fetch(connection, execution_id.bytes, steps)
+
+        paired = await alternating(plan.rounds, ours, reference)
+    what = f"{steps:,} steps resumed by an engine, claim to result"
+    return paired.figure("NFR-8", what, Unit.MILLISECONDS, _BAR)
+
+
+def _program(steps: int, arrived: asyncio.Event) -> Workflow[[], int]:
+    """That many steps, then the sum of their last bytes; the first time it stays there."""
+
+    @workflow(name="long")
+    async def long(ctx: DurableContext) -> int:
+        total = 0
+        for number in range(steps):
+            total += (await ctx.step(render, number % _BYTES))[-1]
+        if not arrived.is_set():
+            arrived.set()
+            await asyncio.Event().wait()
+        return total
+
+    return long
+
+
+async def _left_running(path: Path, steps: int) -> ExecutionId:
+    """An execution whose steps are journaled and whose owner is gone."""
+    arrived = asyncio.Event()
+    program = _program(steps, arrived)
+    async with opened_engine(path, [program]) as engine:
+        handle = await engine.start(program)
+        await arrived.wait()
+        await engine.flush()
+    return handle.id
+
+
+async def _resume(path: Path, execution_id: ExecutionId, steps: int) -> float:
+    arrived = asyncio.Event()
+    arrived.set()
+    async with opened_engine(path, [_program(steps, arrived)], recover=False) as engine:
+        began = time.perf_counter()
+        handle = await engine.resume(execution_id)
+        total = await handle.result()
+        took = time.perf_counter() - began
+        assert total == sum(number % _BYTES for number in range(steps)), "the result is wrong"
+        await verified(engine, 1)
+    return took * 1000

@@ -1,0 +1,60 @@
+"""How long acknowledged appends wait: one timer for all of them, since all wait equally long.
+
+Carries the first half of INV-12. A timer for each append would cost more than its row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from durable_core.errors import CommitOutcomeUnknown
+
+__all__ = ["Deadlines", "not_acknowledged"]
+
+
+class Deadlines:
+    """Ends waits that take longer than `limit_ms`. Used by one event loop's thread alone."""
+
+    def __init__(self, limit_ms: int) -> None:
+        self._limit_ms = limit_ms
+        self._waiting: deque[tuple[float, asyncio.Future[int]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, future: asyncio.Future[int]) -> None:
+        """Have `future` raise `CommitOutcomeUnknown` unless it is done within the limit."""
+        waiting = self._waiting
+        while waiting and waiting[0][1].done():
+            # Acknowledgements come in order, so what is done is at the front, all but all of it.
+            waiting.popleft()
+        loop = future.get_loop()
+        deadline = loop.time() + self._limit_ms / 1000
+        waiting.append((deadline, future))
+        if self._timer is None:
+            self._timer = loop.call_at(deadline, self._expire, loop)
+
+    def cancel(self) -> None:
+        """Watch nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._waiting.clear()
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        waiting = self._waiting
+        while waiting:
+            deadline, future = waiting[0]
+            if not future.done():
+                if deadline > loop.time():
+                    self._timer = loop.call_at(deadline, self._expire, loop)
+                    return
+                future.set_exception(not_acknowledged(self._limit_ms))
+            waiting.popleft()
+
+
+def not_acknowledged(limit_ms: int) -> CommitOutcomeUnknown:
+    """What an append raises whose acknowledgement did not come in time."""
+    return CommitOutcomeUnknown(
+        f"no acknowledgement within {limit_ms} ms; the entry may still be committed",
+    )

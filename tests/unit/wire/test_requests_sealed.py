@@ -1,0 +1,110 @@
+"""Requests in the inbox: sealed for one execution, slot and kind, and no entry of a journal."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from durable_core.errors import (
+    ConfigError,
+    DecodeError,
+    IntegrityError,
+    PayloadError,
+    PayloadTooLarge,
+)
+from durable_core.model.entries import (
+    EntryKind,
+    IntentSettled,
+    JournalRow,
+)
+from durable_core.model.execution import ExecutionRow
+from durable_core.wire.chain import GENESIS
+from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
+from tests.ciphers import CountingCipher
+from tests.journals import (
+    FINGERPRINT,
+    counted_id,
+    intent_of,
+    wire_format,
+)
+
+EXECUTION = counted_id(1)
+
+
+NOW = 1_700_000_000_000
+
+
+SETTLED = IntentSettled(EXECUTION, 0, intent_of(EXECUTION, 0).step_id, FINGERPRINT, b"", 3, b"\x00")
+
+
+def execution(key_id: int | None = 1, *, sealed: bool = True) -> ExecutionRow:
+    return ExecutionRow(
+        execution_id=EXECUTION.bytes,
+        workflow="checkout",
+        execution_key=None,
+        kind="workflow",
+        status="running",
+        generation=0,
+        key_id=key_id,
+        sealed=sealed,
+        stamped=key_id is not None,
+        owner_id="owner-a",
+        owner_epoch=1,
+        entry_count=0,
+        head_hmac=None,
+        anchor_mac=None,
+        created_at=NOW,
+        updated_at=NOW,
+        finalized_at=None,
+    )
+
+
+def sealing(wire: WireFormat | None = None) -> ExecutionEnvelope:
+    return (wire or wire_format()).envelope(execution())
+
+
+def refusal(row: JournalRow, envelope: ExecutionEnvelope | None = None) -> Exception:
+    with pytest.raises((PayloadError, ConfigError)) as raised:
+        (envelope or sealing()).open(row)
+    return raised.value
+
+
+def test_a_request_opens_where_it_was_filed() -> None:
+    blob = sealing().seal_request("settle:4", EntryKind.INTENT_SETTLED, b"\x01word")
+    assert b"word" not in blob
+    assert sealing().open_request("settle:4", EntryKind.INTENT_SETTLED, blob) == b"\x01word"
+
+
+def test_ec_22_a_request_moved_to_another_slot_kind_or_execution_does_not_open() -> None:
+    blob = sealing().seal_request("settle:4", EntryKind.INTENT_SETTLED, b"\x01word")
+    elsewhere = evolve(sealing(), execution_id=counted_id(2).bytes)
+    for envelope, slot, kind in (
+        (sealing(), "settle:5", EntryKind.INTENT_SETTLED),
+        (sealing(), "settle:4", EntryKind.STEP_RESULT),
+        (elsewhere, "settle:4", EntryKind.INTENT_SETTLED),
+    ):
+        with pytest.raises(IntegrityError):
+            envelope.open_request(slot, kind, blob)
+
+
+def test_ec_22_a_request_is_no_entry_and_an_entry_no_request() -> None:
+    envelope = sealing()
+    row = envelope.row_of(SETTLED, 1, GENESIS, NOW)
+    with pytest.raises(IntegrityError):
+        envelope.open_request(SETTLED.step_id, EntryKind.INTENT_SETTLED, row.payload)
+    blob = envelope.seal_request(SETTLED.step_id, EntryKind.INTENT_SETTLED, b"\x00")
+    assert type(refusal(row._replace(payload=blob))) is IntegrityError
+
+
+def test_a_request_without_a_value_is_refused() -> None:
+    with pytest.raises(DecodeError, match="has no payload"):
+        sealing().open_request("settle:4", EntryKind.INTENT_SETTLED, None)
+
+
+def test_inv_11_a_request_above_the_limit_is_refused_before_it_is_sealed() -> None:
+    cipher = CountingCipher()
+    envelope = sealing(wire_format(max_payload_bytes=8, cipher=cipher))
+    envelope.seal_request("settle:4", EntryKind.INTENT_SETTLED, bytes(8))
+    with pytest.raises(PayloadTooLarge, match="9 bytes exceeds max_payload_bytes = 8"):
+        envelope.seal_request("settle:4", EntryKind.INTENT_SETTLED, bytes(9))
+    assert len(cipher.sealed) == 1
