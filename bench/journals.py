@@ -121,7 +121,7 @@ class OpenJournal:
 
         The order is that of the file, in which a program without a journal would write them.
         """
-        placed = []
+        placed: list[tuple[int, JournalRow]] = []
         for execution_id in executions:
             reader = await self.reader(execution_id)
             rows: list[JournalRow] = []

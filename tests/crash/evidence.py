@@ -116,6 +116,14 @@ def _read(connection: sqlite3.Connection) -> dict[str, Execution]:
     lost = entries.keys() - {row[0] for row in rows}
     rows += [(execution_id, "", "gone", 0, 0) for execution_id in lost]
     executions = [
-        Execution(str(uuid.UUID(bytes=row[0])), *row[1:], entries.get(row[0], [])) for row in rows
+        Execution(
+            str(uuid.UUID(bytes=execution_id)),
+            key,
+            status,
+            generation,
+            count,
+            entries.get(execution_id, []),
+        )
+        for execution_id, key, status, generation, count in rows
     ]
     return {execution.id: execution for execution in executions}

@@ -129,7 +129,7 @@ class Matrix:
         turn = threading.Lock()
 
         def play_some() -> list[Verdict]:
-            verdicts = []
+            verdicts: list[Verdict] = []
             while True:
                 with turn:
                     case = next(waiting, None)
@@ -190,7 +190,7 @@ class Matrix:
         ending = self.live(case, moment)
         verdict.kills += ending.killed
         history.append(look(case.folder))
-        broken = broken_between(*history[-2:], ending)
+        broken = broken_between(history[-2], history[-1], ending)
         broken += broken_by_a_kill(history[-1], ending, case.plans)
         if ending.hung or not (ending.killed or ending.status == 0):
             log = (case.folder / "log").read_text(errors="replace")[-3000:]

@@ -128,7 +128,8 @@ def _outcome(
     values: set[str | None] = {value_of(name, number)}
     if way == RAISES:
         # Settled and reconciled ones do not know that the function failed after its effect.
-        values = {f"{name}!ValueError"} | (values if kind in {"fail", "reconcile"} else set())
+        failed: set[str | None] = {f"{name}!ValueError"}
+        values = failed | values if kind in {"fail", "reconcile"} else failed
     if kind == "skip" and ambiguous:
         values.add(None)
     if value not in values:

@@ -5,7 +5,9 @@ The owner writes; everybody else files a request. With no live owner the caller 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+from weakref import WeakValueDictionary
 
 from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import DID_NOT_RUN, finished_error
@@ -37,6 +39,7 @@ class Administration:
         self._parts = parts
         self._roster = roster
         self._ownership = ownership
+        self._claims: WeakValueDictionary[ExecutionId, asyncio.Lock] = WeakValueDictionary()
 
     async def cancel(self, execution_id: ExecutionId) -> None:
         """See `DurableEngine.cancel`."""
@@ -99,16 +102,20 @@ class Administration:
         return row
 
     async def take_over(self, row: ExecutionRow) -> None:
-        """Claim a running execution whose owner is dead or that this engine dropped; run it."""
+        """Claim a running execution whose owner is dead or that this engine dropped; run it.
+
+        Of the tasks of one engine that ask at once, one claims: a second claim would fence the run
+        that the first one has just begun. `ExecutionLocked` if another engine was faster.
+        """
         execution_id = ExecutionId(bytes=row.execution_id)
         workflow = self._roster.require(row.workflow)
-        if self._roster.running(execution_id) is not None:
-            return
-        claimed = await self._ownership.claim(row)
-        if self._roster.running(execution_id) is not None:
-            return
-        lane = self._parts.journal.attach(claimed)
-        self._roster.launch(Execution(self._parts, workflow, lane, claimed))
+        lock = self._claims.setdefault(execution_id, asyncio.Lock())
+        async with lock:
+            if self._roster.running(execution_id) is not None:
+                return
+            claimed = await self._ownership.claim(row)
+            lane = self._parts.journal.attach(claimed)
+            self._roster.launch(Execution(self._parts, workflow, lane, claimed))
 
     async def settle(
         self,

@@ -20,7 +20,7 @@ from durable_core.engine.starting import Starter
 from durable_core.engine.stored import stored_outcome
 from durable_core.engine.verification import VerifyReport, verify
 from durable_core.engine.watch import Watch
-from durable_core.errors import ConfigError, ExecutionNotFound
+from durable_core.errors import ConfigError, ExecutionLocked, ExecutionNotFound
 from durable_core.ids import ExecutionId
 from durable_core.journal.settings import WriterHealth
 from durable_core.model.execution import ExecutionRow, Status, status_of
@@ -254,7 +254,10 @@ class DurableEngine:
                 workflow = self._roster.find(row.workflow)
                 returns = UNTYPED if workflow is None else workflow.shape.returns
                 return await stored_outcome(self.parts, row, returns)
-            await self._administration.take_over(row)
+            try:
+                await self._administration.take_over(row)
+            except ExecutionLocked:
+                continue  # somebody else was faster: wait for them
 
     async def _close(self) -> None:
         await self._watch.close()

@@ -64,6 +64,7 @@ class Actor:
             self._settle,
         )
         self._inflight: list[Pending] = []
+        self._counted = 0
         self._closing = False
 
     @property
@@ -212,6 +213,9 @@ class Actor:
             future.set_exception(error)
 
     def _announce(self) -> None:
+        if self.appended > self._counted:
+            self._metrics.record(_METRIC + "appended", self.appended - self._counted)
+            self._counted = self.appended
         self._metrics.record(_METRIC + "queue_depth", len(self._intake))
         self._intake.announce()
 

@@ -7,7 +7,7 @@ lost an entry is failed: nothing of its execution commits ahead of the hole (INV
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from attrs import define
 
@@ -31,6 +31,9 @@ from durable_core.model.execution import (
 from durable_core.wire.envelope import ExecutionEnvelope
 
 __all__ = ["HeadState", "Lane"]
+
+_LABELS: Final = {status: status.label for status in Status}
+"""The words of the states, spelled once: each change of a row holds two."""
 
 
 class HeadState(NamedTuple):
@@ -127,18 +130,20 @@ class Lane:
 
     def change_to(self, after: HeadState, now_ms: int) -> HeadChange:
         """The conditional update that takes the stored row from its committed state to `after`."""
+        row, committed = self.row, self.committed
+        status, generation, entries, head = after
         return HeadChange(
-            self.row.execution_id,
-            self.row.owner_epoch,
-            self.committed.status.label,
-            self.committed.entries,
-            after.status.label,
-            after.generation,
-            after.entries,
+            row.execution_id,
+            row.owner_epoch,
+            _LABELS[committed.status],
+            committed.entries,
+            _LABELS[status],
+            generation,
+            entries,
             self._head(after),
-            self.envelope.anchor(after.status, after.generation, after.entries, after.head),
+            self.envelope.anchor(status, generation, entries, head),
             now_ms,
-            now_ms if after.status in TERMINAL else None,
+            now_ms if status in TERMINAL else None,
         )
 
     def start_as(self, after: HeadState, now_ms: int) -> ExecutionRow:
@@ -183,6 +188,4 @@ class Lane:
 def _status_after(entry: Entry, status: Status) -> Status:
     if isinstance(entry, ExecutionFinished):
         return entry.status
-    if isinstance(entry, ExecutionStarted | IntentSettled):
-        return Status.RUNNING
-    return status
+    return Status.RUNNING if isinstance(entry, (ExecutionStarted, IntentSettled)) else status

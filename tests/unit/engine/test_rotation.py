@@ -154,7 +154,8 @@ async def test_ec_24b_a_fresh_run_under_a_new_key_recognises_committed_effects(
             return pause
 
         await ctx.step(fresh)
-        return await shop.program.fn(ctx, pause=False)
+        results: list[str] = await shop.program.fn(ctx, pause=False)
+        return results
 
     execution_id = await started(open_engine, shop)
     async with open_engine(moved, keys=NEW_FIRST, on_divergence="restart") as engine:
