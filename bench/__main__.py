@@ -10,11 +10,11 @@ import platform
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from bench import (
     acked_append,
@@ -32,7 +32,7 @@ from bench.rounds import Plan
 
 __all__ = ["MEASUREMENTS", "main"]
 
-Measurement = Callable[[Plan], Awaitable[list[Figure]]]
+Measurement = Callable[[Plan], Coroutine[Any, Any, list[Figure]]]
 
 MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
     {

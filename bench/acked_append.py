@@ -77,7 +77,9 @@ async def _inserts(
     times = []
     for _ in range(count):
         number = next(entry_numbers)
-        values = row._replace(entry_no=number, step_id=str(number), idem_key=number.to_bytes(32, "big"))
+        values = row._replace(
+            entry_no=number, step_id=str(number), idem_key=number.to_bytes(32, "big")
+        )
         began = time.perf_counter_ns()
         await connection.execute(INSERT, values)
         times.append(time.perf_counter_ns() - began)

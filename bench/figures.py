@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from attrs import asdict, frozen
@@ -73,8 +73,9 @@ def table(figures: Sequence[Figure]) -> str:
     """The figures as a Markdown table with aligned columns."""
     lines = [_HEADINGS, *(_cells(figure) for figure in figures)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
-    padded = [_line(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-              for line in lines]
+    padded = [
+        _line(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+    ]
     padded.insert(1, _line("-" * width for width in widths))
     return "\n".join(padded)
 
@@ -105,7 +106,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
     )
 
 
-def _line(cells: Any) -> str:
+def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 

@@ -10,7 +10,7 @@ from bench.engines import STEPS, idempotent_five, opened_engine, verified
 from bench.figures import Figure, Unit
 from bench.rounds import Plan, repeated
 from durable_core.ids import ExecutionId, RandomIds
-from durable_core.telemetry import NO_METRICS, SpanName, Tracing
+from durable_core.telemetry import NO_METRICS, AttributeValue, SpanName, Tracing
 
 __all__ = ["measure"]
 
@@ -51,7 +51,7 @@ async def measure(plan: Plan) -> list[Figure]:
 
 
 def _span(tracing: Tracing, execution_id: ExecutionId) -> None:
-    attributes = {
+    attributes: dict[str, AttributeValue] = {
         "durable.execution_id": execution_id,
         "durable.step": "render",
         "durable.step_id": "7",

@@ -47,8 +47,8 @@ def broken_between(before: Evidence, after: Evidence, ending: Ending) -> list[st
         allowed = _allowed(effect, earlier[effect], execution, runs)
         if new > allowed:
             broken.append(f"{effect.name} {effect.number} was called {new} times, not {allowed}")
-    for effect in earlier.keys() - after.calls.keys():
-        broken.append(f"the ledger lost {effect.name} {effect.number}")
+    lost = earlier.keys() - after.calls.keys()
+    broken += [f"the ledger lost {effect.name} {effect.number}" for effect in lost]
     return broken
 
 

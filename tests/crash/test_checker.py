@@ -63,7 +63,9 @@ def test_an_honest_ledger_is_not_reported(case: Case, ending: Ending) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_call_too_many_is_reported(name: str, case: Case, ending: Ending) -> None:
     doctor_ledger(case, lambda lines: [*lines, lines[NAMES.index(name)]])
-    assert f"{name} {NAMES.index(name)} was called 2 times, not 1" in everything_broken(case, ending)
+    assert f"{name} {NAMES.index(name)} was called 2 times, not 1" in everything_broken(
+        case, ending
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,8 +112,7 @@ def test_a_call_after_an_open_intent_is_reported_where_the_class_forbids_it(
 ) -> None:
     doctor_journal(
         case,
-        "DELETE FROM durable_journal WHERE entry_kind = 3 "
-        f"AND step_id = '{NAMES.index(name)}'",
+        f"DELETE FROM durable_journal WHERE entry_kind = 3 AND step_id = '{NAMES.index(name)}'",
     )
     before = look(case.folder)
     doctor_ledger(case, lambda lines: [*lines, lines[NAMES.index(name)]])
@@ -136,8 +137,10 @@ def test_a_forgotten_effect_is_reported(case: Case, ending: Ending) -> None:
             "execution a says 12 and has the",
         ),
         (
-            "UPDATE durable_journal SET idem_key = zeroblob(32) WHERE entry_kind = 2 "
-            "AND step_id = '2'",
+            (
+                "UPDATE durable_journal SET idem_key = zeroblob(32) WHERE entry_kind = 2 "
+                "AND step_id = '2'"
+            ),
             "fail.async 2 was called without an intent",
         ),
         (

@@ -40,7 +40,9 @@ async def test_a_first_open_makes_exactly_the_tables_of_a_journal(
 ) -> None:
     async with open_engine():
         assert tables(path_of(url)) == TABLES
-        versions = [number for (number,) in query(path_of(url), "SELECT version FROM durable_schema")]
+        versions = [
+            number for (number,) in query(path_of(url), "SELECT version FROM durable_schema")
+        ]
         assert versions == list(range(1, len(versions) + 1))
 
 

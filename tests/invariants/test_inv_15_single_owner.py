@@ -170,9 +170,17 @@ async def test_ec_33_an_append_to_what_does_not_run_is_not_written(status: str, 
 async def end(backend: LocalBackend, row: ExecutionRow, status: str) -> None:
     at = None if status == "blocked" else 1
     change = HeadChange(
-        row.execution_id,
-        *(row.owner_epoch, "running", row.entry_count),
-        *(status, row.generation, row.entry_count, row.head_hmac, row.anchor_mac, 1, at),
+        execution_id=row.execution_id,
+        owner_epoch=row.owner_epoch,
+        expected_status="running",
+        expected_count=row.entry_count,
+        status=status,
+        generation=row.generation,
+        entry_count=row.entry_count,
+        head_hmac=row.head_hmac,
+        anchor_mac=row.anchor_mac,
+        updated_at=1,
+        finalized_at=at,
     )
     outcome = await backend.journal.append(CommitBatch((), (change,), ()))
     assert outcome.unmatched == frozenset()

@@ -114,7 +114,10 @@ async def test_a_result_is_waited_for_across_processes(open_engine: OpenEngine, 
 
 async def test_a_waiter_takes_over_when_the_owner_dies(open_engine: OpenEngine, url: str) -> None:
     program = program_of(url, answering("ours"))
-    async with child("own", url, "alone", 1) as owner, open_engine(program, recover=False) as engine:
+    async with (
+        child("own", url, "alone", 1) as owner,
+        open_engine(program, recover=False) as engine,
+    ):
         await owner.says("holding")
         handle = await engine.start(program, 1, key="1")
         waiting = asyncio.create_task(handle.result())

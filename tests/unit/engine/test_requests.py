@@ -1,4 +1,4 @@
-"""Cancel and settle from outside: filed with a live owner, journaled at once where there is none."""
+"""Cancel and settle from outside: filed with a live owner, journaled at once without one."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ async def test_two_open_effects_at_once_are_settled_one_by_one(
         return number
 
     async def body(ctx: DurableContext) -> list[int]:
-        return await asyncio.gather(ctx.step(pay, 0), ctx.step(pay, 1))
+        return list(await asyncio.gather(ctx.step(pay, 0), ctx.step(pay, 1)))
 
     program = version(body)
     async with open_engine(program, close_timeout_ms=1) as engine:

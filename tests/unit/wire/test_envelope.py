@@ -24,6 +24,7 @@ from durable_core.model.execution import ExecutionRow, Status
 from durable_core.wire.chain import GENESIS, anchor_mac
 from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
 from durable_core.wire.fields import field, integer, text
+from durable_core.wire.keys import Keyring
 from tests.ciphers import CountingCipher
 from tests.journals import (
     FINGERPRINT,
@@ -248,8 +249,12 @@ def test_ec_24_a_stamped_execution_without_its_key_names_the_key() -> None:
 
 @pytest.mark.parametrize(
     "wire",
-    [evolve(wire_format(), cipher=None), wire_format(None)],
-    ids=["no-cipher", "no-key"],
+    [
+        evolve(wire_format(), cipher=None),
+        evolve(wire_format(), keyring=Keyring.derive(None)),
+        wire_format(None),
+    ],
+    ids=["no-cipher", "no-key", "neither"],
 )
 def test_a_sealed_execution_takes_no_plain_entry(wire: WireFormat) -> None:
     """Encryption that was switched off later never weakens what began sealed."""

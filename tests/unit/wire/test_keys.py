@@ -92,7 +92,13 @@ def test_inv_05_no_repr_shows_a_key() -> None:
     shown = f"{ring!r} {keys!r} {MASTERS!r}"
     assert "current=1" in shown
     assert "key_id=1" in shown
-    for secret in (MASTER, ring.payload_key(1), keys.mac_key, keys.fingerprint_key):
+    for secret in (
+        MASTER,
+        ring.payload_key(1),
+        keys.mac_key,
+        keys.fingerprint_key,
+        ring.check(1),
+    ):
         assert secret is not None
         assert repr(secret)[2:-1] not in shown
         assert secret.hex() not in shown
