@@ -8,6 +8,7 @@ import pytest
 
 from durable_core.contracts import MasterKeys
 from durable_core.errors import (
+    CommitOutcomeUnknown,
     ConfigError,
     EntryRejected,
     ExecutionFenced,
@@ -186,3 +187,33 @@ async def test_a_writer_that_dies_while_taking_a_batch_apart_repeats_only_the_re
         for execution in (first, second):
             assert len(await backend.real.journal.read_execution(execution.bytes)) == 2
         assert journal.health().restarts == 1
+
+
+async def test_an_entry_that_is_rejected_because_it_landed_already_counts_as_committed(
+    url: str,
+) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        execution = await begun(journal)
+        backend.faults.append(Landed(EntryRejected("a unique index")))
+        assert await journal.append_acked(result_of(execution, 0)) == 2
+        await journal.flush()
+
+
+async def test_an_append_that_waited_for_room_is_bounded_as_a_whole(url: str) -> None:
+    settings = WriterSettings(acked_capacity=1, ack_timeout_ms=150)
+    async with faulty(url, settings) as (backend, journal):
+        execution = await begun(journal)
+        first, second = Stall(), Stall()
+        backend.faults.extend([first, second])
+        held = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
+        await first.reached.wait()
+        waiting = asyncio.create_task(journal.append_acked(result_of(execution, 1)))
+        await asyncio.sleep(0)
+        first.gate.set()
+        await held
+        await second.reached.wait()
+        with pytest.raises(CommitOutcomeUnknown, match="may still be committed"):
+            await waiting
+        second.gate.set()
+        await journal.flush()
+        assert journal.health().acknowledged_late == 1
