@@ -40,18 +40,23 @@ async def test_ec_32c_a_timeout_around_a_guarded_step_that_has_begun(
     open_engine: OpenEngine,
 ) -> None:
     calls: list[str] = []
+    scopes: list[asyncio.Timeout] = []
 
     @step(effect=EffectClass.EXACTLY_ONCE_GUARDED, on_ambiguous=OnAmbiguous.FAIL)
     async def pay() -> str:
         calls.append("pay")
+        loop = asyncio.get_running_loop()
+        scopes[-1].reschedule(loop.time())  # it expires now that the function has begun
         released = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.05, released.set)
+        loop.call_later(0.01, released.set)
         await released.wait()
+        assert scopes[-1].expired()
         return "paid"
 
     async def body(ctx: DurableContext) -> str:
         try:
-            async with asyncio.timeout(0.01):
+            async with asyncio.timeout(None) as scope:
+                scopes.append(scope)
                 return await ctx.step(pay)
         except TimeoutError:
             return "timed out"
