@@ -229,6 +229,30 @@ async def test_ec_26_a_key_that_leads_nowhere_is_found(
             await engine.verify(written.completed)
 
 
+async def test_ec_26_a_record_rolled_back_without_its_rows_is_found(
+    reopened: OpenEngine,
+    written: Written,
+) -> None:
+    """Its anchor was right once, so only the rows behind its last one say that time went on."""
+    columns = "status, entry_count, head_hmac, anchor_mac"
+    statement = f"SELECT {columns} FROM durable_executions WHERE execution_id = ?"
+    (earlier,) = query(written.path, statement, written.running.bytes)
+    async with reopened() as engine:
+        assert await (await engine.resume(written.running)).result() == RESULT
+    statement = (
+        "UPDATE durable_executions SET status = ?, entry_count = ?, head_hmac = ?, anchor_mac = ?, "
+        "finalized_at = NULL WHERE execution_id = ?"
+    )
+    assert change(written.path, statement, *earlier, written.running.bytes) == 1
+    called = written.steps_called
+    async with reopened() as engine:
+        with pytest.raises(IntegrityError, match="beyond its last one"):
+            await engine.verify(written.running)
+        with pytest.raises(IntegrityError, match="beyond its last one"):
+            await (await engine.resume(written.running)).result()
+    assert written.steps_called == called, "nothing ran a second time"
+
+
 async def test_the_digest_shows_what_no_chain_can(
     reopened: OpenEngine,
     written: Written,

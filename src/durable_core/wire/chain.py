@@ -22,7 +22,7 @@ from blake3 import blake3
 from durable_core.errors import IntegrityError
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow, status_of
-from durable_core.wire.fields import NULL, field, integer, text
+from durable_core.wire.fields import field, integer, text
 
 __all__ = ["GENESIS", "AnchorPrefix", "anchor_mac", "check_anchor", "check_row", "row_mac"]
 
@@ -30,15 +30,17 @@ GENESIS: Final = bytes(32)
 """What stands in place of the hmac before an execution's first row."""
 
 _ROW_HEAD: Final = struct.Struct(">6s32sI16sIQIQI")
+_STEP_FIELDS: Final = struct.Struct(">IQI32sI32sIQI")
 _PAIR: Final = struct.Struct(">IQ")
 _TAIL: Final = struct.Struct(">IQIQ")
+_DIGEST: Final = 32
 _EMPTY: Final = blake3(b"").digest()
 
 
 def row_mac(mac_key: bytes, before: bytes, row: JournalRow) -> bytes:
     """The hmac (32 bytes) of `row`, whose own `hmac` is not looked at, after the row `before`."""
     step = row.step_id.encode()
-    fingerprint, idem_key, detail, payload = row.fingerprint, row.idem_key, row.detail, row.payload
+    payload = row.payload
     data = b"".join(
         (
             _ROW_HEAD.pack(
@@ -53,16 +55,29 @@ def row_mac(mac_key: bytes, before: bytes, row: JournalRow) -> bytes:
                 len(step),
             ),
             step,
-            _PAIR.pack(8, row.entry_kind),
-            NULL if fingerprint is None else len(fingerprint).to_bytes(4, "big") + fingerprint,
-            NULL if idem_key is None else len(idem_key).to_bytes(4, "big") + idem_key,
-            _PAIR.pack(8, row.effect_class),
-            NULL if detail is None else len(detail).to_bytes(4, "big") + detail,
+            _kind_to_detail(row),
             _TAIL.pack(8, row.payload_version, 8, row.created_at),
             _EMPTY if payload is None else blake3(payload).digest(),
         ),
     )
     return blake3(data, key=mac_key).digest()
+
+
+def _kind_to_detail(row: JournalRow) -> bytes:
+    """The fields of entry_kind, fingerprint, idem_key, effect_class and detail."""
+    kind, fingerprint, idem_key, effect, detail = row[4:9]
+    if (
+        fingerprint
+        and idem_key
+        and detail is not None
+        and len(fingerprint) == len(idem_key) == _DIGEST
+    ):
+        # The shape of every step's entry, packed at once: this stands on the way of each append.
+        fixed = (8, kind, _DIGEST, fingerprint, _DIGEST, idem_key, 8, effect, len(detail))
+        return _STEP_FIELDS.pack(*fixed) + detail
+    return b"".join(
+        (integer(kind), field(fingerprint), field(idem_key), integer(effect), field(detail)),
+    )
 
 
 def check_row(mac_key: bytes | None, before: bytes, row: JournalRow) -> bytes:

@@ -112,6 +112,7 @@ class ExecutionEnvelope:
     keys: ExecutionKeys
     sealed: bool
     _anchor: AnchorPrefix | None
+    _sealing: tuple[bytes, BoundCipher] | None = field(init=False, default=None, repr=False)
 
     def row_of(self, entry: Entry, entry_no: int, before: bytes, created_at: int) -> JournalRow:
         """The row of `entry`: sealed under a fresh nonce, stamped after the row `before`."""
@@ -198,7 +199,9 @@ class ExecutionEnvelope:
     def _seal(self, payload: bytes, aad: bytes) -> bytes:
         if not self.sealed:
             return b"\x00" + payload
-        frame, cipher = self.wire.sealing_cipher()
+        if self._sealing is None:
+            self._sealing = self.wire.sealing_cipher()
+        frame, cipher = self._sealing
         return frame + cipher.seal(payload, aad)
 
     @property

@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from durable_core import (
     DurableContext,
@@ -28,7 +28,10 @@ from durable_core import (
 from durable_core.engine.definition import Workflow
 from durable_core.errors import DurableError
 
-__all__ = ["Program", "ledger_of", "program_of"]
+__all__ = ["LIFELINE", "Program", "ledger_of", "program_of"]
+
+LIFELINE: Final = "OWNING_LIFELINE"
+"""Names the descriptor of a pipe whose other end the test closes when it is over."""
 
 Program = Workflow[[int], list[str]]
 Second = Callable[[int], Awaitable[str]]
@@ -133,15 +136,13 @@ async def own(hears: Hears, url: str, how: str, *numbers: str) -> None:
 
 
 def forked() -> int:
-    """Fork a child that lives until standard input closes; its process id."""
+    """Fork a child that lives for as long as the test that began it all; its process id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if not pid:
-        os.closerange(1, 3)
-        os.set_blocking(0, True)
-        while os.read(0, 100):
-            pass
+        os.closerange(0, 3)
+        os.read(int(os.environ[LIFELINE]), 1)
         os._exit(0)
     return pid
 

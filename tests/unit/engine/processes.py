@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.journals import MASTER, key_text
+from tests.unit.engine.owning import LIFELINE
 
-__all__ = ["Child", "child"]
+__all__ = ["Child", "child", "lives"]
 
 PROGRAM: Final = Path(__file__).with_name("owning.py")
 LONGEST_S: Final = 30.0
@@ -66,14 +67,29 @@ class Child:
 @asynccontextmanager
 async def child(job: str, *arguments: object) -> AsyncIterator[Child]:
     """A running job; dead on leaving."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", str(PROGRAM), job, *map(str, arguments)),
-        env={**os.environ, "DURABLE_KEY": key_text((1, MASTER))},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
+    theirs, ours = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", str(PROGRAM), job, *map(str, arguments)),
+            env={**os.environ, "DURABLE_KEY": key_text((1, MASTER)), LIFELINE: str(theirs)},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=(theirs,),
+        )
+    finally:
+        os.close(theirs)
     running = Child(process)
     try:
         yield running
     finally:
+        os.close(ours)
         await running.end()
+
+
+def lives(pid: int) -> bool:
+    """Whether a process that is not our child runs; one that is dead and not reaped does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

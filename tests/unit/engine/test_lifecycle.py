@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from durable_core import DurableContext, DurableEngine, EffectClass, ExecutionHandle, step, workflow
-from durable_core.errors import DurableError, ExecutionError, ExecutionLocked
+from durable_core import DurableContext, DurableEngine, EffectClass, step, workflow
+from durable_core.errors import ExecutionError, ExecutionLocked
 from durable_core.model.entries import EntryKind
 from tests.engines import AnyWorkflow, OpenEngine
 from tests.journals import path_of
@@ -38,9 +38,6 @@ class Threads:
         self.gate.wait(30)
         self.ended.append(name)
         return name
-
-
-# --- opening
 
 
 async def test_close_waits_for_a_guarded_function_and_journals_its_result(
@@ -191,27 +188,30 @@ def uses_of(
     ]
 
 
-async def test_an_execution_that_is_started_while_closing_runs_when_one_is_opened(
+async def test_what_is_started_while_closing_is_durable_and_does_not_run(
     open_engine: OpenEngine,
 ) -> None:
-    """It is durable or it is refused; in neither case does a task outlive the engine."""
+    """Its caller is told, and it goes on in the next engine; no task outlives this one."""
     calls: list[int] = []
+    ran = asyncio.Event()
 
     @workflow(name="numbered")
-    async def program(_ctx: DurableContext, number: int) -> int:
+    async def program(_ctx: DurableContext, number: int) -> None:
         calls.append(number)
-        return number
+        if len(calls) == 20:
+            ran.set()
 
     async with open_engine(program) as engine:
-        starting = [asyncio.create_task(engine.start(program, n, key=str(n))) for n in range(20)]
-        await asyncio.sleep(0)
-    ended = await asyncio.gather(*starting, return_exceptions=True)
-    assert [each for each in ended if not isinstance(each, DurableError | ExecutionHandle)] == []
-    assert {task for task in asyncio.all_tasks() if task is not asyncio.current_task()} == set()
-    async with open_engine(program) as engine:
-        for number in range(20):
-            handle = await engine.start(program, number, key=str(number))
-            assert await handle.result() == number
+        starting = [asyncio.create_task(engine.start(program, number)) for number in range(20)]
+        await asyncio.sleep(0)  # each has begun to commit, and none is committed
+    for started in starting:
+        with pytest.raises(ExecutionError, match="closed"):
+            await started
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert calls == []
+    async with open_engine(program):
+        await ran.wait()
+    assert sorted(calls) == list(range(20))
 
 
 def open_files() -> set[str]:

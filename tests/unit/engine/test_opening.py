@@ -7,18 +7,15 @@ import logging
 
 import pytest
 
-from durable_core import EffectClass
 from durable_core.model.execution import Status
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
 from tests.unit.engine.owning import answering, program_of
 from tests.unit.engine.processes import child
 
-GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
-
 
 async def test_opening_resumes_what_dead_owners_left(open_engine: OpenEngine, url: str) -> None:
-    """Nobody asks for the executions; those of unknown workflows are left alone and reported."""
+    """Nobody asks for the executions."""
     stage = Stage()
     done: list[int] = []
 
@@ -83,16 +80,14 @@ async def test_max_concurrent_executions_holds(
 ) -> None:
     running: set[int] = set()
     most: list[int] = []
-    two = asyncio.Event()
+    stage = Stage()
 
     async def second(number: int) -> str:
         running.add(number)
         most.append(len(running))
         if len(running) > 1:
-            two.set()
-        await two.wait()
-        for _ in range(20):
-            await asyncio.sleep(0)  # a third one could begin here
+            stage.reached.set()
+        await stage.gate.wait()
         running.discard(number)
         return "ours"
 
@@ -105,6 +100,11 @@ async def test_max_concurrent_executions_holds(
             await owner.kill()
     async with open_engine(program, max_concurrent_executions=2) as engine:
         handles = [await engine.start(program, number, key=str(number)) for number in numbers]
+        await stage.reached.wait()
+        for _ in range(50):
+            await engine.list()  # a turn for every task, and a hop to a thread and back
+        assert len(running) == 2
+        stage.gate.set()
         for handle in handles:
             assert await handle.result() == ["first", "ours", "last"]
     assert max(most) == 2
@@ -125,6 +125,3 @@ async def test_an_execution_that_waits_for_a_place_can_be_cancelled(
         await first.result()
         await cancelling
         assert await second.status() is Status.CANCELLED
-
-
-# --- closing

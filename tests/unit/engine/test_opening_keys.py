@@ -17,7 +17,9 @@ from tests.tampering import (
     KEYS,
     RESULT,
     Written,
+    deleted,
     edited,
+    inserted,
     journal_of,
     write,
 )
@@ -117,3 +119,20 @@ async def test_inv_16_without_encryption_a_key_still_stamps(
     async with open_engine(plain.program, **settings) as engine:
         with pytest.raises(IntegrityError, match=r"entry 2 .* does not continue the chain"):
             await (await engine.get(plain.completed)).result()
+
+
+async def test_without_any_key_a_row_behind_the_end_and_a_gap_are_still_found(
+    open_engine: OpenEngine,
+    url: str,
+) -> None:
+    """What counts and order alone can show."""
+    plain = await write(path_of(url), None, encrypt_payload=False)
+    inserted(None)(plain.path, plain.completed.bytes)
+    deleted(4)(plain.path, plain.running.bytes)
+    settings: dict[str, Any] = {"keys": None, "encrypt_payload": False, "recover": False}
+    async with open_engine(plain.program, **settings) as engine:
+        with pytest.raises(IntegrityError, match="beyond its last one"):
+            await (await engine.get(plain.completed)).result()
+        with pytest.raises(IntegrityError, match=r"entry 4 .* is missing"):
+            await (await engine.resume(plain.running)).result()
+        assert await (await engine.resume(plain.beside)).result() == RESULT

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import uuid
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tests.engines import OpenEngine
 from tests.journals import query, sqlite_url
 from tests.programs import Stage
 from tests.unit.engine.owning import Second, answering, from_many_tasks, ledger_of, program_of
-from tests.unit.engine.processes import child
+from tests.unit.engine.processes import child, lives
 
 OURS = ["first", "ours", "last"]
 THEIRS = ["first", "theirs", "last"]
@@ -59,13 +58,11 @@ async def test_ec_28_sigkill_frees_an_execution_at_once(
             await engine.resume(execution_id)
         assert await row_of(engine, execution_id) == before
         await owner.kill()
-        if forked is not None:
-            os.kill(forked, 0)  # it is alive
+        assert forked is None or lives(forked)
         handle = await engine.resume(execution_id)
         assert await handle.result() == OURS
         assert (await row_of(engine, execution_id)).owner_epoch == before.owner_epoch + 1
-        if forked is not None:
-            os.kill(forked, 0)
+        assert forked is None or lives(forked)
     assert ledger(url) == ["first 1", "last 1"]
 
 

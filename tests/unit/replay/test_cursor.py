@@ -311,10 +311,12 @@ async def test_only_what_is_not_consumed_is_held(url: str) -> None:
         assert not cursor.replaying
 
 
-async def test_replaying_ends_with_the_last_journaled_step(url: str) -> None:
+@pytest.mark.parametrize("segment", [2, 100])
+async def test_replaying_ends_with_the_last_journaled_step(url: str, segment: int) -> None:
+    """Whether what is left is still to be read, or read and still to be asked for."""
     async with opened(url) as backend, writing(backend) as journal:
         execution_id = await steps(journal, 2)
-        cursor = await cursor_of(backend, execution_id, 2)
+        cursor = await cursor_of(backend, execution_id, segment)
         await cursor.open()
         assert cursor.replaying
         await value(cursor, 0)
