@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import platform
 import sqlite3
@@ -63,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     filesystem = _filesystem(options.folder)
     if filesystem in _IN_MEMORY:
         parser.error(f"{options.folder} is {filesystem}, where nothing is durable; give --folder")
+    # Under load the engine tells of full queues, and a measured one is closed with work left.
+    logging.getLogger("durable_core").addHandler(logging.NullHandler())
     machine = _machine(filesystem)
     print(f"{machine}\n")
     figures: list[Figure] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.journals import KEYS, VALUE, journal_url
+from bench.rounds import Plan
 from durable_core import (
     DurableConfig,
     DurableContext,
@@ -20,7 +21,15 @@ from durable_core import (
 )
 from durable_core.engine.definition import Workflow
 
-__all__ = ["STEPS", "guarded_five", "idempotent_five", "opened_engine", "render", "verified"]
+__all__ = [
+    "STEPS",
+    "fresh_engine",
+    "guarded_five",
+    "idempotent_five",
+    "opened_engine",
+    "render",
+    "verified",
+]
 
 STEPS: Final = 5
 
@@ -69,6 +78,14 @@ async def opened_engine(
         recover=recover,
     ) as engine:
         yield engine
+
+
+@asynccontextmanager
+async def fresh_engine(plan: Plan) -> AsyncIterator[DurableEngine]:
+    """An engine on a journal of its own."""
+    with plan.fresh_path() as path:
+        async with opened_engine(path) as engine:
+            yield engine
 
 
 async def verified(engine: DurableEngine, executions: int) -> None:

@@ -6,12 +6,13 @@ import itertools
 import sqlite3
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from bench.engines import STEPS, guarded_five, opened_engine, verified
 from bench.figures import Bar, Figure, Unit
-from bench.handwritten import INSERT, copied_schema, plain
-from bench.rounds import Plan, alternating, percentile
+from bench.handwritten import INSERT, copied
+from bench.rounds import Paired, Plan, alternating, percentile
 from durable_core import DurableEngine
 from durable_core.model.entries import JournalRow
 
@@ -24,32 +25,39 @@ _SUM: Final = sum(range(_FIRST, _FIRST + STEPS))
 
 async def measure(plan: Plan) -> list[Figure]:
     """The 99th percentile of workflows and of commits, as many of each."""
-    count = plan.size(500, 150)
-    source, copy = plan.fresh_path(), plan.fresh_path()
-    runs = itertools.count(1)
-    async with opened_engine(source) as engine:
-        await _run(engine)
-        row = await _a_result(engine)
-        copied_schema(source, copy)
-        with plain(copy) as connection:
-            numbers = itertools.count(row.entry_no)
-
-            async def ours() -> float:
-                times = []
-                for _ in range(count):
-                    began = time.perf_counter_ns()
-                    await _run(engine)
-                    times.append(time.perf_counter_ns() - began)
-                    next(runs)
-                return percentile(times, 99) / 1e6
-
-            async def reference() -> float:
-                return percentile(_commits(connection, row, numbers, count), 99) / 1e6
-
-            paired = await alternating(plan.rounds, ours, reference)
-        await verified(engine, next(runs))
-    what = "five guarded steps end to end, p99, against one commit"
+    with plan.fresh_path() as source:
+        async with opened_engine(source) as engine:
+            paired = await _paired(plan, engine, source)
+    what = "five guarded steps end to end, against one commit, p99"
     return [paired.figure("NFR-9", what, Unit.MILLISECONDS, _BAR)]
+
+
+async def _paired(plan: Plan, engine: DurableEngine, source: Path) -> Paired:
+    count = plan.size(500, 150)
+    await _run(engine)
+    row = await _a_result(engine)
+    runs, numbers = itertools.count(1), itertools.count(row.entry_no)
+    with plan.fresh_path() as copy, copied(source, copy) as connection:
+
+        async def ours() -> float:
+            return percentile(await _times(engine, runs, count), 99) / 1e6
+
+        async def reference() -> float:
+            return percentile(_commits(connection, row, numbers, count), 99) / 1e6
+
+        paired = await alternating(plan.rounds, ours, reference)
+    await verified(engine, next(runs))
+    return paired
+
+
+async def _times(engine: DurableEngine, runs: Iterator[int], count: int) -> list[int]:
+    """Nanoseconds of each workflow, from its call to its result."""
+    times = []
+    for _ in itertools.islice(runs, count):
+        began = time.perf_counter_ns()
+        await _run(engine)
+        times.append(time.perf_counter_ns() - began)
+    return times
 
 
 async def _run(engine: DurableEngine) -> None:

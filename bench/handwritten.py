@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["INSERT", "SETTINGS", "copied_schema", "plain"]
+__all__ = ["INSERT", "SETTINGS", "copied", "copy_schema", "plain"]
 
 INSERT: Final = (
     "INSERT INTO durable_journal (execution_id, entry_no, generation, step_id, entry_kind, "
@@ -21,13 +21,21 @@ SETTINGS: Final = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -32768",
-    "PRAGMA wal_autocheckpoint = 4096",
+    "PRAGMA wal_autocheckpoint = 8192",
 )
 """What the backend sets on the connection that commits, so that no setting makes a difference."""
 
 
-def copied_schema(journal: Path, copy: Path) -> None:
-    """Make `copy` a database with the tables, indexes and executions of `journal`, and no entry."""
+@contextmanager
+def copied(journal: Path, copy: Path) -> Iterator[sqlite3.Connection]:
+    """A connection on `copy`, new, with the tables, indexes and executions of `journal`."""
+    copy_schema(journal, copy)
+    with plain(copy) as connection:
+        yield connection
+
+
+def copy_schema(journal: Path, copy: Path) -> None:
+    """Everything of a journal but its entries, in a file that is laid out as the backend does."""
     with closing(sqlite3.connect(copy, isolation_level=None)) as target:
         target.execute("PRAGMA auto_vacuum = INCREMENTAL")
         target.execute("PRAGMA journal_mode = WAL")

@@ -10,6 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
+from bench.rounds import Plan
 from durable_aead.xaes import Xaes256Gcm
 from durable_core.contracts import BackendSettings, Durability, MasterKeys, PayloadCipher
 from durable_core.ids import ExecutionId, RandomIds, root_step
@@ -31,6 +32,7 @@ __all__ = [
     "VALUE",
     "OpenJournal",
     "fingerprint",
+    "fresh_journal",
     "journal_url",
     "opened",
     "result",
@@ -132,6 +134,14 @@ class OpenJournal:
             seqs = await self.backend.stored_seqs(execution_id.bytes, 0, len(rows))
             placed += zip(seqs, rows, strict=True)
         return [row for _, row in sorted(placed) if row.entry_kind == EntryKind.STEP_RESULT]
+
+
+@asynccontextmanager
+async def fresh_journal(plan: Plan) -> AsyncIterator[OpenJournal]:
+    """A journal in a file of its own."""
+    with plan.fresh_path() as path:
+        async with opened(path) as journal:
+            yield journal
 
 
 @asynccontextmanager

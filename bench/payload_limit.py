@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 from unittest import mock
 
@@ -53,7 +54,11 @@ class _Counted:
 
 async def measure(plan: Plan) -> list[Figure]:
     """The calls of cipher and decoder for a payload of one byte over the limit."""
-    path = plan.fresh_path()
+    with plan.fresh_path() as path:
+        return await _measure(path)
+
+
+async def _measure(path: Path) -> list[Figure]:
     over = result_payload(_LIMIT + 1)
     async with opened(path) as journal:
         (execution_id,) = await journal.begin(1)

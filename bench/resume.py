@@ -14,7 +14,7 @@ from bench.engines import opened_engine, render, verified
 from bench.figures import Bar, Figure, Unit
 from bench.handwritten import plain
 from bench.journals import DIGESTS, NAME, VALUE, OpenJournal, fingerprint, opened, result
-from bench.rounds import Plan, alternating
+from bench.rounds import Paired, Plan, alternating
 from durable_core import DurableContext, workflow
 from durable_core.engine.definition import Workflow
 from durable_core.ids import ExecutionId
@@ -42,7 +42,13 @@ async def measure(plan: Plan) -> list[Figure]:
 
 
 async def _journal(plan: Plan, steps: int) -> Figure:
-    path = plan.fresh_path()
+    with plan.fresh_path() as path:
+        paired = await _paired(plan, path, steps)
+    what = f"{steps:,} steps read, verified, opened, decoded, matched"
+    return paired.figure("NFR-8", what, Unit.MILLISECONDS, _BAR)
+
+
+async def _paired(plan: Plan, path: Path, steps: int) -> Paired:
     async with opened(path) as journal:
         (execution_id,) = await journal.begin(1)
         for number in range(steps):
@@ -61,9 +67,7 @@ async def _journal(plan: Plan, steps: int) -> Figure:
             async def reference() -> float:
                 return _fetch(connection, execution_id.bytes, steps)
 
-            paired = await alternating(plan.rounds, ours, reference)
-    what = f"{steps:,} steps read, verified, opened, decoded, matched"
-    return paired.figure("NFR-8", what, Unit.MILLISECONDS, _BAR)
+            return await alternating(plan.rounds, ours, reference)
 
 
 async def _replay(
@@ -95,20 +99,20 @@ def _fetch(connection: sqlite3.Connection, execution_id: bytes, steps: int) -> f
 
 
 async def _engine(plan: Plan, steps: int) -> Figure:
-    source = plan.fresh_path()
-    execution_id = await _left_running(source, steps)
-    with plain(source) as connection:
+    with plan.fresh_path() as source:
+        execution_id = await _left_running(source, steps)
+        with plain(source) as connection:
 
-        async def ours() -> float:
-            copy = plan.fresh_path()
-            with closing(sqlite3.connect(copy)) as target:
-                connection.backup(target)
-            return await _resume(copy, execution_id, steps)
+            async def ours() -> float:
+                with plan.fresh_path() as copy:
+                    with closing(sqlite3.connect(copy)) as target:
+                        connection.backup(target)
+                    return await _resume(copy, execution_id, steps)
 
-        async def reference() -> float:
-            return _fetch(connection, execution_id.bytes, steps)
+            async def reference() -> float:
+                return _fetch(connection, execution_id.bytes, steps)
 
-        paired = await alternating(plan.rounds, ours, reference)
+            paired = await alternating(plan.rounds, ours, reference)
     what = f"{steps:,} steps resumed by an engine, claim to result"
     return paired.figure("NFR-8", what, Unit.MILLISECONDS, _BAR)
 

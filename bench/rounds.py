@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import statistics
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import frozen
@@ -25,9 +26,11 @@ class Plan:
     folder: Path
     quick: bool
 
-    def fresh_path(self) -> Path:
-        """The path of a journal that does not exist yet, in a folder of its own."""
-        return Path(tempfile.mkdtemp(dir=self.folder)) / "journal.db"
+    @contextmanager
+    def fresh_path(self) -> Iterator[Path]:
+        """The path of a database that does not exist yet; what is there on leaving is removed."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            yield Path(folder) / "journal.db"
 
     @property
     def rounds(self) -> int:

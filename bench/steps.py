@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Final
 
-from bench.engines import STEPS, guarded_five, idempotent_five, opened_engine, verified
+from bench.engines import STEPS, fresh_engine, guarded_five, idempotent_five, verified
 from bench.figures import Figure, Unit
 from bench.rounds import Plan, Sample, repeated
 from durable_core import DurableEngine
@@ -38,7 +38,7 @@ def _sequential(plan: Plan, five: Five) -> Sample:
     count = plan.size(400, 100)
 
     async def sample() -> float:
-        async with opened_engine(plan.fresh_path()) as engine:
+        async with fresh_engine(plan) as engine:
             began = time.perf_counter()
             for _ in range(count):
                 await _run(engine, five)
@@ -51,7 +51,7 @@ def _sequential(plan: Plan, five: Five) -> Sample:
 
 def _concurrent(plan: Plan, five: Five) -> Sample:
     async def sample() -> float:
-        async with opened_engine(plan.fresh_path()) as engine:
+        async with fresh_engine(plan) as engine:
             began = time.perf_counter()
             await asyncio.gather(*(_run(engine, five) for _ in range(_AT_ONCE)))
             took = time.perf_counter() - began

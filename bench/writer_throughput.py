@@ -11,8 +11,8 @@ from typing import Final
 from attrs import frozen
 
 from bench.figures import Bar, Figure, Unit
-from bench.handwritten import INSERT, copied_schema, plain
-from bench.journals import OpenJournal, opened, result
+from bench.handwritten import INSERT, copied
+from bench.journals import OpenJournal, fresh_journal, opened, result
 from bench.rounds import Plan, alternating
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import JournalRow, StepResult
@@ -42,21 +42,21 @@ class _Throughput:
     each: int
 
     async def figure(self) -> Figure:
-        source = self.plan.fresh_path()
-        async with opened(source) as journal:
-            begun = await journal.begin(self.executions)
-            await _append_all(journal, self._work(begun))
-            rows = await journal.results(begun)
+        with self.plan.fresh_path() as source:
+            async with opened(source) as journal:
+                begun = await journal.begin(self.executions)
+                await _append_all(journal, self._work(begun))
+                rows = await journal.results(begun)
 
-        async def reference() -> float:
-            return self._by_hand(source, rows)
+            async def reference() -> float:
+                return self._by_hand(source, rows)
 
-        paired = await alternating(self.plan.rounds, self._ours, reference)
+            paired = await alternating(self.plan.rounds, self._ours, reference)
         what = f"acknowledged entries, 1,000 in flight in {self.executions:,} executions"
         return paired.figure("NFR-5", what, Unit.PER_SECOND, _BAR)
 
     async def _ours(self) -> float:
-        async with opened(self.plan.fresh_path()) as journal:
+        async with fresh_journal(self.plan) as journal:
             begun = await journal.begin(self.executions)
             work = self._work(begun)
             began = time.perf_counter()
@@ -76,9 +76,7 @@ class _Throughput:
         ]
 
     def _by_hand(self, source: Path, rows: Sequence[JournalRow]) -> float:
-        copy = self.plan.fresh_path()
-        copied_schema(source, copy)
-        with plain(copy) as connection:
+        with self.plan.fresh_path() as copy, copied(source, copy) as connection:
             began = time.perf_counter()
             for first in range(0, len(rows), _ROWS_PER_COMMIT):
                 connection.execute("BEGIN IMMEDIATE")

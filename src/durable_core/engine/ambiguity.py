@@ -6,6 +6,7 @@ effect, and no journal can tell.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import TYPE_CHECKING, Final
 
@@ -96,7 +97,9 @@ async def _reconcile(
             answer = await policy.ask(call.idem_key, *call.args, **call.kwargs)
         else:
             args = (call.idem_key, *call.args)
-            answer = await run.parts.threads.call(policy.ask, args, call.kwargs)
+            thread = run.parts.threads.call(policy.ask, args, call.kwargs)
+            # A cancelled run does not end the thread, and close() has to know of it.
+            answer = await asyncio.shield(thread)
         if isinstance(answer, DidNotHappen):
             return await _decline(run, call, code, "did not happen", exhausted=exhausted)
         encoded, _ = run.parts.codec.settle(answer, call.spec.shape.returns)

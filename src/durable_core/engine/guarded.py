@@ -118,7 +118,7 @@ async def _fire(run: Run, call: StepCall, *, announce: bool, first: int = 1) -> 
     body = run.begin_effect(_call_and_journal(run, call, first))
     while not body.done():
         try:
-            await asyncio.wait({body})
+            await asyncio.shield(body)
         except asyncio.CancelledError:
             if run.ended:
                 raise
@@ -170,7 +170,7 @@ async def _make_durable(run: Run, call: StepCall, *, announce: bool) -> bool:
     cancelled = False
     while not task.done():
         try:
-            await asyncio.wait({task})
+            await asyncio.shield(task)
         except GeneratorExit:
             _take_back(run, call, announced=announce)
             raise

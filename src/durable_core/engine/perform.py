@@ -66,8 +66,9 @@ async def _look_up(run: Run, call: StepCall) -> tuple[Found, bool]:
 
     A look-up is finished despite a cancellation: what is journaled decides the branch.
     """
-    if run.cursor.exhausted:
-        return await run.cursor.look_up(call.wanted), False
+    found = run.cursor.answer(call.wanted)
+    if found is not None:
+        return found, False
     task = asyncio.ensure_future(run.cursor.look_up(call.wanted))
     cancelled = False
     while not task.done():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from durable_core.engine.call import StepCall
 from durable_core.engine.outcome import DID_NOT_RUN, STEP_CANCELLED, Failure
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
 __all__ = ["read_result", "read_settled", "replay", "take_over"]
+
+_OUTCOMES: Final = frozenset(Outcome)
 
 
 async def replay(run: Run, call: StepCall, row: JournalRow) -> object:
@@ -31,7 +33,7 @@ async def replay(run: Run, call: StepCall, row: JournalRow) -> object:
 
 def read_result(run: Run, call: StepCall, payload: bytes) -> object:
     """The value of a `step_result` payload: structured by the step's annotation."""
-    if not payload or payload[0] not in set(Outcome):
+    if not payload or payload[0] not in _OUTCOMES:
         message = f"the result of step {call.step_id} has an unknown outcome byte"
         raise DecodeError(message)
     if payload[0] == Outcome.ASSUMED_DONE:

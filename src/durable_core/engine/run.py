@@ -24,6 +24,7 @@ from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EffectIntent, StepFailure, StepResult
 from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import Found, Recorded
+from durable_core.telemetry import AttributeValue
 
 __all__ = ["Effect", "Run"]
 
@@ -50,6 +51,7 @@ class Run:
         self.generation = generation
         self.execution_id = ExecutionId(bytes=lane.row.execution_id)
         self.branch = Branch(lane.row.execution_id)
+        self._effect_name = f"durable-effect-{self.execution_id}"
         self.error: Exception | None = None
         self.over = False
         self.blocking_intent: EffectIntent | None = None
@@ -113,7 +115,7 @@ class Run:
 
     def begin_effect(self, effect: Effect) -> asyncio.Task[Returned | Attempted | TimedOut]:
         """Run a guarded function in a task of its own, which nothing but the engine cancels."""
-        task = asyncio.create_task(effect, name=f"durable-effect-{self.execution_id}")
+        task = asyncio.create_task(effect, name=self._effect_name)
         self._effects.add(task)
         task.add_done_callback(self._effect_done)
         return task
@@ -137,10 +139,10 @@ class Run:
         """The workflow suspends: let guarded results that wait be committed now."""
         self.parts.writer.nudge()
 
-    def span_attributes(self, call: StepCall, found: Found) -> dict[str, str | int | bool]:
+    def span_attributes(self, call: StepCall, found: Found) -> dict[str, AttributeValue]:
         """The attributes of a step's span."""
         return {
-            "durable.execution_id": str(self.execution_id),
+            "durable.execution_id": self.execution_id,
             "durable.step": call.descriptor.name,
             "durable.step_id": call.step_id,
             "replayed": isinstance(found, Recorded),

@@ -3,36 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
+from durable_core.journal.intake import Intake
 from durable_core.journal.settings import WriterSettings
 
 __all__ = ["Urgency"]
 
 
 class Urgency:
-    """Two timers, each armed by the first append that needs it: ordinary and prompt (INV-20)."""
+    """Two timers, ordinary and prompt (INV-20), each for the oldest append that still needs one.
 
-    def __init__(self, settings: WriterSettings, urge: Callable[[int], None]) -> None:
+    An append that an acknowledged one has taken along needs none any more, so that a timer does
+    not make a commit of its own out of whatever came after it.
+    """
+
+    def __init__(self, settings: WriterSettings, intake: Intake) -> None:
         self._intervals = (settings.flush_interval_ms / 1000, settings.prompt_interval_ms / 1000)
-        self._urge = urge
-        self._timers: list[asyncio.TimerHandle | None] = [None, None]
-        self._upto = 0
+        self._timers = (_Timer(intake), _Timer(intake))
 
-    def arm(self, upto: int, *, prompt: bool) -> None:
-        """Have everything accepted up to `upto` committed when its interval is over."""
-        self._upto = upto
-        if self._timers[prompt] is None:
-            loop = asyncio.get_running_loop()
-            self._timers[prompt] = loop.call_later(self._intervals[prompt], self._fire, prompt)
+    def arm(self, *, prompt: bool) -> None:
+        """Have what was accepted last committed when its interval is over."""
+        self._timers[prompt].arm(self._intervals[prompt])
 
     def cancel(self) -> None:
         """Disarm both timers."""
         for timer in self._timers:
-            if timer is not None:
-                timer.cancel()
-        self._timers = [None, None]
+            timer.cancel()
 
-    def _fire(self, which: int) -> None:
-        self._timers[which] = None
-        self._urge(self._upto)
+
+class _Timer:
+    """`_oldest` is the number of the append that `_deadline` belongs to."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._oldest = 0
+        self._deadline = 0.0
+        self._handle: asyncio.TimerHandle | None = None
+
+    def arm(self, seconds: float) -> None:
+        if not self._is_served():
+            return
+        loop = asyncio.get_running_loop()
+        self._oldest = self._intake.accepted
+        self._deadline = loop.time() + seconds
+        if self._handle is None:
+            self._handle = loop.call_at(self._deadline, self._fire, loop)
+
+    def cancel(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._handle = None
+        if self._is_served():
+            return
+        if loop.time() < self._deadline:
+            # Set for an append that has been taken along since; the oldest of now has time left.
+            self._handle = loop.call_at(self._deadline, self._fire, loop)
+            return
+        self._intake.urge(self._intake.accepted)
+
+    def _is_served(self) -> bool:
+        """Whether the oldest append is committed, or about to be, without this timer."""
+        return self._oldest <= self._intake.urgent or self._oldest <= self._intake.settled

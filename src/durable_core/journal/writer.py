@@ -44,7 +44,7 @@ class JournalWriter:
         self.clock = clock or SystemClock()
         self._losses = Losses(metrics)
         self._intake = Intake(self.settings)
-        self._urgency = Urgency(self.settings, self._intake.urge)
+        self._urgency = Urgency(self.settings, self._intake)
         self._actor = Actor(
             backend,
             self.settings,
@@ -116,7 +116,7 @@ class JournalWriter:
             self._losses.drop(self._actor.down)
             return False
         self._enter(lane, entry, None)
-        self._urgency.arm(self._intake.accepted, prompt=prompt)
+        self._urgency.arm(prompt=prompt)
         return True
 
     def submit(self, lane: Lane, entry: Entry) -> asyncio.Future[int]:

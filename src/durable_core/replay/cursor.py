@@ -72,12 +72,20 @@ class ReplayCursor:
 
     async def look_up(self, wanted: Wanted) -> Found:
         """The journal's answer; the entry is consumed. `ReplayDivergence` for another step."""
-        record = self._steps.get(wanted.step_id)
-        while (record is None or not record.closed) and not self.exhausted:
+        found = self.answer(wanted)
+        while found is None:
             await self._load()
-            record = self._steps.get(wanted.step_id)
-        if record is None:
-            return FRESH
+            found = self.answer(wanted)
+        return found
+
+    def answer(self, wanted: Wanted) -> Found | None:
+        """What `look_up` answers if that needs no reading, else None; raises as it does."""
+        record = self._steps.get(wanted.step_id)
+        if record is None or not record.closed:
+            if not self.exhausted:
+                return None
+            if record is None:
+                return FRESH
         row = record.row
         if row.fingerprint != wanted.fingerprint or row.effect_class != wanted.effect:
             raise ReplayDivergence(describe(wanted, row))

@@ -17,6 +17,7 @@ from durable_core.wire.payload import UNTYPED, PayloadCodec
 __all__ = ["CallParameter", "CallShape", "join"]
 
 _ARRAY: Final = 0x80
+_PLAIN: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 @frozen
@@ -36,6 +37,8 @@ class CallShape:
     parameters: tuple[CallParameter, ...]
     returns: object
     _signature: inspect.Signature
+    _plain: int
+    """How many arguments bind to the parameters just as they are; -1 where none do."""
 
     @classmethod
     def of(cls, fn: Callable[..., object], *, skip_first: bool = False) -> Self:
@@ -67,10 +70,13 @@ class CallShape:
             ),
             hints.get("return", UNTYPED),
             signature.replace(parameters=listed),
+            len(listed) if all(parameter.kind in _PLAIN for parameter in listed) else -1,
         )
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """One value for each parameter, defaults applied; `TypeError` like the call's own."""
+        if not kwargs and len(args) == self._plain:
+            return args
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return tuple(bound.arguments.values())

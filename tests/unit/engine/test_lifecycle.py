@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from durable_core import DurableContext, DurableEngine, EffectClass, step, workflow
+from durable_core import DurableContext, DurableEngine, EffectClass, reconcile, step, workflow
 from durable_core.errors import ExecutionError, ExecutionLocked
 from durable_core.model.entries import EntryKind
 from tests.engines import AnyWorkflow, OpenEngine
@@ -75,6 +75,28 @@ async def test_close_keeps_ownership_until_threads_have_ended(
     assert threads.ended == (["plain"] if effect is GUARDED else ["plain"] * 2)
 
 
+async def test_close_waits_for_a_reconcile_function_in_a_thread(open_engine: OpenEngine) -> None:
+    threads = Threads()
+    stage = Stage()
+
+    def ask(_key: bytes) -> str:
+        return threads.pause("found")
+
+    @step(name="pay", effect=GUARDED, on_ambiguous=reconcile(ask))
+    async def pay() -> str:
+        await stage.pause()
+        return "paid"
+
+    async def body(ctx: DurableContext) -> str:
+        return await ctx.step(pay)
+
+    program = version(body)
+    async with open_engine(program, close_timeout_ms=1) as engine:
+        await engine.start(program, key="k")
+        await stage.reached.wait()
+    await held_while_closing(open_engine, program, threads.begun, threads.gate.set, "found")
+
+
 async def held_while_closing(
     open_engine: OpenEngine,
     program: AnyWorkflow,
@@ -87,11 +109,11 @@ async def held_while_closing(
 
     async def live() -> None:
         async with open_engine(program) as engine:
-            await engine.start(program)
+            await engine.start(program, key="k")
             await begun.wait()
             closing.set()
 
-    async with open_engine(program) as other:
+    async with open_engine(program, recover=False) as other:
         life = asyncio.create_task(live())
         await closing.wait()
         (row,) = await other.list()

@@ -13,7 +13,7 @@ import aiosqlite
 from durable_core.contracts import BackendSettings
 from durable_core.errors import JournalUnavailable
 from durable_sqlite import _sql
-from durable_sqlite._errors import journal_errors, opening_errors
+from durable_sqlite._errors import JournalErrors, opening_errors
 
 __all__ = [
     "Connection",
@@ -42,6 +42,7 @@ class Connection(aiosqlite.Connection):
     def __init__(self, connector: Callable[[], sqlite3.Connection], address: str) -> None:
         super().__init__(connector, iter_chunk_size=64)
         self._address = address
+        self._errors = JournalErrors(address)
         self._ended = False
         self._stopped: asyncio.Future[None] | None = None
 
@@ -72,7 +73,7 @@ class Connection(aiosqlite.Connection):
         if self._ended:
             message = f"the connection to {self._address} is closed; open the journal again"
             raise JournalUnavailable(message)
-        with journal_errors(self._address):
+        with self._errors:
             # A protected method of the parent: each public one is a hop to the thread for a
             # single statement, and a transaction needs all of its statements in one hop.
             result: T = await self._execute(lambda: job(self._conn))  # type: ignore[no-untyped-call]
@@ -116,7 +117,7 @@ def prepare_writer(connection: sqlite3.Connection, settings: BackendSettings) ->
     connection.execute(_sql.SYNCHRONOUS[settings.durability.value])
     connection.execute(_sql.FOREIGN_KEYS)
     connection.execute(_sql.CACHE_32_MIB)
-    connection.execute(_sql.CHECKPOINT_AT_16_MIB)
+    connection.execute(_sql.CHECKPOINT_AT_32_MIB)
 
 
 def prepare_reader(connection: sqlite3.Connection) -> sqlite3.Connection:

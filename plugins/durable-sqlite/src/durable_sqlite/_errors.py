@@ -9,7 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Final
+
+from attrs import frozen
 
 from durable_core.errors import (
     ConfigError,
@@ -19,7 +22,7 @@ from durable_core.errors import (
     TransientStoreError,
 )
 
-__all__ = ["journal_errors", "opening_errors"]
+__all__ = ["JournalErrors", "opening_errors"]
 
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 
@@ -55,18 +58,31 @@ _UNUSABLE: Final = frozenset(
 """What makes a file unusable as a journal from the start, so that the URL is the mistake."""
 
 
-@contextmanager
-def journal_errors(address: str) -> Iterator[None]:
-    """Translate what the driver raises inside, as the contract `Journal` says."""
-    try:
-        yield
-    except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
-        raise _translated(error, address) from error
+@frozen
+class JournalErrors:
+    """Translates what the driver raises inside, as the contract `Journal` says.
+
+    One object serves every job of a connection: it stands on the way of each append.
+    """
+
+    address: str
+
+    def __enter__(self) -> None:
+        """Nothing is noted: an object can be entered any number of times at once."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, (sqlite3.Error, OverflowError, UnicodeEncodeError)):
+            raise _translated(error, self.address) from error
 
 
 @contextmanager
 def opening_errors(address: str) -> Iterator[None]:
-    """Like `journal_errors`, with `ConfigError` for a file that cannot be used at all."""
+    """Like `JournalErrors`, with `ConfigError` for a file that cannot be used at all."""
     try:
         yield
     except sqlite3.Error as error:
