@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from durable_core import DurableContext, EffectClass, OnAmbiguous, step
+from durable_core import DurableContext, DurableEngine, EffectClass, OnAmbiguous, step
 from durable_core.contracts import BatchOutcome, CommitBatch
 from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
@@ -12,6 +14,25 @@ from tests.journals import path_of, query
 from tests.programs import version
 
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
+
+
+def watch(
+    engine: DurableEngine,
+    batches: list[list[int]],
+    then: Callable[[list[int]], object] = len,
+) -> None:
+    """Note the kinds of each batch, and call `then` with them once it is committed."""
+    journal: Any = engine.parts.backend.journal
+    append = journal.append
+
+    async def watched(batch: CommitBatch) -> BatchOutcome:
+        kinds = [row.entry_kind for row in batch.rows]
+        batches.append(kinds)
+        outcome: BatchOutcome = await append(batch)
+        then(kinds)
+        return outcome
+
+    journal.append = watched
 
 
 async def test_everything_issued_earlier_is_durable_before_the_function_is_called(
@@ -79,15 +100,7 @@ async def test_guarded_steps_in_a_row_share_the_commit_of_result_and_next_intent
 
     program = version(body)
     async with open_engine(program) as engine:
-        journal: Any = engine.parts.backend.journal
-        append = journal.append
-
-        async def watched(batch: CommitBatch) -> BatchOutcome:
-            batches.append([row.entry_kind for row in batch.rows])
-            outcome: BatchOutcome = await append(batch)
-            return outcome
-
-        journal.append = watched
+        watch(engine, batches)
         # Whatever commits, commits because of an acknowledged entry, not because time has passed.
         engine.parts.writer._urgency._intervals = (60.0, 60.0)
         await engine.run(program)
@@ -97,4 +110,54 @@ async def test_guarded_steps_in_a_row_share_the_commit_of_result_and_next_intent
         [result, intent],
         [result, intent],
         [result, EntryKind.EXECUTION_FINISHED],
+    ]
+
+
+async def test_a_guarded_result_is_committed_when_the_workflow_suspends_elsewhere(
+    open_engine: OpenEngine,
+) -> None:
+    committed = asyncio.Event()
+    batches: list[list[int]] = []
+
+    @step(effect=GUARDED, on_ambiguous=OnAmbiguous.FAIL)
+    async def pay() -> None:
+        pass
+
+    @step
+    async def slow() -> None:
+        await committed.wait()
+
+    async def body(ctx: DurableContext) -> None:
+        await ctx.step(pay)
+        await ctx.step(slow)
+
+    program = version(body)
+    async with open_engine(program, journal_flush_interval_ms=60_000) as engine:
+        engine.parts.writer._urgency._intervals = (60.0, 60.0)
+        watch(engine, batches, lambda kinds: EntryKind.STEP_RESULT in kinds and committed.set())
+        await engine.run(program)
+    assert batches[:2] == [
+        [EntryKind.EXECUTION_STARTED, EntryKind.EFFECT_INTENT],
+        [EntryKind.STEP_RESULT],
+    ]
+
+
+async def test_results_of_other_classes_keep_waiting_for_company(open_engine: OpenEngine) -> None:
+    batches: list[list[int]] = []
+
+    @step(effect=EffectClass.IDEMPOTENT)
+    async def note(number: int) -> int:
+        return number
+
+    async def body(ctx: DurableContext) -> None:
+        for number in range(5):
+            await ctx.step(note, number)
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        engine.parts.writer._urgency._intervals = (60.0, 60.0)
+        watch(engine, batches)
+        await engine.run(program)
+    assert batches == [
+        [EntryKind.EXECUTION_STARTED, *[EntryKind.STEP_RESULT] * 5, EntryKind.EXECUTION_FINISHED],
     ]

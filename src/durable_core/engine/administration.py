@@ -9,6 +9,7 @@ import asyncio
 from typing import Any
 from weakref import WeakValueDictionary
 
+from durable_core.engine.ending import finish
 from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import DID_NOT_RUN, finished_error
 from durable_core.engine.ownership import Ownership
@@ -25,9 +26,8 @@ from durable_core.errors import (
 )
 from durable_core.ids import ExecutionId, StepId
 from durable_core.journal.lane import Lane
-from durable_core.model.entries import ExecutionFinished, ExecutionStarted, IntentSettled
+from durable_core.model.entries import ExecutionStarted, IntentSettled
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_of
-from durable_core.telemetry import SpanName
 
 __all__ = ["Administration"]
 
@@ -61,17 +61,8 @@ class Administration:
             return
         lane = await self._claimed_lane(row)
         try:
-            entry = ExecutionFinished(
-                execution_id,
-                lane.accepted_generation,
-                Status.CANCELLED,
-                finished_error(self._parts.failure_of(cancelled)),
-            )
-            with self._parts.tracing.span(
-                SpanName.JOURNAL_FINALIZE,
-                {"durable.execution_id": str(execution_id), "durable.status": "cancelled"},
-            ):
-                await self._parts.writer.append(lane, entry)
+            payload = finished_error(self._parts.failure_of(cancelled))
+            await finish(self._parts, lane, Status.CANCELLED, payload)
         finally:
             self._parts.journal.detach(execution_id)
 

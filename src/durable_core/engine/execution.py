@@ -15,6 +15,7 @@ from attrs import field, frozen
 from durable_core.engine.context import DurableContext
 from durable_core.engine.definition import ACTIVE, Workflow
 from durable_core.engine.drive import Drive, RunEnded
+from durable_core.engine.ending import finish
 from durable_core.engine.outcome import (
     Outcome,
     finished_error,
@@ -31,7 +32,7 @@ from durable_core.errors import (
 )
 from durable_core.ids import ExecutionId
 from durable_core.journal.lane import Lane
-from durable_core.model.entries import ExecutionFinished, ExecutionStarted
+from durable_core.model.entries import ExecutionStarted
 from durable_core.model.execution import ExecutionRow, Status
 from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.reader import ChainReader
@@ -233,21 +234,8 @@ class Execution:
         return await run.cursor.open() if self._payload is None else self._payload
 
     async def _finish(self, status: Status, payload: bytes) -> None:
-        attributes = {
-            "durable.execution_id": str(self.execution_id),
-            "durable.status": status.label,
-        }
-        entry = ExecutionFinished(
-            self.execution_id,
-            self.lane.accepted_generation,
-            status,
-            payload,
-        )
-        self._parts.failpoints.reach("engine.finish.before")
-        with self._parts.tracing.span(SpanName.JOURNAL_FINALIZE, attributes):
-            await self._parts.writer.append(self.lane, entry)
+        await finish(self._parts, self.lane, status, payload)
         self._recorded = True
-        self._parts.failpoints.reach("engine.finish.after")
 
     async def _change_status(self, status: Status) -> None:
         await self._parts.writer.change_status(self.lane, status)

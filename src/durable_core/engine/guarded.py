@@ -16,7 +16,7 @@ from durable_core.engine.call import StepCall
 from durable_core.engine.invoke import Attempted, Returned, TimedOut, attempt_all
 from durable_core.engine.outcome import STEP_CANCELLED, Failure
 from durable_core.engine.recorded import read_result, read_settled, take_over
-from durable_core.errors import AmbiguousEffect, DurableError, ReplayError, StepFailed
+from durable_core.errors import AmbiguousEffect, DurableError, ReplayError
 from durable_core.model.effects import OnAmbiguous
 from durable_core.model.entries import (
     EntryKind,
@@ -130,7 +130,7 @@ async def _fire(run: Run, call: StepCall, *, announce: bool, first: int = 1) -> 
             return value
         case Attempted(error=error, attempts=attempts):
             failure = run.parts.failure_of(error, attempts)
-            raise StepFailed(call.descriptor.name, failure.error_type, failure.message) from error
+            raise failure.of_step(call.descriptor.name) from error
         case TimedOut():
             return await _after_time_out(run, call, attempted)
 
@@ -141,11 +141,7 @@ async def _after_time_out(run: Run, call: StepCall, cut: TimedOut) -> object:
     if resolved is EXHAUSTED:
         failure = run.parts.failure_of(cut.error, cut.attempts)
         await run.journal(call.failure(failure.encode()), prompt=True)
-        raise StepFailed(
-            call.descriptor.name,
-            failure.error_type,
-            failure.message,
-        ) from cut.error
+        raise failure.of_step(call.descriptor.name) from cut.error
     if resolved is DECLINED and cut.thread is not None:
         # A thread cannot be cancelled: the next call must not run beside it.
         await asyncio.wait({cut.thread})

@@ -59,6 +59,10 @@ class Failure:
         """The payload of a `step_failed`."""
         return dump([self.error_type, self.message, self.attempts])
 
+    def of_step(self, step: str) -> StepFailed:
+        """What the workflow sees of it, live and replayed alike."""
+        return StepFailed(step, self.error_type, self.message)
+
     @classmethod
     def decode(cls, payload: bytes) -> Failure:
         """`DecodeError` for anything that `encode` does not write."""

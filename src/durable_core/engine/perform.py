@@ -88,9 +88,7 @@ async def _perform_plain(run: Run, call: StepCall) -> object:
         entry, value = take_over(run, call, taken)
         await run.journal(entry)
         return value
-    if run.lane.waiting:
-        # The workflow suspends here: a guarded result that waits need not wait for this.
-        run.commit_prompt_results()
+    run.commit_prompt_results()
     try:
         attempted = await attempt_all(run.parts, call)
     except asyncio.CancelledError:
@@ -105,8 +103,4 @@ async def _perform_plain(run: Run, call: StepCall) -> object:
     failure = run.parts.failure_of(attempted.error, attempted.attempts)
     await run.journal(call.failure(failure.encode()))
     run.parts.failpoints.reach("engine.result.after")
-    raise StepFailed(
-        call.descriptor.name,
-        failure.error_type,
-        failure.message,
-    ) from attempted.error
+    raise failure.of_step(call.descriptor.name) from attempted.error

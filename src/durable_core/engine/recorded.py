@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from durable_core.engine.call import StepCall
 from durable_core.engine.outcome import DID_NOT_RUN, STEP_CANCELLED, Failure
-from durable_core.errors import DecodeError, StepFailed
+from durable_core.errors import DecodeError
 from durable_core.model.entries import EntryKind, JournalRow, Outcome, StepResult
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ async def replay(run: Run, call: StepCall, row: JournalRow) -> object:
         # The workflow cancelled this step, and will do so again: by the same timeout, sibling or
         # race. Anything raised earlier could take another branch.
         await asyncio.get_running_loop().create_future()
-    raise StepFailed(call.descriptor.name, failure.error_type, failure.message)
+    raise failure.of_step(call.descriptor.name)
 
 
 def read_result(run: Run, call: StepCall, payload: bytes) -> object:

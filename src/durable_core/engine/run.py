@@ -56,6 +56,7 @@ class Run:
         self.over = False
         self.blocking_intent: EffectIntent | None = None
         self.only_idempotent = True
+        self._prompt_upto = 0
         self.task: asyncio.Task[Any] | None = None
         self._issued: dict[str, Coroutine[Any, Any, Any]] = {}
         self._under_way: dict[str, asyncio.Task[Any]] = {}
@@ -133,11 +134,17 @@ class Run:
         self.note_effect(entry.effect_class)
         self.parts.failpoints.reach("engine.queue.before")
         await self.parts.writer.append_soon(self.lane, entry, prompt=prompt)
+        if prompt:
+            self._prompt_upto = self.lane.accepted_count
         self.parts.failpoints.reach("engine.queue.after")
 
     def commit_prompt_results(self) -> None:
-        """The workflow suspends: let guarded results that wait be committed now."""
-        self.parts.writer.nudge()
+        """The workflow suspends: let a guarded result that waits be committed now (INV-20).
+
+        Results of other classes keep waiting for company, at most the flush interval.
+        """
+        if self._prompt_upto > self.lane.committed.entries:
+            self.parts.writer.nudge()
 
     def span_attributes(self, call: StepCall, found: Found) -> dict[str, AttributeValue]:
         """The attributes of a step's span."""

@@ -196,7 +196,6 @@ class Actor:
             pending.lane.committed = pending.after
             pending.lane.stored = True
             self.appended += 1
-            self._metrics.record(_METRIC + "appended", 1)
             self.max_seq = max(self.max_seq, seq)
             if future is None:
                 return

@@ -18,7 +18,7 @@ from durable_core.errors import (
     UnsupportedEntryKind,
 )
 from durable_core.ids import StepId
-from durable_core.journal import Health, WriterSettings
+from durable_core.journal import Health, JournalWriter, JournalWriterHandle, WriterSettings
 from durable_core.model.entries import (
     EntryKind,
     ExecutionFinished,
@@ -30,7 +30,7 @@ from durable_core.model.entries import (
 )
 from durable_core.model.execution import Status
 from tests.faults import Stall, faulty
-from tests.journals import MIB, begun, fresh_id, opened, result_of, writing
+from tests.journals import MIB, OWNER, begun, fresh_id, opened, result_of, wire_format, writing
 
 PATIENT = WriterSettings(flush_interval_ms=60_000, prompt_interval_ms=60_000)
 
@@ -290,3 +290,23 @@ async def test_close_commits_what_was_accepted_and_leaves_nothing_running(url: s
             await journal.append_acked(result_of(execution, 1))
         await journal.close()
     assert asyncio.all_tasks() == before
+
+
+async def test_each_committed_append_is_counted_once_in_the_metrics(url: str) -> None:
+    recorded: list[tuple[str, float]] = []
+
+    class Kept:
+        def record(self, name: str, value: float) -> None:
+            recorded.append((name, value))
+
+    async with opened(url) as backend:
+        await backend.hold_owner_lock(OWNER)
+        writer = JournalWriter(backend, wire_format(), metrics=Kept())
+        async with JournalWriterHandle(writer, OWNER) as journal:
+            execution = await begun(journal)
+            for step in range(3):
+                journal.append_buffered(result_of(execution, step))
+            await journal.append_acked(result_of(execution, 3))
+            assert journal.health().appended == 5
+    name = "durable.journal.writer.appended"
+    assert sum(value for metric, value in recorded if metric == name) == 5

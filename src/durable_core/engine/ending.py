@@ -1,0 +1,28 @@
+"""The entry that ends an execution, appended in one way whoever ends it."""
+
+from __future__ import annotations
+
+from durable_core.engine.parts import EngineParts
+from durable_core.ids import ExecutionId
+from durable_core.journal.lane import Lane
+from durable_core.model.entries import ExecutionFinished
+from durable_core.model.execution import Status
+from durable_core.telemetry import SpanName
+
+__all__ = ["finish"]
+
+
+async def finish(parts: EngineParts, lane: Lane, status: Status, payload: bytes) -> None:
+    """Put the execution of `lane` into the terminal `status`; durable at return.
+
+    Raises as `JournalWriter.append` does.
+    """
+    execution_id = ExecutionId(bytes=lane.row.execution_id)
+    entry = ExecutionFinished(execution_id, lane.accepted_generation, status, payload)
+    parts.failpoints.reach("engine.finish.before")
+    with parts.tracing.span(
+        SpanName.JOURNAL_FINALIZE,
+        {"durable.execution_id": execution_id, "durable.status": status.label},
+    ):
+        await parts.writer.append(lane, entry)
+    parts.failpoints.reach("engine.finish.after")
