@@ -127,6 +127,10 @@ async def test_a_guarded_result_is_committed_when_the_workflow_suspends_elsewher
     async def slow() -> None:
         await committed.wait()
 
+    def release(kinds: list[int]) -> None:
+        if EntryKind.STEP_RESULT in kinds:
+            committed.set()
+
     async def body(ctx: DurableContext) -> None:
         await ctx.step(pay)
         await ctx.step(slow)
@@ -134,7 +138,7 @@ async def test_a_guarded_result_is_committed_when_the_workflow_suspends_elsewher
     program = version(body)
     async with open_engine(program, journal_flush_interval_ms=60_000) as engine:
         engine.parts.writer._urgency._intervals = (60.0, 60.0)
-        watch(engine, batches, lambda kinds: EntryKind.STEP_RESULT in kinds and committed.set())
+        watch(engine, batches, release)
         await engine.run(program)
     assert batches[:2] == [
         [EntryKind.EXECUTION_STARTED, EntryKind.EFFECT_INTENT],

@@ -21,9 +21,8 @@ from durable_core.model.entries import (
     JournalRow,
 )
 from durable_core.model.execution import Status
-from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import FRESH, IntentOnly, Recorded, Settled, Wanted
-from durable_sqlite import LocalBackend
+from tests.cursors import cursor_of, steps, value, wanted
 from tests.journals import (
     FINGERPRINT,
     CountedJournal,
@@ -32,42 +31,12 @@ from tests.journals import (
     idem_key_of,
     intent_of,
     opened,
-    reader_of,
     result_of,
     writing,
 )
 
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
 SEGMENTS = range(1, 10)
-
-
-def wanted(step: int, effect: int = EffectClass.AT_LEAST_ONCE) -> Wanted:
-    return Wanted(str(step), "charge", FINGERPRINT, effect, b"")
-
-
-async def cursor_of(
-    backend: LocalBackend,
-    execution_id: ExecutionId,
-    segment: int = 100,
-    journal: CountedJournal | None = None,
-) -> ReplayCursor:
-    return ReplayCursor(await reader_of(backend, execution_id, segment, journal=journal))
-
-
-async def steps(journal: JournalWriterHandle, count: int) -> ExecutionId:
-    """An execution whose steps each returned their own position."""
-    execution_id = await begun(journal)
-    for step in range(count):
-        journal.append_buffered(result_of(execution_id, step, bytes((0, step))))
-    await journal.flush()
-    return execution_id
-
-
-async def value(cursor: ReplayCursor, step: int) -> bytes:
-    """The recorded payload of a step."""
-    found = await cursor.look_up(wanted(step))
-    assert isinstance(found, Recorded)
-    return cursor.open_payload(found.row)
 
 
 async def test_the_arguments_come_first(url: str) -> None:

@@ -20,18 +20,18 @@ from durable_core.model.entries import (
     IntentSettled,
     JournalRow,
 )
-from durable_core.model.execution import ExecutionRow, Status
+from durable_core.model.execution import Status
 from durable_core.wire.chain import GENESIS, anchor_mac
 from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
 from durable_core.wire.fields import field, integer, text
 from durable_core.wire.keys import Keyring
 from tests.ciphers import CountingCipher
+from tests.envelopes import EXECUTION, NOW, execution, sealed_row, sealing
 from tests.journals import (
     FINGERPRINT,
     MASTER,
     MASTERS,
     OTHER_MASTER,
-    counted_id,
     detail_of,
     failure_of,
     idem_key_of,
@@ -40,8 +40,6 @@ from tests.journals import (
     wire_format,
 )
 
-EXECUTION = counted_id(1)
-NOW = 1_700_000_000_000
 BOTH = MasterKeys(2, {2: OTHER_MASTER, 1: MASTER})
 
 SETTLED = IntentSettled(EXECUTION, 0, intent_of(EXECUTION, 0).step_id, FINGERPRINT, b"", 3, b"\x00")
@@ -53,36 +51,6 @@ ENTRIES: list[Entry] = [
     SETTLED,
     ExecutionFinished(EXECUTION, 0, Status.COMPLETED, b"\x00output"),
 ]
-
-
-def execution(key_id: int | None = 1, *, sealed: bool = True) -> ExecutionRow:
-    return ExecutionRow(
-        execution_id=EXECUTION.bytes,
-        workflow="checkout",
-        execution_key=None,
-        kind="workflow",
-        status="running",
-        generation=0,
-        key_id=key_id,
-        sealed=sealed,
-        stamped=key_id is not None,
-        owner_id="owner-a",
-        owner_epoch=1,
-        entry_count=0,
-        head_hmac=None,
-        anchor_mac=None,
-        created_at=NOW,
-        updated_at=NOW,
-        finalized_at=None,
-    )
-
-
-def sealing(wire: WireFormat | None = None) -> ExecutionEnvelope:
-    return (wire or wire_format()).envelope(execution())
-
-
-def sealed_row(payload: bytes = b"\x00value") -> JournalRow:
-    return sealing().row_of(result_of(EXECUTION, 3, payload), 7, GENESIS, NOW)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.kind.label)

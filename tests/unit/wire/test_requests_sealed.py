@@ -6,21 +6,17 @@ import pytest
 from attrs import evolve
 
 from durable_core.errors import (
-    ConfigError,
     DecodeError,
     IntegrityError,
-    PayloadError,
     PayloadTooLarge,
 )
 from durable_core.model.entries import (
     EntryKind,
     IntentSettled,
-    JournalRow,
 )
-from durable_core.model.execution import ExecutionRow
 from durable_core.wire.chain import GENESIS
-from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
 from tests.ciphers import CountingCipher
+from tests.envelopes import EXECUTION, NOW, refusal, sealing
 from tests.journals import (
     FINGERPRINT,
     counted_id,
@@ -28,45 +24,7 @@ from tests.journals import (
     wire_format,
 )
 
-EXECUTION = counted_id(1)
-
-
-NOW = 1_700_000_000_000
-
-
 SETTLED = IntentSettled(EXECUTION, 0, intent_of(EXECUTION, 0).step_id, FINGERPRINT, b"", 3, b"\x00")
-
-
-def execution(key_id: int | None = 1, *, sealed: bool = True) -> ExecutionRow:
-    return ExecutionRow(
-        execution_id=EXECUTION.bytes,
-        workflow="checkout",
-        execution_key=None,
-        kind="workflow",
-        status="running",
-        generation=0,
-        key_id=key_id,
-        sealed=sealed,
-        stamped=key_id is not None,
-        owner_id="owner-a",
-        owner_epoch=1,
-        entry_count=0,
-        head_hmac=None,
-        anchor_mac=None,
-        created_at=NOW,
-        updated_at=NOW,
-        finalized_at=None,
-    )
-
-
-def sealing(wire: WireFormat | None = None) -> ExecutionEnvelope:
-    return (wire or wire_format()).envelope(execution())
-
-
-def refusal(row: JournalRow, envelope: ExecutionEnvelope | None = None) -> Exception:
-    with pytest.raises((PayloadError, ConfigError)) as raised:
-        (envelope or sealing()).open(row)
-    return raised.value
 
 
 def test_a_request_opens_where_it_was_filed() -> None:
