@@ -11,12 +11,11 @@ from typing import Any, Final, Self
 from attrs import frozen
 
 from durable_core.errors import ConfigError, DecodeError
-from durable_core.wire.cbor import head, load
+from durable_core.wire.cbor import ARRAY, DEEPEST, head, load
 from durable_core.wire.payload import UNTYPED, PayloadCodec
 
 __all__ = ["CallParameter", "CallShape", "join"]
 
-_ARRAY: Final = 0x80
 _PLAIN: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -97,7 +96,7 @@ class CallShape:
 
         `DecodeError` if they do not fit the signature any more.
         """
-        plain = load(data)
+        plain = load(data, DEEPEST + 1)  # the array of all arguments around them
         if not isinstance(plain, list) or len(plain) > len(self.parameters):
             raise _misfit()
         args: list[Any] = []
@@ -123,15 +122,19 @@ class CallShape:
 
 def join(parts: Sequence[bytes]) -> bytes:
     """The encoded arguments: one array of the parts, which are encoded already."""
-    return head(_ARRAY, len(parts)) + b"".join(parts)
+    return head(ARRAY, len(parts)) + b"".join(parts)
 
 
 def _type_of(parameter: inspect.Parameter, hints: dict[str, Any]) -> object:
     hint = hints.get(parameter.name, UNTYPED)
+    if isinstance(hint, typing.ParamSpecArgs | typing.ParamSpecKwargs):
+        hint = UNTYPED
     if parameter.kind is parameter.VAR_POSITIONAL:
-        return GenericAlias(tuple, (Any if hint is UNTYPED else hint, ...))
+        return GenericAlias(tuple, (hint, ...))
     if parameter.kind is parameter.VAR_KEYWORD:
-        return GenericAlias(dict, (str, Any if hint is UNTYPED else hint))
+        if typing.get_origin(hint) is typing.Unpack:
+            return typing.get_args(hint)[0]
+        return GenericAlias(dict, (str, hint))
     return hint
 
 

@@ -1,9 +1,12 @@
 """Plain data as CBOR (RFC 8949) in its core deterministic encoding (§4.2.1), and strictly back.
 
-Plain data: None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, Decimal, aware
-datetime, date and UUID. Equal values have one encoding, in every process; bytes that are not the
-one encoding of what they decode to are refused, which covers unknown tags, shared references,
-indefinite lengths, duplicate keys, long forms and trailing bytes at once.
+Plain data: None, bool, int, float, str, bytes, list, dict, set, finite Decimal, aware datetime,
+date and UUID; inside of keys and of sets, where Python wants what cannot change, tuple and
+frozenset in place of list and set. Plain data comes back equal, part by part and class by class.
+
+Equal values have one encoding, in every process; bytes that are not the one encoding of what they
+decode to are refused, which covers unknown tags, shared references, indefinite lengths, duplicate
+keys, long forms and trailing bytes at once.
 """
 
 from __future__ import annotations
@@ -11,60 +14,80 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import uuid
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import cbor2
 
 from durable_core.errors import DecodeError
 
-__all__ = ["DEEPEST", "dump", "head", "load"]
+__all__ = [
+    "ARRAY",
+    "DEEPEST",
+    "LEAVES",
+    "MAP",
+    "decode",
+    "dump",
+    "head",
+    "is_plain_moment",
+    "load",
+    "set_of",
+    "write_text",
+]
 
 DEEPEST: Final = 64
 """How many containers may stand in one another, in either direction."""
 
-_SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes})
-_TAGGED: Final = frozenset({decimal.Decimal, dt.date, uuid.UUID})
+ARRAY: Final = 0x80
+MAP: Final = 0xA0
+
+LEAVES: Final = frozenset({type(None), bool, int, str, bytes})
+"""The types whose every encoding by the library is the deterministic one, in lists too."""
+
 _SET_TAG: Final = b"\xd9\x01\x02"
-_ARRAY: Final = 0x80
-_MAP: Final = 0xA0
 _DIRECT: Final = 24
+_TEXT_HEADS: Final = tuple(bytes((0x60 | size,)) for size in range(_DIRECT))
+_TEXT: Final = 0x60
+_LARGEST_EXPONENT: Final = 6_144
+"""That of IEEE 754's decimal128: arithmetic with larger ones could take all memory there is."""
 
 
-def dump(value: object) -> bytes:
+def dump(value: object, deepest: int = DEEPEST) -> bytes:
     """The encoding of plain data; `DecodeError`, naming the type, for anything else."""
     try:
-        if _survey(value, 0):
-            return cbor2.dumps(value, canonical=True)
-        return _compose(value)
+        return _write(value, deepest, within=False)
     except (cbor2.CBORError, ValueError, OverflowError, TypeError):
         # The library's messages may show the value (INV-5), so neither is theirs chained.
         message = f"a value of type {type(value).__name__!r} cannot be encoded"
         raise DecodeError(message) from None
 
 
-def load(data: bytes) -> Any:  # noqa: ANN401 - whatever the bytes say
+def load(data: bytes, deepest: int = DEEPEST) -> Any:  # noqa: ANN401 - whatever the bytes say
     """The plain data that `data` is the encoding of; `DecodeError` for any other bytes."""
-    try:
-        value = cbor2.loads(
-            data,
-            max_depth=DEEPEST,
-            allow_indefinite=False,
-            allow_duplicate_keys=False,
-        )
-        encoded = dump(value)
-    except DecodeError:
-        raise
-    except Exception:  # noqa: BLE001 - hostile bytes may trip any constructor in the library
-        message = "the bytes are truncated or are no CBOR of this format"
-        raise DecodeError(message) from None
-    if encoded != data:
+    value = decode(data, deepest)
+    if dump(value, deepest) != data:
         message = "the bytes are not the deterministic encoding of one value"
         raise DecodeError(message)
     return value
 
 
+def decode(data: bytes, deepest: int = DEEPEST) -> Any:  # noqa: ANN401 - whatever the bytes say
+    """As `load`, for bytes that are known to be deterministic: they were encoded just now."""
+    try:
+        return cbor2.loads(
+            data,
+            max_depth=deepest - 1,  # the library does not count the outermost one
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+        )
+    except Exception:  # noqa: BLE001 - hostile bytes may trip any constructor in the library
+        message = "the bytes are truncated or are no CBOR of this format"
+        raise DecodeError(message) from None
+
+
 def head(major: int, length: int) -> bytes:
-    """The head of an array (0x80) or map (0xA0) of that many items."""
+    """The head of an array (`ARRAY`), map (`MAP`) or text (0x60) of that length."""
     if length < _DIRECT:
         return bytes((major | length,))
     for code, size in ((24, 1), (25, 2), (26, 4)):
@@ -74,55 +97,85 @@ def head(major: int, length: int) -> bytes:
     raise DecodeError(message)
 
 
-def _survey(value: object, depth: int) -> bool:
-    """Check that `value` is plain; whether the library's own key order is right for it.
+def write_text(value: str) -> bytes:
+    """The encoding of a text; `UnicodeEncodeError`, a `ValueError`, for a lone surrogate."""
+    data = value.encode()
+    size = len(data)
+    return (_TEXT_HEADS[size] if size < _DIRECT else head(_TEXT, size)) + data
 
-    The library sorts keys by length first (RFC 7049). That is the bytewise order of RFC 8949 for
-    keys of one kind whose heads grow with their length: texts, bytes, or integers of one sign.
+
+def set_of(items: Iterable[bytes], size: int) -> bytes:
+    """A set of `size` items that are encoded already; `ValueError` if two of them are the same."""
+    ordered = sorted(set(items))
+    if len(ordered) != size:
+        message = "two items of a set have the same encoding"
+        raise ValueError(message)
+    return _SET_TAG + head(ARRAY, size) + b"".join(ordered)
+
+
+def is_plain_moment(value: dt.datetime) -> bool:
+    """Whether an encoded datetime comes back equal: it is aware, and CBOR can say its offset.
+
+    Time zones that change their offset come back as the offset of that moment, which is equal
+    to them but in the hour that a zone repeats (PEP 495).
     """
+    offset = value.utcoffset()
+    if offset is None or offset.seconds % 60 or offset.microseconds:
+        return False
+    return value == value.replace(tzinfo=dt.timezone(offset), fold=0)
+
+
+def _write(value: Any, left: int, within: bool) -> bytes:  # noqa: ANN401, FBT001 - of any type; hot
+    """`value` with at most `left` containers in one another; `within` a key or a set."""
     kind = type(value)
-    if kind in _SCALARS or kind in _TAGGED:
-        return True
-    if depth >= DEEPEST:
-        message = f"a value has more than {DEEPEST} containers in one another"
+    leaf = _WRITERS.get(kind)
+    if leaf is not None:
+        return leaf(value)
+    if left == 0:
+        message = f"a value has too many containers in one another; the limit is {DEEPEST}"
         raise DecodeError(message)
-    if kind is list or kind is tuple:
-        plain = True
-        for item in value:  # type: ignore[attr-defined]
-            plain = _survey(item, depth + 1) and plain
-        return plain
-    if kind is dict:
-        plain = _sorts_alike(value)  # type: ignore[arg-type]
-        for key, item in value.items():  # type: ignore[attr-defined]
-            plain = _survey(key, depth + 1) and _survey(item, depth + 1) and plain
-        return plain
-    if kind is set or kind is frozenset:
-        plain = _sorts_alike(value)  # type: ignore[arg-type]
-        for item in value:  # type: ignore[attr-defined]
-            plain = _survey(item, depth + 1) and plain
-        return plain
-    if kind is dt.datetime and value.tzinfo is not None:  # type: ignore[attr-defined]
-        return True
+    left -= 1
+    if kind is (tuple if within else list):
+        if LEAVES.issuperset(map(type, value)):
+            return cbor2.dumps(value)
+        items = [_write(item, left, within) for item in value]
+        return head(ARRAY, len(items)) + b"".join(items)
+    if kind is (cbor2.frozendict if within else dict):
+        # Not the library's canonical order, which is that of RFC 7049: by length first.
+        pairs = [
+            (_write(key, left, within=True), _write(item, left, within))
+            for key, item in value.items()
+        ]
+        pairs.sort()
+        return head(MAP, len(pairs)) + b"".join([key + item for key, item in pairs])
+    if kind is (frozenset if within else set):
+        return set_of([_write(item, left, within=True) for item in value], len(value))
     message = f"a value of type {kind.__name__!r} is no plain data; annotate it, or convert it"
     raise DecodeError(message)
 
 
-def _sorts_alike(keys: dict[Any, Any] | set[Any] | frozenset[Any]) -> bool:
-    kinds = {type(key) for key in keys}
-    if kinds <= {str} or kinds <= {bytes}:
-        return True
-    return kinds == {int} and all(0 <= key < 1 << 64 for key in keys)
+def _write_decimal(value: decimal.Decimal) -> bytes:
+    sign, _, exponent = value.as_tuple()
+    if not isinstance(exponent, int) or abs(exponent) > _LARGEST_EXPONENT or (sign and not value):
+        message = (
+            "a decimal is not finite, a negative zero, or has an exponent beyond "
+            f"{_LARGEST_EXPONENT}, and would not come back equal; convert it"
+        )
+        raise DecodeError(message)
+    return cbor2.dumps(value)
 
 
-def _compose(value: Any) -> bytes:  # noqa: ANN401 - plain data, already surveyed
-    """The encoding of a value whose keys need the bytewise order somewhere inside."""
-    kind = type(value)
-    if kind is list or kind is tuple:
-        return head(_ARRAY, len(value)) + b"".join(_compose(item) for item in value)
-    if kind is dict:
-        pairs = sorted((_compose(key), _compose(item)) for key, item in value.items())
-        return head(_MAP, len(pairs)) + b"".join(key + item for key, item in pairs)
-    if kind is set or kind is frozenset:
-        items = sorted(_compose(item) for item in value)
-        return _SET_TAG + head(_ARRAY, len(items)) + b"".join(items)
-    return cbor2.dumps(value, canonical=True)
+def _write_moment(value: dt.datetime) -> bytes:
+    if not is_plain_moment(value):
+        message = "a datetime is naive or in a repeated hour; declare its type as datetime"
+        raise DecodeError(message)
+    return cbor2.dumps(value)
+
+
+_WRITERS: Final[dict[type, Callable[[Any], bytes]]] = {
+    str: write_text,
+    **dict.fromkeys((type(None), bool, int, bytes, dt.date, uuid.UUID), cbor2.dumps),
+    float: partial(cbor2.dumps, canonical=True),
+    decimal.Decimal: _write_decimal,
+    dt.datetime: _write_moment,
+}

@@ -6,34 +6,17 @@ equal. Both are refused when they are first encoded, not when they are replayed.
 
 from __future__ import annotations
 
-import inspect
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from durable_core.errors import DecodeError, PayloadTooLarge
-from durable_core.wire.cbor import dump, load
-from durable_core.wire.restoring import restores, strict_converter
+from durable_core.wire.cbor import LEAVES, decode, dump, load
+from durable_core.wire.plan import Plan
+from durable_core.wire.planner import Planner
 
 __all__ = ["UNTYPED", "PayloadCodec", "dump", "load"]
 
-
-class _Untyped:
-    """The type of `UNTYPED`."""
-
-
-UNTYPED: Final = _Untyped()
-"""Stands for "no annotation"; `typing.Any` and `object` mean the same."""
-
-_SCALARS: Final = frozenset({str, int, bytes, bool, type(None)})
-
-
-def _is_untyped(as_type: object) -> bool:
-    return (
-        as_type is UNTYPED
-        or as_type is Any
-        or as_type is object
-        or as_type is inspect.Parameter.empty
-        or isinstance(as_type, TypeVar)
-    )
+UNTYPED: Final = Any
+"""Stands for "no annotation"; `object` and type variables mean the same."""
 
 
 class PayloadCodec:
@@ -41,7 +24,7 @@ class PayloadCodec:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._converter = strict_converter()
+        self._planner = Planner()
 
     def encode(self, value: object, as_type: object = UNTYPED) -> bytes:
         """The encoding of `value`; equal values have equal encodings in every process.
@@ -49,7 +32,11 @@ class PayloadCodec:
         `DecodeError`, naming types and never values, for one that would not be restored;
         `PayloadTooLarge` above the limit.
         """
-        return self.settle(value, as_type)[0]
+        plan = self._plan_of(as_type)
+        data = self._encoded(plan, value)
+        if not (plan.exact or _is_unchanging(plan, value)):
+            _require_restored(plan, value, data)
+        return data
 
     def decode(self, data: bytes, as_type: object = UNTYPED) -> Any:  # noqa: ANN401 - by its type
         """The value that `data` encodes, structured as `as_type`.
@@ -65,37 +52,34 @@ class PayloadCodec:
 
         Raises as `encode` does.
         """
-        if type(value) is as_type and as_type in _SCALARS:
-            data = dump(value)
-            self._guard(data)
+        plan = self._plan_of(as_type)
+        data = self._encoded(plan, value)
+        if _is_unchanging(plan, value):
             return data, value
-        data = dump(self._unstructure(value, as_type))
-        self._guard(data)
-        restored = self.structure(load(data), as_type)
-        if not restores(value, restored, typed=not _is_untyped(as_type)):
-            raise _lost(value, as_type)
-        return data, restored
+        return data, _require_restored(plan, value, data)
 
     def structure(self, plain: object, as_type: object) -> Any:  # noqa: ANN401 - by its type
         """Plain data as the annotated type; `DecodeError` if it does not fit."""
-        if _is_untyped(as_type) or (type(plain) is as_type and as_type in _SCALARS):
-            return plain
+        return _lifted(self._plan_of(as_type), plain)
+
+    def _plan_of(self, as_type: object) -> Plan:
         try:
-            return self._converter.structure(plain, as_type)  # type: ignore[arg-type]
+            return self._planner.plan_of(as_type)
+        except DecodeError:
+            raise
+        except Exception as error:
+            message = f"values of the declared type {as_type} cannot be journaled"
+            raise DecodeError(message) from error
+
+    def _encoded(self, plan: Plan, value: object) -> bytes:
+        try:
+            data = plan.encode(value)
         except DecodeError:
             raise
         except Exception:  # noqa: BLE001 - a class's own code runs here
-            # The original may show the value (INV-5), so it is not chained.
-            message = f"the journaled value does not fit the declared type {_name(as_type)}"
-            raise DecodeError(message) from None
-
-    def _unstructure(self, value: object, as_type: object) -> object:
-        if _is_untyped(as_type):
-            return value
-        try:
-            return self._converter.unstructure(value, as_type)
-        except Exception:  # noqa: BLE001 - a class's own code runs here
-            raise _lost(value, as_type) from None
+            raise _lost(plan, value) from None
+        self._guard(data)
+        return data
 
     def _guard(self, data: bytes) -> None:
         if len(data) > self._max_bytes:
@@ -106,16 +90,39 @@ class PayloadCodec:
             raise PayloadTooLarge(message)
 
 
-def _lost(value: object, as_type: object) -> DecodeError:
-    found = type(value).__name__
-    if _is_untyped(as_type):
-        return DecodeError(
-            f"a value of type {found!r} would not come back equal; annotate its type",
-        )
+def _is_unchanging(plan: Plan, value: object) -> bool:
+    """Whether decoding can only give `value` itself."""
+    kind = type(value)
+    return kind in LEAVES and kind in plan.kinds
+
+
+def _require_restored(plan: Plan, value: object, data: bytes) -> Any:  # noqa: ANN401 - by its type
+    """What `data` gives back; `DecodeError` if that is not the `value` which it was made from."""
+    restored = _lifted(plan, decode(data))
+    if not plan.exact and not _is_equal(plan, value, restored, data):
+        raise _lost(plan, value)
+    return restored
+
+
+def _lifted(plan: Plan, plain: object) -> Any:  # noqa: ANN401 - by its type
+    try:
+        return plan.lift(plain)
+    except Exception:  # noqa: BLE001 - a class's own code runs here
+        # The original may show the value (INV-5), so it is not chained.
+        message = f"the journaled value does not fit the declared type {plan.name}"
+        raise DecodeError(message) from None
+
+
+def _is_equal(plan: Plan, value: object, restored: object, data: bytes) -> bool:
+    """By the class's own word, else by what is encoded: NaN, say, is not equal to itself."""
+    try:
+        return bool(value == restored) or plan.encode(restored) == data
+    except Exception:  # noqa: BLE001 - a class's own code runs here
+        return False
+
+
+def _lost(plan: Plan, value: object) -> DecodeError:
     return DecodeError(
-        f"a value of type {found!r} cannot be restored as the declared type {_name(as_type)}",
+        f"a value of type {type(value).__name__!r} cannot be restored as the declared type "
+        f"{plan.name}",
     )
-
-
-def _name(as_type: object) -> str:
-    return getattr(as_type, "__name__", None) or str(as_type)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NotRequired, ParamSpec, TypedDict, Unpack
 
 import attrs
 import pytest
@@ -12,6 +13,7 @@ from durable_core.wire.call import CallShape, join
 from durable_core.wire.payload import UNTYPED, PayloadCodec, load
 
 CODEC = PayloadCodec(1 << 20)
+P = ParamSpec("P")
 
 
 @attrs.frozen
@@ -79,6 +81,30 @@ def test_arguments_of_an_older_signature() -> None:
         newer.decode(CODEC, join([]))
     with pytest.raises(DecodeError, match="do not fit"):
         newer.decode(CODEC, CODEC.encode("no array"))
+
+
+class Options(TypedDict):
+    deep: NotRequired[bool]
+
+
+def unpacked(**options: Unpack[Options]) -> None:
+    raise AssertionError(options)
+
+
+def passing_on(_fn: Callable[P, None]) -> Callable[..., None]:
+    def passed_on(call: int, *args: P.args, **kwargs: P.kwargs) -> None:
+        raise AssertionError((call, args, kwargs))
+
+    return passed_on
+
+
+def test_collected_arguments_have_the_types_that_are_said_of_them() -> None:
+    shape = CallShape.of(unpacked)
+    assert shape.decode(CODEC, encoded(shape, deep=True)) == ((), {"deep": True})
+    with pytest.raises(DecodeError, match="argument 'options'"):
+        encoded(shape, deep=1)
+    shape = CallShape.of(passing_on(unpacked))
+    assert shape.decode(CODEC, encoded(shape, 1, [2], x=3)) == ((1, [2]), {"x": 3})
 
 
 def unresolvable(value: Missing) -> None:  # type: ignore[name-defined]  # noqa: F821
