@@ -17,7 +17,7 @@ from durable_core import (
     workflow,
 )
 from durable_core.engine.ambiguity import Resolved
-from durable_core.engine.invoke import Attempted, Returned
+from durable_core.engine.invoke import Failed, Returned
 from durable_core.engine.outcome import Failure
 from durable_core.engine.outcome import Outcome as RunOutcome
 from durable_core.errors import (
@@ -68,7 +68,7 @@ EXECUTION = counted_id(1)
         IntentSettled(EXECUTION, 0, NO_STEP, b"", b"", 3, CANARY_BYTES),
         ExecutionFinished(EXECUTION, 0, Status.COMPLETED, CANARY_BYTES),
         Returned(CANARY_BYTES, CANARY),
-        Attempted(Refusal(CANARY), 1),
+        Failed(Failure("Refusal", CANARY, 1), Refusal(CANARY)),
         Resolved(Outcome.VALUE, CANARY_BYTES),
         Failure("Refusal", CANARY, 1),
         RunOutcome(CANARY, Refusal(CANARY)),

@@ -5,9 +5,9 @@ The owner writes; everybody else files a request. With no live owner the caller 
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-from weakref import WeakValueDictionary
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
 
 from durable_core.engine.ending import finish
 from durable_core.engine.execution import Execution
@@ -28,8 +28,11 @@ from durable_core.ids import ExecutionId, StepId
 from durable_core.journal.lane import Lane
 from durable_core.model.entries import ExecutionStarted, IntentSettled
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_of
+from durable_core.wire.payload import UNTYPED
 
 __all__ = ["Administration"]
+
+_PLAIN: Final = frozenset({list, tuple, dict, set, frozenset})
 
 
 class Administration:
@@ -39,58 +42,52 @@ class Administration:
         self._parts = parts
         self._roster = roster
         self._ownership = ownership
-        self._claims: WeakValueDictionary[ExecutionId, asyncio.Lock] = WeakValueDictionary()
 
     async def cancel(self, execution_id: ExecutionId) -> None:
         """See `DurableEngine.cancel`."""
         cancelled = ExecutionCancelled(f"execution {execution_id} was cancelled")
-        running = self._roster.running(execution_id)
-        if running is not None:
-            running.stop(cancelled)
-            outcome = await running.outcome()
-            if outcome.error is not None and not isinstance(outcome.error, ExecutionCancelled):
-                self._require_not_terminal(await self._ownership.load(execution_id))
-            elif outcome.error is None:
-                message = f"execution {execution_id} completed before it could be cancelled"
-                raise ExecutionTerminal(message)
-            return
-        row = await self._ownership.load(execution_id)
-        self._require_not_terminal(row)
-        if await self._ownership.held_elsewhere(row):
-            await file_cancel(self._parts, row)
-            return
-        lane = await self._claimed_lane(row)
-        try:
-            payload = finished_error(self._parts.failure_of(cancelled))
-            await finish(self._parts, lane, Status.CANCELLED, payload)
-        finally:
-            self._parts.journal.detach(execution_id)
+        while True:
+            running = self._roster.running(execution_id)
+            if running is not None:
+                running.stop(cancelled)
+                outcome = await running.outcome()
+                if isinstance(outcome.error, ExecutionCancelled):
+                    return
+                if outcome.error is None:
+                    message = f"execution {execution_id} completed before it could be cancelled"
+                    raise ExecutionTerminal(message)
+            async with self._roster.sole(execution_id):
+                # It may have ended otherwise than as cancelled, and may run again by now.
+                if self._roster.running(execution_id) is None:
+                    await self._cancel_idle(execution_id, cancelled)
+                    return
 
     async def resume(self, execution_id: ExecutionId) -> ExecutionRow:
         """See `DurableEngine.resume`."""
-        row = await self._ownership.load(execution_id)
-        if self._roster.running(execution_id) is not None:
+        async with self._roster.sole(execution_id):
+            row = await self._ownership.load(execution_id)
+            if self._roster.running(execution_id) is not None:
+                return row
+            self._parts.wire.verified(row)
+            status = status_of(row.status)
+            if status in TERMINAL and status is not Status.FAILED:
+                self._require_not_terminal(row)
+            self._roster.require(row.workflow)
+            if status is Status.RUNNING:
+                await self._take_over(row)
+                return row
+            payload = await read_input(self._parts, row)
+            if status is Status.BLOCKED and await self._ownership.held_elsewhere(row):
+                message = f"execution {execution_id} belongs to a live engine; resume it there"
+                raise ExecutionLocked(message)
+            async with self._claimed_lane(row) as lane:
+                if status is Status.FAILED:
+                    entry = ExecutionStarted(execution_id, row.generation + 1, payload)
+                    await self._parts.journal.append_acked(entry)
+                else:
+                    await self._parts.writer.change_status(lane, Status.RUNNING)
+                await self._launch(lane, restart=status is Status.BLOCKED)
             return row
-        self._parts.wire.verified(row)
-        status = status_of(row.status)
-        if status in TERMINAL and status is not Status.FAILED:
-            self._require_not_terminal(row)
-        self._roster.require(row.workflow)
-        if status is Status.RUNNING:
-            await self.take_over(row)
-            return row
-        payload = await read_input(self._parts, row)
-        if status is Status.BLOCKED and await self._ownership.held_elsewhere(row):
-            message = f"execution {execution_id} belongs to a live engine; resume it there"
-            raise ExecutionLocked(message)
-        lane = await self._claimed_lane(row)
-        if status is Status.FAILED:
-            entry = ExecutionStarted(execution_id, row.generation + 1, payload)
-            await self._parts.writer.append(lane, entry)
-        else:
-            await self._parts.writer.change_status(lane, Status.RUNNING)
-        await self._launch(lane, restart=status is Status.BLOCKED)
-        return row
 
     async def take_over(self, row: ExecutionRow) -> None:
         """Claim a running execution whose owner is dead or that this engine dropped; run it.
@@ -99,14 +96,9 @@ class Administration:
         that the first one has just begun. `ExecutionLocked` if another engine was faster.
         """
         execution_id = ExecutionId(bytes=row.execution_id)
-        workflow = self._roster.require(row.workflow)
-        lock = self._claims.setdefault(execution_id, asyncio.Lock())
-        async with lock:
-            if self._roster.running(execution_id) is not None:
-                return
-            claimed = await self._ownership.claim(row)
-            lane = self._parts.journal.attach(claimed)
-            self._roster.launch(Execution(self._parts, workflow, lane, claimed))
+        async with self._roster.sole(execution_id):
+            if self._roster.running(execution_id) is None:
+                await self._take_over(row)
 
     async def settle(
         self,
@@ -126,35 +118,67 @@ class Administration:
                 message = f"step {step_id} of execution {execution_id} has a word waiting already"
                 raise ExecutionError(message)
             return
-        await self.journal_settlement(row, step_id, payload)
+        await self.journal_settlement(execution_id, step_id, payload)
 
-    async def journal_settlement(self, row: ExecutionRow, step_id: str, payload: bytes) -> None:
-        """Append `intent_settled` and set `running` in one transaction, then go on with it here."""
-        intent = (await self._find_intent(row, step_id)).row
-        lane = await self._claimed_lane(row)
-        entry = IntentSettled(
-            ExecutionId(bytes=row.execution_id),
-            row.generation,
-            StepId(step_id),
-            intent.fingerprint or b"",
-            intent.idem_key or b"",
-            intent.effect_class,
-            payload,
-            intent.detail,
-        )
-        await self._parts.writer.append(lane, entry)
-        if self._roster.find(row.workflow) is not None:
-            await self._launch(lane, restart=False)
-        else:
-            self._parts.journal.detach(entry.execution_id)
+    async def journal_settlement(
+        self,
+        execution_id: ExecutionId,
+        step_id: str,
+        payload: bytes,
+    ) -> None:
+        """Append `intent_settled` and set `running` in one transaction, then go on with it here.
+
+        Where its workflow is not registered, it is given up, for whoever has it.
+        """
+        async with self._roster.sole(execution_id):
+            row = await self._ownership.load(execution_id)
+            intent = (await self._find_intent(row, step_id)).row
+            async with self._claimed_lane(row) as lane:
+                entry = IntentSettled(
+                    execution_id,
+                    row.generation,
+                    StepId(step_id),
+                    intent.fingerprint or b"",
+                    intent.idem_key or b"",
+                    intent.effect_class,
+                    payload,
+                    intent.detail,
+                )
+                await self._parts.journal.append_acked(entry)
+                if self._roster.find(row.workflow) is not None:
+                    await self._launch(lane, restart=False)
+                else:
+                    await self._ownership.release(execution_id, lane.row.owner_epoch)
+
+    async def _cancel_idle(self, execution_id: ExecutionId, cancelled: ExecutionCancelled) -> None:
+        row = await self._ownership.load(execution_id)
+        self._require_not_terminal(row)
+        if await self._ownership.held_elsewhere(row):
+            await file_cancel(self._parts, row)
+            return
+        payload = finished_error(self._parts.failure_of(cancelled))
+        async with self._claimed_lane(row) as lane:
+            await finish(self._parts, lane, Status.CANCELLED, payload, bounded=True)
+
+    async def _take_over(self, row: ExecutionRow) -> None:
+        workflow = self._roster.require(row.workflow)
+        async with self._claimed_lane(row) as lane:
+            self._roster.launch(Execution(self._parts, workflow, lane, lane.row))
 
     async def _launch(self, lane: Lane, *, restart: bool) -> None:
         heads = await self._parts.backend.heads([lane.row.execution_id])
-        workflow: Any = self._roster.require(heads[0].workflow)
+        workflow = self._roster.require(heads[0].workflow)
         self._roster.launch(Execution(self._parts, workflow, lane, heads[0], restart=restart))
 
-    async def _claimed_lane(self, row: ExecutionRow) -> Lane:
-        return self._parts.journal.attach(await self._ownership.claim(row))
+    @asynccontextmanager
+    async def _claimed_lane(self, row: ExecutionRow) -> AsyncIterator[Lane]:
+        """The lane of an execution that is claimed now; forgotten on leaving unless it runs."""
+        execution_id = ExecutionId(bytes=row.execution_id)
+        try:
+            yield self._parts.journal.attach(await self._ownership.claim(row))
+        finally:
+            if self._roster.running(execution_id) is None:
+                self._parts.journal.detach(execution_id)
 
     async def _find_intent(self, row: ExecutionRow, step_id: str) -> OpenIntent:
         if row.status == Status.BLOCKED.label:
@@ -168,8 +192,10 @@ class Administration:
         raise ExecutionError(message)
 
     def _encode(self, value: object) -> bytes:
+        """As its own class declares it: the step's annotation is not known here."""
         try:
-            return self._parts.codec.encode(value)
+            kind = type(value)
+            return self._parts.codec.encode(value, UNTYPED if kind in _PLAIN else kind)
         except PayloadError as error:
             message = f"the settled value is refused: {error}"
             raise type(error)(message) from error

@@ -7,6 +7,7 @@ effect, and no journal can tell.
 from __future__ import annotations
 
 import asyncio
+import enum
 import inspect
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,7 @@ from durable_core.wire.payload import dump
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["DECLINED", "EXHAUSTED", "Resolved", "resolve"]
+__all__ = ["Resolved", "Verdict", "resolve"]
 
 
 @frozen
@@ -34,11 +35,15 @@ class Resolved:
     encoded: bytes = field(repr=False)
 
 
-DECLINED: Final = Resolved(Outcome.VALUE, b"")
-"""The function is to be called after all."""
+class Verdict(enum.Enum):
+    """What to do with a function that is not done without."""
 
-EXHAUSTED: Final = Resolved(Outcome.VALUE, b"")
-"""The function might be called again, but its attempts are used up."""
+    CALL = enum.auto()
+    """It is to be called after all."""
+
+    EXHAUSTED = enum.auto()
+    """It might be called again, but its attempts are used up."""
+
 
 _ASSUMED: Final = Resolved(Outcome.ASSUMED_DONE, dump(None))
 
@@ -49,10 +54,11 @@ async def resolve(
     *,
     held: bool = False,
     exhausted: bool = False,
-) -> Resolved:
+) -> Resolved | Verdict:
     """Apply the step's policy; `held` says that the journaled intent is an operator's to settle.
 
-    `exhausted` says that no attempt is left, should the policy allow another call.
+    `exhausted` says that no attempt is left, should the policy allow another call. Runs in the
+    task of the effect, which the workflow cannot cancel.
 
     `AmbiguousEffect` under FAIL, and when a reconcile function cannot tell; the caller's run is
     blocked then. `JournalUnavailable` if an audit sink refuses the record.
@@ -67,21 +73,21 @@ async def resolve(
             await _audit(run, call, int(policy), "assumed done")
             return _ASSUMED
         case OnAmbiguous.RERUN:
-            return await _decline(run, call, int(policy), "called again", exhausted=exhausted)
+            return await _call_again(run, call, int(policy), "called again", exhausted=exhausted)
         case Reconcile():
             return await _reconcile(run, call, policy, exhausted=exhausted)
 
 
-async def _decline(
+async def _call_again(
     run: Run,
     call: StepCall,
     policy: int,
     resolution: str,
     *,
     exhausted: bool,
-) -> Resolved:
+) -> Verdict:
     await _audit(run, call, policy, "attempts used up" if exhausted else resolution)
-    return EXHAUSTED if exhausted else DECLINED
+    return Verdict.EXHAUSTED if exhausted else Verdict.CALL
 
 
 async def _reconcile(
@@ -90,27 +96,37 @@ async def _reconcile(
     policy: Reconcile,
     *,
     exhausted: bool,
-) -> Resolved:
+) -> Resolved | Verdict:
     code = call.descriptor.policy_code
+    encoded: bytes | None = None
     try:
-        if inspect.iscoroutinefunction(policy.ask):
-            answer = await policy.ask(call.idem_key, *call.args, **call.kwargs)
-        else:
-            args = (call.idem_key, *call.args)
-            thread = run.parts.threads.call(policy.ask, args, call.kwargs)
-            # A cancelled run does not end the thread, and close() has to know of it.
-            answer = await asyncio.shield(thread)
-        if isinstance(answer, DidNotHappen):
-            return await _decline(run, call, code, "did not happen", exhausted=exhausted)
-        encoded, _ = run.parts.codec.settle(answer, call.spec.shape.returns)
-    except Exception as error:
+        answer = await _ask(run, call, policy)
+        if not isinstance(answer, DidNotHappen):
+            encoded, _ = run.parts.codec.settle(answer, call.spec.shape.returns)
+    except (Exception, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
         await _audit(run, call, code, "blocked")
         message = (
             f"the reconcile function failed with {type(error).__name__}; {_account(run, call)}"
         )
         raise AmbiguousEffect(message) from error
+    if encoded is None:
+        return await _call_again(run, call, code, "did not happen", exhausted=exhausted)
     await _audit(run, call, code, "recovered")
     return Resolved(Outcome.RECONCILED, encoded)
+
+
+async def _ask(run: Run, call: StepCall, policy: Reconcile) -> object:
+    args = (call.idem_key, *call.args)
+    if inspect.iscoroutinefunction(policy.ask):
+        return await policy.ask(*args, **call.kwargs)
+    thread = await run.parts.threads.begin(policy.ask, args, call.kwargs, lambda: True)
+    assert thread is not None  # noqa: S101 - it may always begin
+    # A cancelled run does not end the thread, and close() has to know of it.
+    answer = await asyncio.shield(thread)
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 async def _audit(run: Run, call: StepCall, policy: int, resolution: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 from attrs import evolve, field, frozen
 
 from durable_core.engine.branch import Branch
-from durable_core.engine.definition import StepSpec
 from durable_core.engine.descriptor import StepDescriptor
 from durable_core.engine.outcome import DID_NOT_RUN
+from durable_core.engine.spec import StepSpec
 from durable_core.errors import ConfigError
 from durable_core.ids import ExecutionId, StepId
 from durable_core.model.effects import OnAmbiguous

@@ -17,9 +17,9 @@ from durable_core.config import DurableConfig, redact_url
 from durable_core.contracts.backend import BackendSettings, ExecutionBackend
 from durable_core.contracts.keys import KeyProvider, MasterKeys
 from durable_core.engine.audit import AuditTrail
-from durable_core.engine.definition import StepSpecs
 from durable_core.engine.exporting import MetricsFanout
 from durable_core.engine.parts import EngineParts
+from durable_core.engine.spec import StepSpecs
 from durable_core.engine.threads import StepThreads
 from durable_core.errors import ConfigError
 from durable_core.failpoints import Failpoints

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from durable_core.engine.definition import StepSpec
 from durable_core.engine.descriptor import StepDescriptor
+from durable_core.engine.spec import StepSpec
 from durable_core.errors import ExecutionError
 from durable_core.ids import ExecutionId
 from durable_core.model.effects import EffectClass
@@ -89,19 +89,16 @@ class DurableContext:
         The fingerprint covers the descriptor alone, so what `op` closes over is not guarded
         against divergence; name what matters in the descriptor's name.
         """
-        return self._run.call(StepSpec.of(op, descriptor), (), {})
+        return self._run.call(StepSpec.of_operation(op, descriptor), (), {})
 
-    async def now(self) -> datetime:
+    def now(self) -> Coroutine[Any, Any, datetime]:
         """The time (UTC, milliseconds) at which this was first asked; journaled as a step."""
         clock = self._run.parts.clock
 
-        def read() -> datetime:
+        async def now() -> datetime:
             return datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
 
-        async def now() -> datetime:
-            return read()
-
-        return await self.run(_NOW, now)
+        return self.run(_NOW, now)
 
     def random(self) -> float:
         """A float in [0, 1), the same on every replay: derived, not journaled."""

@@ -20,45 +20,27 @@ from typing import (
     ParamSpec,
     Protocol,
     TypeVar,
-    cast,
     overload,
 )
-from weakref import WeakKeyDictionary
-
-from attrs import frozen
 
 from durable_core.engine.descriptor import NO_RETRY, Reconcile, RetryPolicy, StepDescriptor
+from durable_core.engine.spec import SPEC, LazySpec, StepSpec, name_of
 from durable_core.errors import ConfigError
 from durable_core.model.effects import EffectClass, EffectIntentSubClass, OnAmbiguous
-from durable_core.replay.detail import detail_prefix
 from durable_core.wire.call import CallShape
 
 if TYPE_CHECKING:
     from durable_core.engine.context import DurableContext
 
-__all__ = [
-    "ACTIVE",
-    "ActiveWorkflow",
-    "StepSpec",
-    "StepSpecs",
-    "Workflow",
-    "step",
-    "workflow",
-]
+__all__ = ["ACTIVE", "ActiveWorkflow", "Workflow", "step", "workflow"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_SPEC: Final = "__durable_step__"
-
 
 class ActiveWorkflow(Protocol):
     """The part of a running workflow that a directly called `@step` function needs."""
-
-    def owns_current_task(self) -> bool:
-        """Whether the caller stands in the workflow's own branch, outside any step."""
-        ...
 
     def call(
         self,
@@ -66,76 +48,12 @@ class ActiveWorkflow(Protocol):
         args: tuple[object, ...],
         kwargs: dict[str, object],
     ) -> Coroutine[Any, Any, Any]:
-        """Journal the call as a step, as `ctx.step` does."""
+        """Journal the call as a step, as `ctx.step` does; refused in another task than its own."""
         ...
 
 
 ACTIVE: Final[ContextVar[ActiveWorkflow | None]] = ContextVar("durable_core.active", default=None)
 """The workflow whose code is running in this context; None inside a step and outside."""
-
-
-@frozen(eq=False)
-class StepSpec:
-    """A step's function with everything that is computed once about it."""
-
-    fn: Callable[..., Any]
-    descriptor: StepDescriptor
-    shape: CallShape
-    is_async: bool
-    detail_prefix: bytes
-
-    @classmethod
-    def of(cls, fn: Callable[..., Any], descriptor: StepDescriptor) -> StepSpec:
-        """`ConfigError` if the function's annotations cannot be resolved."""
-        return cls(
-            fn,
-            descriptor,
-            CallShape.of(fn),
-            inspect.iscoroutinefunction(inspect.unwrap(fn)),
-            detail_prefix(descriptor.name),
-        )
-
-
-class StepSpecs:
-    """Finds the spec of any function; those of undecorated ones live as long as the function."""
-
-    def __init__(self) -> None:
-        self._plain: WeakKeyDictionary[Callable[..., Any], StepSpec] = WeakKeyDictionary()
-
-    def of(self, fn: Callable[..., Any]) -> StepSpec:
-        """The spec of a decorated function, or that of an undecorated one with `@step`'s defaults.
-
-        `ConfigError` for a function without a name or with annotations that do not resolve.
-        """
-        lazy = getattr(fn, _SPEC, None)
-        if lazy is not None:
-            return cast("_LazySpec", lazy).spec
-        spec = self._plain.get(fn)
-        if spec is None:
-            spec = StepSpec.of(fn, StepDescriptor(name=name_of(fn)))
-            self._plain[fn] = spec
-        return spec
-
-
-def name_of(fn: Callable[..., Any]) -> str:
-    """The default name of a step or workflow: `__qualname__`; `ConfigError` if there is none."""
-    name = getattr(fn, "__qualname__", None)
-    if not isinstance(name, str) or name == "<lambda>":
-        message = "a step or workflow needs a named function; decorate one, or pass name=..."
-        raise ConfigError(message)
-    return name
-
-
-class _LazySpec:
-    # Annotations are resolved at the first call: at decoration time the names that they mention
-    # may not exist yet.
-    def __init__(self, fn: Callable[..., Any], descriptor: StepDescriptor) -> None:
-        self._fn = fn
-        self._descriptor = descriptor
-
-    @functools.cached_property
-    def spec(self) -> StepSpec:
-        return StepSpec.of(self._fn, self._descriptor)
 
 
 @overload
@@ -179,21 +97,30 @@ def step(
             timeout=timeout,
             safe_to_retry=safe_to_retry,
         )
-        lazy = _LazySpec(function, descriptor)
+        lazy = LazySpec(function, descriptor)
 
         @functools.wraps(function)
         def called(*args: Any, **kwargs: Any) -> object:
             active = ACTIVE.get()
-            if active is not None and active.owns_current_task():
+            if active is not None and _in_event_loop():
                 return active.call(lazy.spec, args, kwargs)
             return function(*args, **kwargs)
 
-        setattr(called, _SPEC, lazy)
+        setattr(called, SPEC, lazy)
         if inspect.iscoroutinefunction(function):
             _mark_async(called)
         return called
 
     return decorate if fn is None else decorate(fn)
+
+
+def _in_event_loop() -> bool:
+    """Whether the caller is no thread that a workflow, say, handed a function to."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _mark_async(fn: Callable[..., Any]) -> None:

@@ -24,35 +24,41 @@ class RunEnded(BaseException):
 
 
 class Drive(Generic[T]):
-    """Await it to run `coroutine`; `RunEnded` as soon as `ended()` is true after a wake-up.
+    """Await it to run `coroutine`; `RunEnded` as soon as `must_close()` is true when it waits.
 
-    Behaves like `yield from` (PEP 380) otherwise, so that asyncio's tools work inside.
+    Behaves like `yield from` (PEP 380) otherwise, so that asyncio's tools work inside. While a
+    step's own function runs in the coroutine, `must_close` waits with its answer: the function is
+    cancelled like any other, and has time to clean up.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], ended: Callable[[], bool]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], must_close: Callable[[], bool]) -> None:
         self._coroutine = coroutine
-        self._ended = ended
+        self._must_close = must_close
 
     def __await__(self) -> Generator[Any, None, T]:
         coroutine = self._coroutine
+        must_close = self._must_close
         thrown: BaseException | None = None
         while True:
             try:
                 waited = coroutine.send(None) if thrown is None else coroutine.throw(thrown)
             except StopIteration as stop:
-                if self._ended():
+                if must_close():
                     raise RunEnded from None
                 return stop.value  # type: ignore[no-any-return]
             except BaseException:
-                if self._ended():
+                if must_close():
                     raise RunEnded from None
                 raise
+            if must_close():
+                self._close()
+                raise RunEnded
             thrown = None
             try:
                 yield waited
             except BaseException as error:  # noqa: BLE001 - handed on to the coroutine
                 thrown = error
-            if self._ended():
+            if must_close():
                 self._close()
                 raise RunEnded from None
 

@@ -12,10 +12,18 @@ from durable_core.telemetry import SpanName
 __all__ = ["finish"]
 
 
-async def finish(parts: EngineParts, lane: Lane, status: Status, payload: bytes) -> None:
+async def finish(
+    parts: EngineParts,
+    lane: Lane,
+    status: Status,
+    payload: bytes,
+    *,
+    bounded: bool,
+) -> None:
     """Put the execution of `lane` into the terminal `status`; durable at return.
 
-    Raises as `JournalWriter.append` does.
+    A `bounded` wait ends with `CommitOutcomeUnknown`; otherwise it lasts until the outcome of the
+    commit is known. Raises as `JournalWriter.append` does.
     """
     execution_id = ExecutionId(bytes=lane.row.execution_id)
     entry = ExecutionFinished(execution_id, lane.accepted_generation, status, payload)
@@ -24,5 +32,8 @@ async def finish(parts: EngineParts, lane: Lane, status: Status, payload: bytes)
         SpanName.JOURNAL_FINALIZE,
         {"durable.execution_id": execution_id, "durable.status": status.label},
     ):
-        await parts.writer.append(lane, entry)
+        if bounded:
+            await parts.journal.append_acked(entry)
+        else:
+            await parts.writer.append(lane, entry)
     parts.failpoints.reach("engine.finish.after")

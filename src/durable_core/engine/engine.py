@@ -114,6 +114,7 @@ class DurableEngine:
         /,
         *args: Any,
         key: str | None = None,
+        on_conflict: Literal["error", "existing"] = "error",
         **kwargs: Any,
     ) -> T:
         """`start`, then the result; the start may share a commit with the first intent."""
@@ -123,7 +124,7 @@ class DurableEngine:
             args,
             kwargs,
             key=key,
-            on_conflict="error",
+            on_conflict=on_conflict,
             acknowledged=key is not None,
         )
         handle: ExecutionHandle[T] = ExecutionHandle(self, execution_id, key)
@@ -195,13 +196,14 @@ class DurableEngine:
         execution_id: ExecutionId,
         step_id: str,
         *,
-        ran: bool,
+        ran: bool = True,
         value: object = None,
     ) -> None:
         """An operator's word on a guarded step whose outcome the journal cannot tell.
 
         `ran=True` with the `value` that the step should return, or `ran=False`: then it is called
-        when the execution goes on. Durable at return, or filed with the live owner.
+        when the execution goes on. Durable at return, or filed with the live owner. A value that
+        does not fit the step's annotation blocks the execution once more.
         `ExecutionError` if the execution is not blocked at that step.
         """
         self._roster.require_open()
@@ -241,9 +243,9 @@ class DurableEngine:
             execution = self._roster.running(execution_id)
             if execution is not None:
                 return await execution.outcome()
-            ended = self._roster.failure(execution_id)
-            if ended is not None:
-                return ended
+            failure = self._roster.failure(await self._ownership.load(execution_id))
+            if failure is not None:
+                return failure
             row = await self._ownership.wait_until_idle(
                 execution_id,
                 lambda row: self._roster.find(row.workflow) is not None,

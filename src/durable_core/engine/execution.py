@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from attrs import field, frozen
 
+from durable_core.engine.call import CURRENT
 from durable_core.engine.context import DurableContext
 from durable_core.engine.definition import ACTIVE, Workflow
 from durable_core.engine.drive import Drive, RunEnded
@@ -74,12 +77,14 @@ class Execution:
         self._restart = restart
         self._run: Run | None = None
         self._stop: Exception | None = None
+        self._stopping = asyncio.Event()
         self._recorded = False
 
     def stop(self, error: Exception) -> None:
         """End the execution here; `ExecutionCancelled` is journaled, other errors are not."""
         if self._stop is None:
             self._stop = error
+            self._stopping.set()
             if self._run is not None:
                 self._run.end(error)
 
@@ -88,33 +93,49 @@ class Execution:
         return await asyncio.shield(self.done)
 
     @property
-    def engine_failure(self) -> bool:
-        """Whether the run ended in a way that the journal does not record."""
-        error = self.done.result().error
-        return error is not None and not self._recorded
+    def recorded(self) -> bool:
+        """Whether the journal holds how the execution ended here: its status is no longer running.
 
-    def cancel_effects(self) -> None:
-        """Give up on guarded functions that are still running; their intents stay open."""
+        Otherwise the engine itself failed, or was closed.
+        """
+        return self._recorded
+
+    @property
+    def owner_epoch(self) -> int:
+        """The epoch of the claim under which it runs here."""
+        return self.lane.row.owner_epoch
+
+    def abandon(self) -> None:
+        """Cancel what still runs, guarded functions too; their intents stay open."""
         if self._run is not None:
-            self._run.cancel_effects()
+            self._run.abandon()
 
-    async def main(self, slots: asyncio.Semaphore | None) -> None:
-        """Run to the end and set `done`. Never raises an engine failure: it is the outcome."""
-        outcome: Outcome | None = None
+    async def main(self, slots: asyncio.Semaphore | None) -> Outcome:
+        """Run to the end. Never raises an engine failure: it is the outcome."""
         try:
-            if slots is None:
-                outcome = await self._generations()
-            else:
-                async with slots:
-                    outcome = await self._generations()
+            async with self._place(slots):
+                return await self._generations()
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must learn it
-            outcome = Outcome(error=error)
+            return Outcome(error=error)
         finally:
             self._parts.journal.detach(self.execution_id)
-            if outcome is not None:
-                self.done.set_result(outcome)
-            else:
-                self.done.cancel()
+
+    @asynccontextmanager
+    async def _place(self, slots: asyncio.Semaphore | None) -> AsyncIterator[None]:
+        """Wait for one of the places, unless the execution is stopped: then it needs none."""
+        if slots is None:
+            yield
+            return
+        getting = asyncio.ensure_future(slots.acquire())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            yield
+        finally:
+            stopping.cancel()
+            if getting.done() and not getting.cancelled():
+                slots.release()
+            getting.cancel()
 
     async def _generations(self) -> Outcome:
         while True:
@@ -149,7 +170,7 @@ class Execution:
             self._body(run, args, kwargs),
             name=f"durable-workflow-{self.execution_id}",
         )
-        ended = await task
+        ended = await self._end_of(task)
         await run.settle_down()
         try:
             if run.error is None:
@@ -160,15 +181,27 @@ class Execution:
             return await self._stopped(run, run.error)
         return await self._finished(ended)
 
+    async def _end_of(self, task: asyncio.Task[_Ended]) -> _Ended:
+        """How the workflow's task ended; also where it was stopped before its first turn."""
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        return _Ended() if task.cancelled() else task.result()
+
     async def _body(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Ended:
         ACTIVE.set(run)
+        CURRENT.set(None)  # that of a step which started this execution
         context = DurableContext(run)
         try:
             workflow = self.workflow.fn(context, *args, **kwargs)
-            return _Ended(await Drive(workflow, lambda: run.ended))
+            return _Ended(await Drive(workflow, lambda: run.must_close))
         except RunEnded:
             return _Ended()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the workflow's own
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the workflow's own
             return _Ended(error=error)
 
     async def _finished(self, ended: _Ended) -> Outcome:
@@ -196,8 +229,8 @@ class Execution:
             case ExecutionCancelled():
                 await self._finish(Status.CANCELLED, finished_error(self._parts.failure_of(error)))
             case AmbiguousEffect():
-                if run.blocking_intent is not None:
-                    self._parts.writer.offer(self.lane, run.blocking_intent)
+                for intent in run.blocking_intents:
+                    await self._parts.writer.append(self.lane, intent)
                 await self._change_status(Status.BLOCKED)
             case ReplayDivergence():
                 return await self._diverged(run, error)
@@ -234,7 +267,7 @@ class Execution:
         return await run.cursor.open() if self._payload is None else self._payload
 
     async def _finish(self, status: Status, payload: bytes) -> None:
-        await finish(self._parts, self.lane, status, payload)
+        await finish(self._parts, self.lane, status, payload, bounded=False)
         self._recorded = True
 
     async def _change_status(self, status: Status) -> None:

@@ -3,209 +3,231 @@
 Carries INV-13 (a committed effect is never fired again), INV-18 (no durable intent, no call) and
 INV-20 (everything issued earlier is durable before the function is called; its own result is
 enqueued prompt and shares the commit of the next intent).
+
+From the moment when a function may be called, or a policy is asked, the step runs in a task of its
+own that the workflow cannot cancel: what comes of it is journaled, and is what the step returns,
+now and on every replay, so that both take the same branch.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from durable_core.engine.ambiguity import DECLINED, EXHAUSTED, Resolved, resolve
+from durable_core.engine.ambiguity import Resolved, Verdict, resolve
 from durable_core.engine.call import StepCall
-from durable_core.engine.invoke import Attempted, Returned, TimedOut, attempt_all
-from durable_core.engine.outcome import STEP_CANCELLED, Failure
-from durable_core.engine.recorded import read_result, read_settled, take_over
-from durable_core.errors import AmbiguousEffect, DurableError, ReplayError
-from durable_core.model.effects import OnAmbiguous
-from durable_core.model.entries import (
-    EntryKind,
-    JournalRow,
-    Outcome,
+from durable_core.engine.invoke import (
+    NOT_CALLED,
+    Failed,
+    NotCalled,
+    Returned,
+    TimedOut,
+    attempt_all,
 )
+from durable_core.engine.outcome import CANCELLED
+from durable_core.engine.recorded import read_result, read_settled, take_over
+from durable_core.errors import AmbiguousEffect, DecodeError, DurableError
+from durable_core.model.effects import OnAmbiguous
+from durable_core.model.entries import EntryKind, JournalRow, Outcome
 from durable_core.replay.detail import StepDetail
 from durable_core.replay.lookup import Found, IntentOnly, Settled
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["perform_guarded"]
+__all__ = ["Closed", "perform_guarded"]
+
+Closed = Returned | Failed | NotCalled
+"""How the task of an effect ends."""
 
 
-async def perform_guarded(run: Run, call: StepCall, found: Found) -> object:
-    """The value of a guarded step that has no closing entry in this generation."""
+async def perform_guarded(run: Run, call: StepCall, found: Found, *, cancelled: bool) -> object:
+    """The value of a guarded step that has no closing entry in this generation.
+
+    `cancelled` says that the workflow cancelled the step while it was looked up. That counts only
+    where nothing of it can have begun.
+    """
     match found:
         case IntentOnly(row):
-            return await _meet_open_intent(run, call, row, fresh_run=False)
+            return await _outlive(run, call, _meet_intent(run, call, row, fresh_run=False))
         case Settled(row):
-            return await _meet_settled(run, call, row)
+            return await _meet_settled(run, call, row, cancelled=cancelled)
         case _:
             pass
     prior = run.cursor.prior.claim(call.idem_key)
     if prior is not None:
-        return await _meet_prior(run, call, prior)
-    unclaimed = run.cursor.prior.unclaimed_effect(call.descriptor.name)
-    if unclaimed is not None:
-        message = (
-            f"step {call.step_id} {call.descriptor.name!r} of execution {run.execution_id} has "
-            "other arguments than the effect of that name which an earlier run committed at step "
-            f"{unclaimed.step_id}; it was not called. Settle it: it ran, with this value; or it "
-            "did not run, then it is called with the new arguments"
-        )
-        run.blocking_intent = call.held_intent()
-        raise AmbiguousEffect(message)
-    return await _fire(run, call, announce=True)
+        return await _meet_prior(run, call, prior, cancelled=cancelled)
+    for other in run.cursor.prior.unclaimed_effects(call.descriptor.name):
+        if not _is_settled_as_not_run(run, other):
+            message = (
+                f"step {call.step_id} {call.descriptor.name!r} of execution {run.execution_id} has "
+                "other arguments than the effect of that name which an earlier run committed at "
+                f"step {other.step_id}; it was not called. Settle it: it ran, with this value; or "
+                "it did not run, then it is called with the new arguments"
+            )
+            run.blocking_intents.append(call.held_intent())
+            raise AmbiguousEffect(message)
+    return await _announce_and_call(run, call, cancelled=cancelled)
 
 
-async def _meet_prior(run: Run, call: StepCall, row: JournalRow) -> object:
+async def _meet_prior(run: Run, call: StepCall, row: JournalRow, *, cancelled: bool) -> object:
     if row.entry_kind == EntryKind.EFFECT_INTENT:
-        return await _meet_open_intent(run, call, row, fresh_run=True)
-    settled = row.entry_kind == EntryKind.INTENT_SETTLED
-    if settled and read_settled(run.cursor.open_payload(row)) is None:
-        return await _fire(run, call, announce=True)
+        return await _outlive(run, call, _meet_intent(run, call, row, fresh_run=True))
+    if _is_settled_as_not_run(run, row):
+        return await _announce_and_call(run, call, cancelled=cancelled)
     entry, value = take_over(run, call, row)
     await run.journal(entry, prompt=True)
     return value
 
 
-async def _meet_settled(run: Run, call: StepCall, row: JournalRow) -> object:
+async def _meet_settled(run: Run, call: StepCall, row: JournalRow, *, cancelled: bool) -> object:
     encoded = read_settled(run.cursor.open_payload(row))
     if encoded is None:
-        return await _fire(run, call, announce=True)
+        return await _announce_and_call(run, call, cancelled=cancelled)
     payload = bytes((Outcome.SETTLED,)) + encoded
-    value = read_result(run, call, payload)
+    try:
+        value = read_result(run, call, payload)
+    except DecodeError as error:
+        message = (
+            f"the value that step {call.step_id} {call.descriptor.name!r} of execution "
+            f"{run.execution_id} was settled with cannot be its result ({error}); settle it again"
+        )
+        run.blocking_intents.append(call.held_intent())
+        raise AmbiguousEffect(message) from error
     await run.journal(call.result(payload), prompt=True)
     return value
 
 
-async def _meet_open_intent(
-    run: Run,
-    call: StepCall,
-    row: JournalRow,
-    *,
-    fresh_run: bool,
-) -> object:
-    if fresh_run:
-        run.blocking_intent = call.intent()
-    held = StepDetail.decode(row.detail).policy == OnAmbiguous.FAIL
-    resolved = await resolve(run, call, held=held)
-    run.blocking_intent = None
-    return await _follow(run, call, resolved, announce=fresh_run, first=1)
-
-
-async def _follow(
-    run: Run,
-    call: StepCall,
-    resolved: Resolved,
-    *,
-    announce: bool,
-    first: int,
-) -> object:
-    if resolved is DECLINED:
-        return await _fire(run, call, announce=announce, first=first)
-    payload = bytes((resolved.outcome,)) + resolved.encoded
-    await run.journal(call.result(payload), prompt=True)
-    return read_result(run, call, payload)
-
-
-async def _fire(run: Run, call: StepCall, *, announce: bool, first: int = 1) -> object:
-    """Make the intent durable, then call the function, shielded from cancellation."""
-    cancelled = await _make_durable(run, call, announce=announce)
+async def _announce_and_call(run: Run, call: StepCall, *, cancelled: bool) -> object:
+    """Make the intent durable, then call the function."""
+    if not cancelled:
+        cancelled = await _make_durable(run, call)
     if cancelled:
-        cancel = Failure(STEP_CANCELLED, "cancelled by the workflow", 1)
-        await run.journal(call.failure(cancel.encode()), prompt=True)
+        await run.journal(call.failure(CANCELLED.encode()), prompt=True)
         raise asyncio.CancelledError
-    body = run.begin_effect(_call_and_journal(run, call, first))
-    while not body.done():
-        try:
-            await asyncio.shield(body)
-        except asyncio.CancelledError:
-            if run.ended:
-                raise
-            # The effect has begun: its result is journaled and is what the step returns, now and
-            # on every replay, so that both take the same branch.
-    attempted = body.result()
-    match attempted:
+    return await _outlive(run, call, _call(run, call))
+
+
+async def _outlive(run: Run, call: StepCall, effect: Coroutine[Any, Any, Closed]) -> object:
+    """What the step returns or raises once `effect` has ended, whatever the workflow cancels."""
+    body = run.begin_effect(effect)
+    await run.outlast(body)
+    match body.result():
         case Returned(value=value):
             return value
-        case Attempted(error=error, attempts=attempts):
-            failure = run.parts.failure_of(error, attempts)
+        case Failed(failure, error):
             raise failure.of_step(call.descriptor.name) from error
-        case TimedOut():
-            return await _after_time_out(run, call, attempted)
+        case _:
+            return await run.halted()
 
 
-async def _after_time_out(run: Run, call: StepCall, cut: TimedOut) -> object:
-    exhausted = cut.attempts >= call.descriptor.retry.attempts
-    resolved = await resolve(run, call, exhausted=exhausted)
-    if resolved is EXHAUSTED:
-        failure = run.parts.failure_of(cut.error, cut.attempts)
-        await run.journal(call.failure(failure.encode()), prompt=True)
-        raise failure.of_step(call.descriptor.name) from cut.error
-    if resolved is DECLINED and cut.thread is not None:
-        # A thread cannot be cancelled: the next call must not run beside it.
-        await asyncio.wait({cut.thread})
-    return await _follow(run, call, resolved, announce=False, first=cut.attempts + 1)
-
-
-async def _make_durable(run: Run, call: StepCall, *, announce: bool) -> bool:
+async def _make_durable(run: Run, call: StepCall) -> bool:
     """Commit the intent with all that was issued before; whether the step was cancelled meanwhile.
 
-    If the outcome of the commit is unknown, this waits until it is known.
+    If the outcome of the commit is unknown, this waits until it is known. A run that ends meanwhile
+    takes the intent back.
     """
     writer = run.parts.writer
-    task: asyncio.Future[int] | asyncio.Task[None]
-    if not announce:
-        task = asyncio.create_task(writer.barrier(run.lane), name="durable-barrier")
-    else:
-        run.note_effect(int(call.descriptor.effect))
-        run.parts.failpoints.reach("engine.queue.before")
-        await writer.room()
-        task = writer.submit(run.lane, call.intent())
-        run.parts.failpoints.reach("engine.queue.after")
     cancelled = False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except GeneratorExit:
-            _take_back(run, call, announced=announce)
-            raise
-        except asyncio.CancelledError:
-            if run.ended:
-                _take_back(run, call, announced=announce)
-                raise
-            cancelled = True
-    task.result()
+    run.note_effect(int(call.descriptor.effect))
+    run.parts.failpoints.reach("engine.queue.before")
+    while not writer.has_room:
+        room = asyncio.ensure_future(writer.room())
+        if await run.outlast(room):
+            return True
+        room.result()
+    committed = writer.submit(run.lane, call.intent())
+    run.parts.failpoints.reach("engine.queue.after")
+    try:
+        while not committed.done():
+            try:
+                await asyncio.shield(committed)
+            except asyncio.CancelledError:
+                if run.ended:
+                    raise
+                cancelled = True
+    except (GeneratorExit, asyncio.CancelledError):
+        _take_back(run, call)
+        raise
+    committed.result()
     return cancelled
 
 
-def _take_back(run: Run, call: StepCall, *, announced: bool) -> None:
-    """The run was blocked while the intent was on its way: journal that nothing was called.
+def _take_back(run: Run, call: StepCall) -> None:
+    """Journal that the function of an intent was not called.
 
-    Otherwise the operator who settles the step that blocks the run would find this one ambiguous
-    each time, and two such steps at once would block each other for ever. Best effort: an intent
-    that stays open is safe.
+    Otherwise each end of a run in that instant would leave an ambiguity: its policy would skip what
+    was never done, or ask an operator about it. Best effort: an intent that stays open is safe.
     """
-    if announced and isinstance(run.error, ReplayError):
-        with suppress(DurableError):
-            run.parts.writer.offer(run.lane, call.not_called(), prompt=True)
+    with suppress(DurableError):
+        run.parts.writer.offer(run.lane, call.not_called(), prompt=True)
 
 
-async def _call_and_journal(
-    run: Run,
-    call: StepCall,
-    first: int,
-) -> Returned | Attempted | TimedOut:
-    attempted = await attempt_all(run.parts, call, first)
-    run.parts.failpoints.reach("engine.result.before")
-    match attempted:
-        case Returned(encoded=encoded):
-            await run.journal(call.result(bytes((Outcome.VALUE,)) + encoded), prompt=True)
-        case Attempted(error=error, attempts=attempts):
-            await run.journal(
-                call.failure(run.parts.failure_of(error, attempts).encode()), prompt=True
-            )
-        case TimedOut():
-            pass
+async def _meet_intent(run: Run, call: StepCall, row: JournalRow, *, fresh_run: bool) -> Closed:
+    """The effect of an intent that nothing follows, of this run or of an earlier one."""
+    held = StepDetail.decode(row.detail).policy == OnAmbiguous.FAIL
+    try:
+        resolved = await resolve(run, call, held=held)
+    except AmbiguousEffect:
+        if fresh_run:
+            run.blocking_intents.append(call.held_intent() if held else call.intent())
+        raise
+    if isinstance(resolved, Resolved):
+        return await _close(run, call, resolved)
+    if fresh_run:
+        run.note_effect(int(call.descriptor.effect))
+        await run.parts.writer.append(run.lane, call.intent())
+    return await _call(run, call, clean=False)
+
+
+async def _call(run: Run, call: StepCall, *, clean: bool = True) -> Closed:
+    """The effect itself. `clean` says that the function cannot have been called before."""
+    first = 1
+    while True:
+        if not clean:
+            await run.parts.writer.barrier(run.lane)
+        attempted = NOT_CALLED if run.ended else await attempt_all(run, call, first)
+        run.parts.failpoints.reach("engine.result.before")
+        match attempted:
+            case Returned(encoded=encoded):
+                payload = bytes((Outcome.VALUE,)) + encoded
+                await run.journal(call.result(payload), prompt=True)
+                run.parts.failpoints.reach("engine.result.after")
+                return attempted
+            case Failed():
+                return await _fail(run, call, attempted)
+            case TimedOut(failed, attempts, thread):
+                clean = False
+                exhausted = attempts >= call.descriptor.retry.attempts
+                resolved = await resolve(run, call, exhausted=exhausted)
+                if isinstance(resolved, Resolved):
+                    return await _close(run, call, resolved)
+                if resolved is Verdict.EXHAUSTED:
+                    return await _fail(run, call, failed)
+                if thread is not None:
+                    # A thread cannot be cancelled: the next call must not run beside it.
+                    await asyncio.wait({thread})
+                first = attempts + 1
+            case _:
+                if clean:
+                    _take_back(run, call)
+                return NOT_CALLED
+
+
+async def _fail(run: Run, call: StepCall, failed: Failed) -> Failed:
+    await run.journal(call.failure(failed.failure.encode()), prompt=True)
     run.parts.failpoints.reach("engine.result.after")
-    return attempted
+    return failed
+
+
+async def _close(run: Run, call: StepCall, resolved: Resolved) -> Returned:
+    payload = bytes((resolved.outcome,)) + resolved.encoded
+    await run.journal(call.result(payload), prompt=True)
+    return Returned(resolved.encoded, read_result(run, call, payload))
+
+
+def _is_settled_as_not_run(run: Run, row: JournalRow) -> bool:
+    settled = row.entry_kind == EntryKind.INTENT_SETTLED
+    return settled and read_settled(run.cursor.open_payload(row)) is None

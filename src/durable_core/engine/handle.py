@@ -45,9 +45,7 @@ class ExecutionHandle(Generic[T_co]):
         """
         async with asyncio.timeout(timeout):
             outcome = await self._engine.outcome(self.id)
-        if outcome.error is not None:
-            raise outcome.error
-        return cast("T_co", outcome.value)
+        return cast("T_co", outcome.take())
 
     async def cancel(self) -> None:
         """Ask for the execution to be cancelled; see `DurableEngine.cancel`."""

@@ -6,17 +6,25 @@ Nothing is journaled here. What comes back is the encoded result or the final er
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
-from typing import Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
 from durable_core.engine.call import CURRENT, StepCall
 from durable_core.engine.definition import ACTIVE
-from durable_core.engine.parts import EngineParts
+from durable_core.engine.outcome import Failure
 from durable_core.errors import PayloadError
 
-__all__ = ["Attempted", "Returned", "TimedOut", "attempt_all"]
+if TYPE_CHECKING:
+    from durable_core.engine.run import Run
+
+__all__ = ["NOT_CALLED", "Attempted", "Failed", "NotCalled", "Returned", "TimedOut", "attempt_all"]
+
+_OF_THE_PROCESS: Final = (GeneratorExit, KeyboardInterrupt, SystemExit)
+"""What is not the step's failure: the coroutine is being closed, or the process ends."""
 
 
 @frozen
@@ -28,11 +36,11 @@ class Returned:
 
 
 @frozen
-class Attempted:
-    """The function failed for good."""
+class Failed:
+    """The function failed for good: the record for the journal, and the error itself."""
 
+    failure: Failure
     error: BaseException = field(repr=False)
-    attempts: int
 
 
 @frozen
@@ -42,9 +50,19 @@ class TimedOut:
     `thread` is the future of a plain function that is still running; a thread cannot be cancelled.
     """
 
-    error: TimeoutError
+    failed: Failed
     attempts: int
     thread: asyncio.Future[Any] | None
+
+
+class NotCalled:
+    """The type of `NOT_CALLED`."""
+
+
+NOT_CALLED: Final = NotCalled()
+"""The run has ended before the function was called, or called again after a harmless error."""
+
+Attempted = Returned | Failed | TimedOut | NotCalled
 
 
 class _Cut(Exception):
@@ -54,91 +72,137 @@ class _Cut(Exception):
         self.thread = thread
 
 
-async def attempt_all(
-    parts: EngineParts,
-    call: StepCall,
-    first: int = 1,
-) -> Returned | Attempted | TimedOut:
-    """Call the function until it returns, its retries are used up, or an error is not retried."""
+class _TooLate(Exception):
+    """The run ended while the call waited for a thread."""
+
+
+class _Raised(Exception):
+    """The function raised `error`, of whatever class."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
+    """Call the function until it returns, its retries are used up, or an error is not retried.
+
+    A cancellation of this task is passed on; one that the function raises by itself is an error.
+    """
     descriptor = call.descriptor
     retried = descriptor.safe_to_retry if descriptor.guarded else descriptor.retry.retry_on
     attempt = first
     while True:
         thread = None
-        error: Exception
         try:
-            value = await _attempt(parts, call, attempt)
+            value = await _attempt(run, call, attempt)
+        except _TooLate:
+            return NOT_CALLED
         except _Cut as cut:
+            failed, thread = _failed(run, cut.error, attempt), cut.thread
             if descriptor.guarded:
-                return TimedOut(cut.error, attempt, cut.thread)
-            error, thread = cut.error, cut.thread
-        except Exception as raised:  # noqa: BLE001 - whatever a step raises is its failure
-            error = raised
+                return TimedOut(failed, attempt, thread)
+        except _Raised as raised:
+            failed = _failed(run, raised.error, attempt)
         else:
-            return _encode(parts, call, value, attempt)
-        if attempt >= descriptor.retry.attempts or not isinstance(error, retried):
-            return Attempted(error, attempt)
+            return _encode(run, call, value, attempt)
+        if attempt >= descriptor.retry.attempts or not isinstance(failed.error, retried):
+            return failed
         if thread is not None:
             # A thread cannot be cancelled: the next attempt must not run beside it.
             await asyncio.wait({thread})
-        await asyncio.sleep(descriptor.retry.pause(attempt, random.random()))  # noqa: S311
+        if not await run.pause(descriptor.retry.pause(attempt, random.random())):  # noqa: S311
+            return NOT_CALLED
         attempt += 1
 
 
-def _encode(
-    parts: EngineParts,
-    call: StepCall,
-    value: object,
-    attempt: int,
-) -> Returned | Attempted:
+def _cancel_requests() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _failed(run: Run, error: BaseException, attempts: int) -> Failed:
+    return Failed(run.parts.failure_of(error, attempts), error)
+
+
+def _encode(run: Run, call: StepCall, value: object, attempt: int) -> Returned | Failed:
     try:
-        encoded, restored = parts.codec.settle(value, call.spec.shape.returns)
+        encoded, restored = run.parts.codec.settle(value, call.spec.shape.returns)
     except PayloadError as error:
         named = type(error)(f"the result of step {call.descriptor.name!r} is refused: {error}")
         named.__cause__ = error
-        return Attempted(named, attempt)
+        return _failed(run, named, attempt)
     return Returned(encoded, restored)
 
 
-async def _attempt(parts: EngineParts, call: StepCall, attempt: int) -> object:
+async def _attempt(run: Run, call: StepCall, attempt: int) -> object:
     active = ACTIVE.set(None)
     current = CURRENT.set(call.current(attempt))
-    parts.failpoints.reach("engine.effect.before")
+    requests = _cancel_requests()
     try:
         if call.spec.is_async:
-            value = await _in_task(call)
+            value = await _in_task(run, call)
         else:
-            value = await _in_thread(parts, call)
+            value = await _in_thread(run, call)
+    except (_Cut, _TooLate, *_OF_THE_PROCESS):
+        raise
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and _cancel_requests() > requests:
+            raise
+        raise _Raised(error) from None
     finally:
         CURRENT.reset(current)
         ACTIVE.reset(active)
-    parts.failpoints.reach("engine.effect.after")
+    run.parts.failpoints.reach("engine.effect.after")
     return value
 
 
-async def _in_task(call: StepCall) -> object:
+async def _in_task(run: Run, call: StepCall) -> object:
+    run.parts.failpoints.reach("engine.effect.before")
+    own = run.owns_current_task()
+    run.inside += own
+    try:
+        return await _limited(call, call.spec.fn(*call.args, **call.kwargs))
+    finally:
+        run.inside -= own
+
+
+async def _limited(call: StepCall, awaitable: Awaitable[object]) -> object:
     limit = call.descriptor.timeout
     if limit is None:
-        return await call.spec.fn(*call.args, **call.kwargs)
+        return await awaitable
     scope = asyncio.timeout(limit)
     try:
         async with scope:
-            return await call.spec.fn(*call.args, **call.kwargs)
+            return await awaitable
     except TimeoutError as error:
         if scope.expired():
             raise _Cut(_over(call), None) from error
         raise
 
 
-async def _in_thread(parts: EngineParts, call: StepCall) -> object:
-    thread = parts.threads.call(call.spec.fn, call.args, call.kwargs)
+async def _in_thread(run: Run, call: StepCall) -> object:
+    threads = run.parts.threads
+    thread = await threads.begin(call.spec.fn, call.args, call.kwargs, lambda: _may_begin(run))
+    if thread is None:
+        raise _TooLate
     limit = call.descriptor.timeout
     if limit is None:
-        return await asyncio.shield(thread)
-    done, _ = await asyncio.wait({thread}, timeout=limit)
-    if not done:
-        raise _Cut(_over(call), thread)
-    return thread.result()
+        value = await asyncio.shield(thread)
+    else:
+        done, _ = await asyncio.wait({thread}, timeout=limit)
+        if not done:
+            raise _Cut(_over(call), thread)
+        value = thread.result()
+    # What a lambda or a partial returns may still have to be awaited.
+    return await _limited(call, value) if inspect.isawaitable(value) else value
+
+
+def _may_begin(run: Run) -> bool:
+    if run.ended:
+        return False
+    run.parts.failpoints.reach("engine.effect.before")
+    return True
 
 
 def _over(call: StepCall) -> TimeoutError:

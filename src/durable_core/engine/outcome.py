@@ -10,6 +10,7 @@ intent_settled       0x01 | value (it ran) or   0x00 (it did not run)
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import Final
 
 from attrs import field, frozen
@@ -18,6 +19,7 @@ from durable_core.errors import DecodeError, StepFailed
 from durable_core.wire.payload import dump, load
 
 __all__ = [
+    "CANCELLED",
     "DID_NOT_RUN",
     "STEP_CANCELLED",
     "Failure",
@@ -45,6 +47,17 @@ class Outcome:
 
     value: object = field(default=None, repr=False)
     error: Exception | None = field(default=None, repr=False)
+    _trace: TracebackType | None = field(init=False, repr=False)
+
+    @_trace.default
+    def _trace_of_error(self) -> TracebackType | None:
+        return None if self.error is None else self.error.__traceback__
+
+    def take(self) -> object:
+        """The value, or raises the error as it was: it does not grow with each who asks."""
+        if self.error is not None:
+            raise self.error.with_traceback(self._trace)
+        return self.value
 
 
 @frozen
@@ -72,6 +85,10 @@ class Failure:
             case _:
                 message = "a step_failed payload does not follow the format"
                 raise DecodeError(message)
+
+
+CANCELLED: Final = Failure(STEP_CANCELLED, "cancelled by the workflow", 1)
+"""The failure of a step whose function was not called, or was cut off, because of that."""
 
 
 def failure_of(error: BaseException, attempts: int, max_payload_bytes: int) -> Failure:

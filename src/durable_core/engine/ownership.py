@@ -13,6 +13,9 @@ from durable_core.model.execution import ExecutionRow, Status
 
 __all__ = ["Ownership"]
 
+NOBODY: Final = ""
+"""The owner id of an execution that was given up; no lock can have that name, so it never lives."""
+
 _FIRST_POLL: Final = 0.05
 _LONGEST_POLL: Final = 1.0
 
@@ -72,6 +75,18 @@ class Ownership:
         if claimed is None:
             raise self._locked(row)
         return claimed
+
+    async def release(self, execution_id: ExecutionId, epoch: int) -> int:
+        """Give up a running execution that this engine cannot go on with; the epoch after that.
+
+        Any engine that has its workflow may claim it then. Nothing happens, and `epoch` is
+        returned, where somebody has claimed it or it has ended since.
+        """
+        row = await self._parts.backend.load(execution_id.bytes)
+        if row is None or row.owner_epoch != epoch or row.status != Status.RUNNING.label:
+            return epoch
+        released = await self._parts.backend.claim(row, NOBODY, self._parts.clock.now_ms())
+        return epoch if released is None else released.owner_epoch
 
     async def wait_until_idle(
         self,

@@ -8,8 +8,8 @@ from durable_core.clock import Clock
 from durable_core.config import DurableConfig
 from durable_core.contracts.backend import ExecutionBackend
 from durable_core.engine.audit import AuditTrail
-from durable_core.engine.definition import StepSpecs
 from durable_core.engine.outcome import Failure, failure_of
+from durable_core.engine.spec import StepSpecs
 from durable_core.engine.threads import StepThreads
 from durable_core.failpoints import Failpoints
 from durable_core.ids import IdSource

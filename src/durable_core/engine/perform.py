@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from durable_core.engine.call import StepCall
 from durable_core.engine.guarded import perform_guarded
-from durable_core.engine.invoke import Returned, attempt_all
-from durable_core.engine.outcome import STEP_CANCELLED, Failure
+from durable_core.engine.invoke import NotCalled, Returned, TimedOut, attempt_all
+from durable_core.engine.outcome import CANCELLED
 from durable_core.engine.recorded import replay, take_over
+from durable_core.engine.sequence import LAST
 from durable_core.errors import JournalError, StepFailed
 from durable_core.model.entries import Outcome
-from durable_core.replay.lookup import Found, Fresh, Recorded
+from durable_core.replay.lookup import FRESH, Found, Recorded
 from durable_core.telemetry import SpanName
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ async def perform(run: Run, call: StepCall) -> object:
         raise
     except Exception as error:  # noqa: BLE001 - the engine's own failures stay out of user code
         return await run.halt(error)
+    except asyncio.CancelledError:
+        if run.ended:
+            await run.halted()
+        raise
     finally:
         run.left(call)
 
@@ -45,62 +50,75 @@ async def _perform(run: Run, call: StepCall) -> object:
     with run.parts.tracing.span(SpanName.STEP_RUN, run.span_attributes(call, found)):
         if isinstance(found, Recorded):
             run.parts.metrics.record("durable.engine.steps_replayed", 1)
-            return await replay(run, call, found.row)
+            return await replay(run, call, found.row, cancelled=cancelled)
         run.parts.metrics.record("durable.engine.steps", 1)
-        if cancelled:
-            await run.journal(call.failure(_CANCELLED))
-            raise asyncio.CancelledError
         if call.descriptor.guarded:
-            return await perform_guarded(run, call, found)
-        if not isinstance(found, Fresh):
+            return await perform_guarded(run, call, found, cancelled=cancelled)
+        if found is not FRESH:
             message = f"step {call.step_id} is not guarded and has an intent"
             raise JournalError(message)
-        return await _perform_plain(run, call)
-
-
-_CANCELLED = Failure(STEP_CANCELLED, "cancelled by the workflow", 1).encode()
+        return await _perform_plain(run, call, cancelled=cancelled)
 
 
 async def _look_up(run: Run, call: StepCall) -> tuple[Found, bool]:
     """The journal's answer, and whether the workflow cancelled the step meanwhile.
 
-    A look-up is finished despite a cancellation: what is journaled decides the branch.
+    A look-up is finished despite a cancellation: what is journaled decides the branch. Where
+    several steps are asked for at the same time, all of them begin before one is answered, and
+    they are answered in the order of the journal.
     """
-    found = run.cursor.answer(call.wanted)
-    if found is not None:
-        return found, False
-    task = asyncio.ensure_future(run.cursor.look_up(call.wanted))
     cancelled = False
-    while not task.done():
+    if run.steps_to_begin:
         try:
-            await asyncio.wait({task})
+            await asyncio.sleep(0)
         except asyncio.CancelledError:
             if run.ended:
-                task.cancel()
                 raise
             cancelled = True
-    return task.result(), cancelled
+    found = run.cursor.answer(call.wanted)
+    if found is None:
+        task = asyncio.ensure_future(run.cursor.look_up(call.wanted))
+        try:
+            cancelled |= await run.outlast(task)
+        finally:
+            task.cancel()
+        found = task.result()
+    if found is not FRESH:
+        run.cursor.prior.consume(call.idem_key)
+    if run.concurrent and (run.sequence.busy or isinstance(found, Recorded) or run.replaying):
+        place = found.row.entry_no if isinstance(found, Recorded) else LAST
+        cancelled |= await run.outlast(asyncio.ensure_future(run.sequence.turn(place)))
+    return found, cancelled
 
 
-async def _perform_plain(run: Run, call: StepCall) -> object:
+async def _perform_plain(run: Run, call: StepCall, *, cancelled: bool) -> object:
     taken = run.cursor.prior.claim(call.idem_key)
     if taken is not None:
         entry, value = take_over(run, call, taken)
         await run.journal(entry)
         return value
+    if cancelled:
+        await run.journal(call.failure(CANCELLED.encode()))
+        raise asyncio.CancelledError
     run.commit_prompt_results()
     try:
-        attempted = await attempt_all(run.parts, call)
+        attempted = await attempt_all(run, call)
     except asyncio.CancelledError:
         if not run.ended:
-            await run.journal(call.failure(_CANCELLED))
+            await run.journal(call.failure(CANCELLED.encode()))
         raise
+    if run.ended:
+        await run.halted()
     run.parts.failpoints.reach("engine.result.before")
-    if isinstance(attempted, Returned):
-        await run.journal(call.result(bytes((Outcome.VALUE,)) + attempted.encoded))
-        run.parts.failpoints.reach("engine.result.after")
-        return attempted.value
-    failure = run.parts.failure_of(attempted.error, attempted.attempts)
-    await run.journal(call.failure(failure.encode()))
-    run.parts.failpoints.reach("engine.result.after")
-    raise failure.of_step(call.descriptor.name) from attempted.error
+    match attempted:
+        case Returned(encoded, value):
+            await run.journal(call.result(bytes((Outcome.VALUE,)) + encoded))
+            run.parts.failpoints.reach("engine.result.after")
+            return value
+        case NotCalled() | TimedOut():
+            message = f"step {call.step_id} is not guarded and was given up"
+            raise JournalError(message)
+        case failed:
+            await run.journal(call.failure(failed.failure.encode()))
+            run.parts.failpoints.reach("engine.result.after")
+            raise failed.failure.of_step(call.descriptor.name) from failed.error

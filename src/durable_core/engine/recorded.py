@@ -18,16 +18,21 @@ __all__ = ["read_result", "read_settled", "replay", "take_over"]
 _OUTCOMES: Final = frozenset(Outcome)
 
 
-async def replay(run: Run, call: StepCall, row: JournalRow) -> object:
-    """The recorded value, or the recorded failure as `StepFailed`; the function is not called."""
+async def replay(run: Run, call: StepCall, row: JournalRow, *, cancelled: bool) -> object:
+    """The recorded value, or the recorded failure as `StepFailed`; the function is not called.
+
+    `cancelled` says that the workflow cancelled the step while its entry was looked up.
+    """
     payload = run.cursor.open_payload(row)
     if row.entry_kind == EntryKind.STEP_RESULT:
         return read_result(run, call, payload)
     failure = Failure.decode(payload)
     if failure.error_type == STEP_CANCELLED:
-        # The workflow cancelled this step, and will do so again: by the same timeout, sibling or
-        # race. Anything raised earlier could take another branch.
-        await asyncio.get_running_loop().create_future()
+        if not cancelled:
+            # The workflow cancelled this step, and will do so again: by the same timeout, sibling
+            # or race. Anything raised earlier could take another branch.
+            await asyncio.get_running_loop().create_future()
+        raise asyncio.CancelledError
     raise failure.of_step(call.descriptor.name)
 
 

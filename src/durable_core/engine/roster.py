@@ -7,13 +7,19 @@ import logging
 import os
 from collections.abc import Iterable
 from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from attrs import frozen
 
 from durable_core.engine.definition import Workflow
 from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import Outcome
+from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
-from durable_core.errors import ConfigError, ExecutionError
+from durable_core.errors import ConfigError, DurableError, ExecutionError, JournalUnavailable
 from durable_core.ids import ExecutionId
+from durable_core.journal.settings import Health
+from durable_core.model.execution import ExecutionRow, Status
 
 __all__ = ["Roster", "as_workflow"]
 
@@ -32,6 +38,14 @@ def as_workflow(candidate: object) -> Workflow[..., Any]:
     raise ConfigError(message)
 
 
+@frozen
+class _Failure:
+    """The engine's own failure that ended a run here, and the claim that it ran under."""
+
+    outcome: Outcome
+    epoch: int
+
+
 class Roster:
     """Starts, finds and stops executions. Used by the event loop's thread alone."""
 
@@ -45,7 +59,8 @@ class Roster:
         self._parts: EngineParts | None = None
         self._running: dict[ExecutionId, Execution] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failures: dict[ExecutionId, Outcome] = {}
+        self._failures: dict[ExecutionId, _Failure] = {}
+        self._locks: WeakValueDictionary[ExecutionId, asyncio.Lock] = WeakValueDictionary()
 
     def open(self, limit: int | None, parts: EngineParts) -> None:
         """Accept executions; at most `limit` run at once, the others wait for a place."""
@@ -78,11 +93,6 @@ class Roster:
         return workflow
 
     @property
-    def names(self) -> frozenset[str]:
-        """The names of all registered workflows."""
-        return frozenset(self._workflows)
-
-    @property
     def load(self) -> int:
         """How many executions run, or wait for a place, here."""
         return len(self._running)
@@ -91,45 +101,78 @@ class Roster:
         """The execution, while it runs here."""
         return self._running.get(execution_id)
 
-    def failure(self, execution_id: ExecutionId) -> Outcome | None:
-        """The engine's own failure that ended the last run here, if one did."""
-        return self._failures.get(execution_id)
+    def sole(self, execution_id: ExecutionId) -> asyncio.Lock:
+        """The lock under which a task of this engine changes who runs an execution.
+
+        It is held from the look at the stored row to the launch, so that of several tasks that
+        want to claim, settle or resume it one does, and the others see what it has done.
+        """
+        return self._locks.setdefault(execution_id, asyncio.Lock())
+
+    def busy(self, execution_id: ExecutionId) -> bool:
+        """Whether the execution runs here, or a task of this engine is about to change that."""
+        lock = self._locks.get(execution_id)
+        return execution_id in self._running or (lock is not None and lock.locked())
+
+    def failure(self, row: ExecutionRow) -> Outcome | None:
+        """The engine's own failure that ended the run of `row` here, unless it may go on again.
+
+        It may when somebody has claimed it since, or when what failed was the store and the store
+        commits again.
+        """
+        failure = self._failures.get(ExecutionId(bytes=row.execution_id))
+        if failure is None or row.status != Status.RUNNING.label or row.owner_epoch > failure.epoch:
+            return None
+        if isinstance(failure.outcome.error, JournalUnavailable) and self._is_healthy():
+            return None
+        return failure.outcome
 
     def launch(self, execution: Execution) -> Execution:
         """Run `execution` in a task of its own; `ExecutionError` once the engine is closing."""
         self.require_open()
         execution_id = execution.execution_id
+        if execution_id in self._running:
+            message = f"execution {execution_id} runs here already"
+            raise ExecutionError(message)
         self._failures.pop(execution_id, None)
         self._running[execution_id] = execution
         task = asyncio.create_task(
-            execution.main(self._slots),
+            self._carry(execution),
             name=f"durable-execution-{execution_id}",
         )
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(execution, done))
+        task.add_done_callback(self._tasks.discard)
         self._count()
         return execution
 
     async def close(self, seconds: float) -> None:
         """End every execution here without journaling, guarded functions under way excepted.
 
-        They get `seconds` to finish and be journaled; then their intents are left open.
+        They get `seconds` to finish and be journaled; then they are cancelled and their intents are
+        left open. Those that do not end for as long again are left behind and reported.
         """
         self._open = False
         closed = ExecutionError("the engine was closed; the execution goes on when one is opened")
         for execution in tuple(self._running.values()):
             execution.stop(closed)
+        if not await self._ended_within(seconds):
+            return
+        _LOG.warning(
+            "%d executions did not end within %g s; intents of their guarded functions stay open",
+            len(self._tasks),
+            seconds,
+        )
+        for execution in tuple(self._running.values()):
+            execution.abandon()
+        late = await self._ended_within(seconds)
+        if late:
+            _LOG.error("%d executions swallow their cancellation and were left behind", late)
+
+    async def _ended_within(self, seconds: float) -> int:
+        """How many executions have not ended after that time."""
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=seconds)
-            if late:
-                _LOG.warning(
-                    "%d guarded functions did not end within %g s; their intents stay open",
-                    len(late),
-                    seconds,
-                )
-                for execution in tuple(self._running.values()):
-                    execution.cancel_effects()
-                await asyncio.wait(late)
+            await asyncio.wait(self._tasks, timeout=seconds)
+        return len(self._tasks)
 
     def _register(self, workflow: object) -> None:
         workflow = as_workflow(workflow)
@@ -138,15 +181,39 @@ class Roster:
             message = f"two workflows are named {workflow.name!r}; give one another name"
             raise ConfigError(message)
 
-    def _ended(self, execution: Execution, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._running.pop(execution.execution_id, None)
-        self._count()
-        if not execution.done.cancelled() and execution.engine_failure:
-            while len(self._failures) >= _KEPT_FAILURES:
-                self._failures.pop(next(iter(self._failures)))
-            self._failures[execution.execution_id] = execution.done.result()
+    async def _carry(self, execution: Execution) -> None:
+        interrupted = ExecutionError("the engine was interrupted; open one to go on")
+        outcome = Outcome(error=interrupted)
+        try:
+            outcome = await execution.main(self._slots)
+            if not execution.recorded:
+                await self._note_failure(execution, outcome)
+        finally:
+            self._running.pop(execution.execution_id, None)
+            self._count()
+            execution.done.set_result(outcome)
+
+    async def _note_failure(self, execution: Execution, outcome: Outcome) -> None:
+        """Keep what ended the run here, and let other engines try unless the store has failed."""
+        epoch = execution.owner_epoch
+        if self._parts is not None and self._open and not _is_of_the_store(outcome.error):
+            try:
+                epoch = await Ownership(self._parts).release(execution.execution_id, epoch)
+            except DurableError as error:
+                _LOG.warning(
+                    "execution %s stays with this engine: %s", execution.execution_id, error
+                )
+        while len(self._failures) >= _KEPT_FAILURES:
+            self._failures.pop(next(iter(self._failures)))
+        self._failures[execution.execution_id] = _Failure(outcome, epoch)
+
+    def _is_healthy(self) -> bool:
+        return self._parts is not None and self._parts.journal.health().state is Health.HEALTHY
 
     def _count(self) -> None:
         if self._parts is not None:
             self._parts.metrics.record("durable.engine.executions_running", len(self._running))
+
+
+def _is_of_the_store(error: Exception | None) -> bool:
+    return isinstance(error, JournalUnavailable)

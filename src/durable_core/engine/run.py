@@ -7,16 +7,19 @@ of resumed, its further calls are refused, its outcome is discarded.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Coroutine
 from typing import Any, Final, NoReturn
 
 from durable_core.engine.branch import Branch
 from durable_core.engine.call import StepCall
-from durable_core.engine.definition import StepSpec, Workflow
-from durable_core.engine.invoke import Attempted, Returned, TimedOut
+from durable_core.engine.definition import ACTIVE, Workflow
+from durable_core.engine.guarded import Closed
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import perform
+from durable_core.engine.sequence import Sequence
+from durable_core.engine.spec import StepSpec
 from durable_core.errors import DecodeError, ExecutionError, StepCapExceeded
 from durable_core.ids import ExecutionId
 from durable_core.journal.lane import Lane
@@ -30,7 +33,7 @@ __all__ = ["Effect", "Run"]
 
 _LOG: Final = logging.getLogger("durable_core.engine")
 
-Effect = Coroutine[Any, Any, Returned | Attempted | TimedOut]
+Effect = Coroutine[Any, Any, Closed]
 
 
 class Run:
@@ -51,21 +54,52 @@ class Run:
         self.generation = generation
         self.execution_id = ExecutionId(bytes=lane.row.execution_id)
         self.branch = Branch(lane.row.execution_id)
-        self._effect_name = f"durable-effect-{self.execution_id}"
+        self.sequence = Sequence()
+        self.task: asyncio.Task[Any] | None = None
         self.error: Exception | None = None
         self.over = False
-        self.blocking_intent: EffectIntent | None = None
+        self.inside = 0
+        """How many functions of steps run in the workflow's own task: none or one."""
+
+        self.blocking_intents: list[EffectIntent] = []
+        """What the journal still lacks for an operator to settle the steps that block the run."""
+
         self.only_idempotent = True
+        self._effect_name = f"durable-effect-{self.execution_id}"
         self._prompt_upto = 0
-        self.task: asyncio.Task[Any] | None = None
+        self._begun = 0
         self._issued: dict[str, Coroutine[Any, Any, Any]] = {}
         self._under_way: dict[str, asyncio.Task[Any]] = {}
-        self._effects: set[asyncio.Task[Returned | Attempted | TimedOut]] = set()
+        self._effects: set[asyncio.Task[Closed]] = set()
+        self._pauses: set[asyncio.Future[None]] = set()
 
     @property
     def ended(self) -> bool:
         """Whether this run takes no more calls: its workflow is over, or the engine ended it."""
         return self.over or self.error is not None
+
+    @property
+    def must_close(self) -> bool:
+        """Whether the workflow's coroutine is to be closed: the run has ended.
+
+        Not while a step's function runs in it, which is cancelled and may clean up.
+        """
+        return self.error is not None and not self.inside
+
+    @property
+    def replaying(self) -> bool:
+        """Whether journaled steps are still unread or were not asked for yet."""
+        return self.cursor.replaying
+
+    @property
+    def steps_to_begin(self) -> bool:
+        """Whether steps were called whose coroutines have not begun."""
+        return bool(self._issued)
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether another step than the one that asks is under way, or is about to be."""
+        return self._begun > 1 or bool(self._issued)
 
     def owns_current_task(self) -> bool:
         """Whether the caller stands in the workflow's own branch."""
@@ -106,17 +140,22 @@ class Run:
     def entered(self, call: StepCall) -> None:
         """A step's coroutine has begun."""
         self._issued.pop(call.step_id, None)
+        self._begun += 1
         task = asyncio.current_task()
         if task is not None and task is not self.task:
             self._under_way[call.step_id] = task
 
     def left(self, call: StepCall) -> None:
         """A step's coroutine is done."""
+        self._begun -= 1
         self._under_way.pop(call.step_id, None)
 
-    def begin_effect(self, effect: Effect) -> asyncio.Task[Returned | Attempted | TimedOut]:
-        """Run a guarded function in a task of its own, which nothing but the engine cancels."""
-        task = asyncio.create_task(effect, name=self._effect_name)
+    def begin_effect(self, effect: Effect) -> asyncio.Task[Closed]:
+        """Run a guarded effect in a task of its own, which nothing but the engine cancels."""
+        context = contextvars.copy_context()
+        # What it calls, a reconcile function say, stands outside of the workflow's branch.
+        context.run(ACTIVE.set, None)
+        task = asyncio.create_task(effect, name=self._effect_name, context=context)
         self._effects.add(task)
         task.add_done_callback(self._effect_done)
         return task
@@ -133,7 +172,13 @@ class Run:
         """
         self.note_effect(entry.effect_class)
         self.parts.failpoints.reach("engine.queue.before")
-        await self.parts.writer.append_soon(self.lane, entry, prompt=prompt)
+        writer = self.parts.writer
+        if writer.takes_buffered:
+            writer.offer(self.lane, entry, prompt=prompt)
+        else:
+            appending = asyncio.ensure_future(writer.append(self.lane, entry))
+            await self.outlast(appending)
+            appending.result()
         if prompt:
             self._prompt_upto = self.lane.accepted_count
         self.parts.failpoints.reach("engine.queue.after")
@@ -160,9 +205,46 @@ class Run:
         if self.error is not None:
             return
         self.error = error
+        for pause in self._pauses:
+            if not pause.done():
+                pause.set_result(None)
         for task in (self.task, *self._under_way.values()):
-            if task is not None:
+            # The workflow's own task is closed when it next waits, and needs no cancellation.
+            if task is not None and (task is not self.task or not self.owns_current_task()):
                 task.cancel()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait before the next attempt; False as soon as the run has ended."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _wake, waiter)
+        self._pauses.add(waiter)
+        try:
+            if not self.ended:
+                await waiter
+        finally:
+            timer.cancel()
+            self._pauses.discard(waiter)
+        return not self.ended
+
+    async def outlast(self, work: asyncio.Future[Any]) -> bool:
+        """Wait until `work` is done although the workflow cancels; whether it did.
+
+        Raises `CancelledError` only where the run has ended; `work` goes on then.
+        """
+        cancelled = False
+        while not work.done():
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                if work.cancelled():
+                    break
+                if self.ended:
+                    raise
+                cancelled = True
+            except BaseException:  # noqa: BLE001 - that of `work`, for the caller to take
+                break
+        return cancelled
 
     async def halt(self, error: Exception) -> NoReturn:
         """End the run from within a step; never returns to the workflow."""
@@ -193,8 +275,9 @@ class Run:
         self._issued.clear()
         tasks = set(self._under_way.values())
         if tasks and not self.ended:
-            # One turn each, so that replayed steps consume their entries.
+            # Replayed steps consume their entries.
             await asyncio.wait(tasks, timeout=0)
+            await self.sequence.drained()
         await self.effects_done()
         self.over = True
         for task in self._under_way.values():
@@ -207,12 +290,13 @@ class Run:
         while self._effects:
             await asyncio.wait(set(self._effects))
 
-    def cancel_effects(self) -> None:
-        """Give up on guarded functions: their intents stay open, and their policies decide."""
-        for task in self._effects:
-            task.cancel()
+    def abandon(self) -> None:
+        """Cancel everything, guarded functions too: their intents stay open for their policies."""
+        for task in (self.task, *self._under_way.values(), *self._effects):
+            if task is not None:
+                task.cancel()
 
-    def _effect_done(self, task: asyncio.Task[Returned | Attempted | TimedOut]) -> None:
+    def _effect_done(self, task: asyncio.Task[Closed]) -> None:
         self._effects.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.end(_as_exception(task.exception()))
@@ -227,6 +311,11 @@ class Run:
                 "steps in the workflow itself, as in asyncio.gather(ctx.step(a), ctx.step(b))"
             )
             raise ExecutionError(message)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _as_exception(error: BaseException | None) -> Exception:

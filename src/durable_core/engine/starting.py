@@ -48,6 +48,28 @@ class Starter:
             if found is not None:
                 return await self._existing(found, payload, on_conflict)
         execution_id = self._parts.ids.execution_id()
+        try:
+            async with self._roster.sole(execution_id):
+                await self._launch(execution_id, workflow, key, payload, acknowledged=acknowledged)
+        except KeyTaken as taken:
+            existing = await self._ownership.load(ExecutionId(bytes=taken.existing))
+            return await self._existing(existing, payload, on_conflict)
+        return execution_id
+
+    async def _launch(
+        self,
+        execution_id: ExecutionId,
+        workflow: Workflow[..., Any],
+        key: str | None,
+        payload: bytes,
+        *,
+        acknowledged: bool,
+    ) -> None:
+        """Journal the start and run it.
+
+        Where the caller is cancelled, or gives up waiting, the start may land all the same; then
+        the watch finds an execution of this engine that does not run, and runs it.
+        """
         journal = self._parts.journal
         lane = journal.new_lane(
             execution_id,
@@ -58,18 +80,13 @@ class Starter:
         entry = ExecutionStarted(execution_id, 0, payload)
         try:
             if acknowledged:
-                await self._parts.writer.append(lane, entry)
+                await journal.append_acked(entry)
             else:
                 await self._parts.writer.append_soon(lane, entry)
-        except KeyTaken as taken:
-            journal.detach(execution_id)
-            existing = await self._ownership.load(ExecutionId(bytes=taken.existing))
-            return await self._existing(existing, payload, on_conflict)
-        except BaseException:
-            journal.detach(execution_id)
-            raise
-        self._roster.launch(Execution(self._parts, workflow, lane, lane.row, payload))
-        return execution_id
+            self._roster.launch(Execution(self._parts, workflow, lane, lane.row, payload))
+        finally:
+            if self._roster.running(execution_id) is None:
+                journal.detach(execution_id)
 
     def _encode(
         self,

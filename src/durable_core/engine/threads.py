@@ -19,19 +19,29 @@ class StepThreads:
 
     def __init__(self, limit: int) -> None:
         self._pool = ThreadPoolExecutor(limit, "durable-step")
+        self._free = asyncio.Semaphore(limit)
         self._running: set[asyncio.Future[Any]] = set()
 
-    def call(
+    async def begin(
         self,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> asyncio.Future[Any]:
-        """Run a plain function in a copy of this context; cancelling the future is of no use."""
+        may_begin: Callable[[], bool],
+    ) -> asyncio.Future[Any] | None:
+        """Wait for a free thread, then run a plain function there, in a copy of this context.
+
+        None, and nothing is called, if `may_begin` says no by then. Who is cancelled while waiting
+        has not begun; cancelling the future is of no use.
+        """
+        await self._free.acquire()
+        if not may_begin():
+            self._free.release()
+            return None
         context = contextvars.copy_context()
         future = asyncio.get_running_loop().run_in_executor(
             self._pool,
-            lambda: context.run(fn, *args, **kwargs),
+            lambda: context.run(_called, fn, args, kwargs),
         )
         self._running.add(future)
         future.add_done_callback(self._done)
@@ -51,6 +61,16 @@ class StepThreads:
 
     def _done(self, future: asyncio.Future[Any]) -> None:
         self._running.discard(future)
+        self._free.release()
         # Nobody may be left to ask when a function returns after its time limit.
         if not future.cancelled():
             future.exception()
+
+
+def _called(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+    try:
+        return fn(*args, **kwargs)
+    except StopIteration as error:
+        # No future can hold one; a coroutine that raises it is answered in the same way.
+        message = "a plain function raised StopIteration"
+        raise RuntimeError(message) from error

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from durable_core.contracts.backend import InboxRow
@@ -21,7 +23,6 @@ from durable_core.errors import (
     DurableError,
     ExecutionError,
     ExecutionLocked,
-    IntegrityError,
     JournalUnavailable,
 )
 from durable_core.ids import ExecutionId
@@ -52,6 +53,7 @@ class Watch:
         self._ownership = ownership
         self._administration = administration
         self._task: asyncio.Task[None] | None = None
+        self._answering: dict[tuple[bytes, str], asyncio.Task[None]] = {}
         self._reported: set[str] = set()
         self._refused: set[bytes] = set()
 
@@ -60,10 +62,12 @@ class Watch:
         self._task = asyncio.create_task(self._rounds(recover=recover), name="durable-watch")
 
     async def close(self) -> None:
-        """Stop the rounds."""
+        """Stop the rounds; requests that are not answered yet wait for the next owner."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            tasks = {self._task, *self._answering.values()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def recover(self) -> None:
         """Claim and resume running executions of registered workflows whose owner is dead.
@@ -91,24 +95,35 @@ class Watch:
                 return
             if row.owner_id not in alive:
                 alive[row.owner_id] = await self._ownership.held_elsewhere(row)
-            mine = row.owner_id == self._parts.journal.owner_id
-            if mine or alive[row.owner_id] or row.execution_id in self._refused:
-                continue
-            if self._roster.find(row.workflow) is None:
-                self._report(row)
+            if alive[row.owner_id] or not self._is_orphan(row):
                 continue
             try:
                 await self._administration.take_over(row)
             except ExecutionLocked:
                 continue
-            except (DurableError, IntegrityError) as error:
+            except JournalUnavailable as error:
+                _LOG.info("execution %s is recovered later: %s", _id_of(row), error)
+            except DurableError as error:
                 self._refused.add(row.execution_id)
                 _LOG.error(
                     "execution %s cannot be recovered: %s: %s",
-                    ExecutionId(bytes=row.execution_id),
+                    _id_of(row),
                     type(error).__name__,
                     error,
                 )
+
+    def _is_orphan(self, row: ExecutionRow) -> bool:
+        """Whether a row whose owner does not live elsewhere is to be run here.
+
+        This engine's own are, where nothing here runs them: their start landed after its caller had
+        given up, or the store failed under them and commits again.
+        """
+        if self._roster.busy(_id_of(row)) or row.execution_id in self._refused:
+            return False
+        if self._roster.find(row.workflow) is None:
+            self._report(row)
+            return False
+        return self._roster.failure(row) is None
 
     def _report(self, row: ExecutionRow) -> None:
         if row.workflow not in self._reported:
@@ -155,22 +170,42 @@ class Watch:
             await asyncio.sleep(0)
 
     async def _answer_inbox(self) -> None:
+        """Begin to answer every new request; one that takes long does not hold up the others."""
         for request in await self._parts.backend.read_inbox(self._parts.journal.owner_id):
-            try:
-                await self._answer(request)
-            except ExecutionError as error:
-                _LOG.info("a request to an execution was refused: %s", error)
-            except (IntegrityError, DurableError) as error:
-                if isinstance(error, JournalUnavailable):
-                    raise
-                _LOG.warning("a request was refused: %s: %s", type(error).__name__, error)
-            await self._parts.backend.remove_inbox(request.execution_id, request.slot)
+            place = (request.execution_id, request.slot)
+            if place not in self._answering:
+                task = asyncio.create_task(self._answer(request), name="durable-request")
+                self._answering[place] = task
+                task.add_done_callback(partial(self._answered, place))
 
     async def _answer(self, request: InboxRow) -> None:
+        """Journal or refuse one request. Where the store fails, it stays for the next round."""
+        try:
+            await self._follow(request)
+        except JournalUnavailable as error:
+            _LOG.debug("a request is answered later: %s", error)
+            return
+        except ExecutionError as error:
+            _LOG.info("a request to an execution was refused: %s", error)
+        except DurableError as error:
+            _LOG.warning("a request was refused: %s: %s", type(error).__name__, error)
+        except Exception as error:  # noqa: BLE001 - one request must not end the others
+            _LOG.error("a request could not be answered: %s", type(error).__name__)
+        with suppress(JournalUnavailable):
+            await self._parts.backend.remove_inbox(request.execution_id, request.slot)
+
+    def _answered(self, place: tuple[bytes, str], _: asyncio.Task[None]) -> None:
+        del self._answering[place]
+
+    async def _follow(self, request: InboxRow) -> None:
         execution_id = ExecutionId(bytes=request.execution_id)
         if request.kind == CANCEL:
             await self._administration.cancel(execution_id)
             return
         row = await self._ownership.load(execution_id)
         payload = read_settle(self._parts, row, request)
-        await self._administration.journal_settlement(row, settle_step(request), payload)
+        await self._administration.journal_settlement(execution_id, settle_step(request), payload)
+
+
+def _id_of(row: ExecutionRow) -> ExecutionId:
+    return ExecutionId(bytes=row.execution_id)

@@ -112,7 +112,7 @@ class JournalWriter:
         A prompt one commits within 1 ms instead of the flush interval. Raises as `Lane.admit`
         does, and `PayloadTooLarge`. Never waits.
         """
-        if self._actor.down is not None or not self._intake.takes_buffered:
+        if not self.takes_buffered:
             self._losses.drop(self._actor.down)
             return False
         self._enter(lane, entry, None)
@@ -146,6 +146,11 @@ class JournalWriter:
         return await asyncio.shield(self.submit(lane, entry))
 
     @property
+    def takes_buffered(self) -> bool:
+        """Whether a buffered append would be accepted now."""
+        return self._actor.down is None and self._intake.takes_buffered
+
+    @property
     def has_room(self) -> bool:
         """Whether an acknowledged append would be queued now, without `room`."""
         return self._intake.takes_acknowledged
@@ -155,7 +160,7 @@ class JournalWriter:
 
         Raises as `offer` and `submit` do, and `JournalUnavailable` while the store is down.
         """
-        if self._actor.down is None and self._intake.takes_buffered:
+        if self.takes_buffered:
             self.offer(lane, entry, prompt=prompt)
         else:
             await self.append(lane, entry)

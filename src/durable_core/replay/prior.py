@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attrs import define, field
 
 from durable_core.model.effects import EffectClass
@@ -28,32 +30,54 @@ class PriorEffects:
     def add(self, row: JournalRow) -> None:
         """Take in the next entry of an earlier generation."""
         self._finished = row.entry_kind == EntryKind.EXECUTION_FINISHED
-        if row.idem_key is not None:
-            self._by_key[row.idem_key] = row
+        if row.idem_key is None:
+            return
+        known = self._by_key.get(row.idem_key)
+        failed = row.entry_kind == EntryKind.STEP_FAILED
+        if known is not None and failed and known.generation < row.generation:
+            # Whatever a later run made of the step, this is what happened outside.
+            return
+        self._by_key[row.idem_key] = row
 
     def next_generation(self) -> None:
-        """Another generation begins: note how the one before ended."""
+        """Another generation begins: note how the one before ended.
+
+        After a divergence nothing that was computed before it is taken over any more.
+        """
         self.results_too = self._finished
         self.divergences += not self._finished
+        if not self._finished:
+            self._by_key = {key: row for key, row in self._by_key.items() if _is_guarded(row)}
 
     def claim(self, idem_key: bytes) -> JournalRow | None:
         """The last word on exactly this step; None also for a `step_failed`, which binds no run."""
         row = self._by_key.get(idem_key)
         if row is None or row.entry_kind == EntryKind.STEP_FAILED:
             return None
-        if row.effect_class != EffectClass.EXACTLY_ONCE_GUARDED and not self.results_too:
+        if not (self.results_too or _is_guarded(row)):
             return None
         self._claimed.add(idem_key)
         return row
 
-    def unclaimed_effect(self, name: str) -> JournalRow | None:
-        """A guarded effect of that step name that happened, or may have, and is not claimed yet."""
+    def consume(self, idem_key: bytes) -> None:
+        """The step has an entry of its own in this generation, and so is claimed."""
+        if idem_key in self._by_key:
+            self._claimed.add(idem_key)
+
+    def unclaimed_effects(self, name: str) -> Iterator[JournalRow]:
+        """The last words on guarded effects of that step name that no step has claimed yet.
+
+        Each happened, or may have, but for those that are settled as "did not run".
+        """
         for idem_key, row in self._by_key.items():
             if (
-                row.effect_class == EffectClass.EXACTLY_ONCE_GUARDED
+                _is_guarded(row)
                 and row.entry_kind != EntryKind.STEP_FAILED
                 and idem_key not in self._claimed
                 and StepDetail.decode(row.detail).name == name
             ):
-                return row
-        return None
+                yield row
+
+
+def _is_guarded(row: JournalRow) -> bool:
+    return row.effect_class == EffectClass.EXACTLY_ONCE_GUARDED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Sequence
@@ -45,17 +46,12 @@ class CallShape:
 
         `ConfigError` naming the function if an annotation cannot be resolved.
         """
-        name = getattr(fn, "__qualname__", repr(type(fn)))
         try:
             signature = inspect.signature(fn)
             target = inspect.unwrap(fn)
             hints = typing.get_type_hints(target, include_extras=True)
         except (NameError, AttributeError, TypeError, ValueError) as error:
-            message = (
-                f"the annotations of {name} cannot be resolved ({error}); the types must be "
-                "importable names of its module"
-            )
-            raise ConfigError(message) from error
+            raise _unresolved(fn, error) from error
         listed = list(signature.parameters.values())[1 if skip_first else 0 :]
         return cls(
             tuple(
@@ -71,6 +67,27 @@ class CallShape:
             signature.replace(parameters=listed),
             len(listed) if all(parameter.kind in _PLAIN for parameter in listed) else -1,
         )
+
+    @classmethod
+    def of_operation(cls, op: Callable[[], object]) -> Self:
+        """The shape of a callable without arguments; without an annotation its result is untyped.
+
+        `ConfigError` if an annotation cannot be resolved.
+        """
+        inner: Any = op
+        while isinstance(inner, functools.partial):
+            inner = inner.func
+        if not inspect.isroutine(inner):
+            inner = type(inner).__call__
+        try:
+            returns = typing.get_type_hints(inspect.unwrap(inner), include_extras=True).get(
+                "return", UNTYPED
+            )
+        except NameError as error:
+            raise _unresolved(inner, error) from error
+        except (AttributeError, TypeError, ValueError):  # a builtin
+            returns = UNTYPED
+        return cls((), returns, inspect.Signature(), 0)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """One value for each parameter, defaults applied; `TypeError` like the call's own."""
@@ -140,6 +157,14 @@ def _type_of(parameter: inspect.Parameter, hints: dict[str, Any]) -> object:
 
 def _collects(kind: inspect._ParameterKind) -> bool:
     return kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _unresolved(fn: Callable[..., object], error: Exception) -> ConfigError:
+    name = getattr(fn, "__qualname__", repr(type(fn)))
+    return ConfigError(
+        f"the annotations of {name} cannot be resolved ({error}); the types must be importable "
+        "names of its module",
+    )
 
 
 def _misfit() -> DecodeError:

@@ -143,7 +143,7 @@ async def test_a_guarded_function_that_does_not_end_stays_open_at_the_deadline(
     async with open_engine(program, close_timeout_ms=1) as engine:
         handle = await engine.start(program)
         await stage.reached.wait()
-    assert "1 guarded functions did not end within 0.001 s" in caplog.text
+    assert "1 executions did not end within 0.001 s" in caplog.text
     async with open_engine(recover=False) as engine:
         rows = await engine.parts.backend.journal.read_execution(handle.id.bytes)
         assert [row.entry_kind for row in rows] == [

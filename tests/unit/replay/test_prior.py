@@ -37,6 +37,10 @@ def after(*entries: Entry) -> PriorEffects:
     return prior
 
 
+def unclaimed(prior: PriorEffects, name: str) -> list[str]:
+    return [row.step_id for row in prior.unclaimed_effects(name)]
+
+
 def claimed(prior: PriorEffects, step: int = 0) -> JournalRow | None:
     return prior.claim(idem_key_of(step))
 
@@ -60,7 +64,14 @@ def test_inv_13_an_operators_word_is_the_last_word_on_its_step() -> None:
 def test_a_failure_binds_no_later_run() -> None:
     prior = after(intent_of(EXECUTION, 0), failure_of(EXECUTION, 0, effect=GUARDED), FAILED)
     assert claimed(prior) is None
-    assert prior.unclaimed_effect("charge") is None
+    assert unclaimed(prior, "charge") == []
+
+
+def test_inv_13_what_a_later_run_made_of_a_step_hides_no_effect() -> None:
+    prior = after(result_of(EXECUTION, 0, effect=GUARDED))
+    prior.add(plain_row(failure_of(EXECUTION, 0, effect=GUARDED, generation=1), 4))
+    prior.next_generation()
+    assert claimed(prior) == plain_row(result_of(EXECUTION, 0, effect=GUARDED), 2)
 
 
 @pytest.mark.parametrize("effect", [EffectClass.IDEMPOTENT, EffectClass.AT_LEAST_ONCE])
@@ -100,7 +111,7 @@ def test_the_newest_generation_has_the_last_word() -> None:
 def test_an_entry_without_a_key_says_nothing_of_a_step() -> None:
     prior = PriorEffects()
     prior.add(plain_row(FAILED, 2))
-    assert prior.unclaimed_effect("charge") is None
+    assert unclaimed(prior, "charge") == []
 
 
 def test_inv_13_an_effect_of_the_same_name_that_nobody_claims_is_found() -> None:
@@ -109,10 +120,25 @@ def test_inv_13_an_effect_of_the_same_name_that_nobody_claims_is_found() -> None
         result_of(EXECUTION, 1, effect=GUARDED),
         result_of(EXECUTION, 2, name="render"),
     )
-    found = prior.unclaimed_effect("charge")
-    assert found is not None
-    assert found.step_id == "1"
-    assert prior.unclaimed_effect("render") is None, "not guarded"
+    assert unclaimed(prior, "charge") == ["1"]
+    assert unclaimed(prior, "render") == [], "not guarded"
     assert claimed(prior, 1) is not None
-    assert prior.unclaimed_effect("charge") is None, "claimed"
-    assert prior.unclaimed_effect("refund") is not None
+    assert unclaimed(prior, "charge") == [], "claimed"
+    assert unclaimed(prior, "refund") == ["0"]
+
+
+def test_inv_13_a_step_that_has_an_entry_in_the_new_run_is_claimed() -> None:
+    prior = after(result_of(EXECUTION, 0, effect=GUARDED))
+    prior.consume(idem_key_of(1))
+    assert unclaimed(prior, "charge") == ["0"]
+    prior.consume(idem_key_of(0))
+    assert unclaimed(prior, "charge") == []
+
+
+def test_after_a_divergence_no_older_result_of_an_unguarded_step_counts() -> None:
+    """Also not when the run after it failed, whose own results are taken over."""
+    prior = after(result_of(EXECUTION, 0), result_of(EXECUTION, 1, effect=GUARDED))
+    prior.add(plain_row(result_of(EXECUTION, 2, generation=1), 5))
+    prior.add(plain_row(ExecutionFinished(EXECUTION, 1, Status.FAILED, b"\x01"), 6))
+    prior.next_generation()
+    assert [claimed(prior, step) is not None for step in range(3)] == [False, True, True]

@@ -1,0 +1,63 @@
+"""The order in which concurrent steps are answered on replay: that of the journal.
+
+Of steps that wait at the same time (`asyncio.gather`, `asyncio.wait`, a `TaskGroup`) the one that
+was closed first is answered first, and the program gets time to act on it before the next one is.
+So whatever depends on which came first comes out as it did when it was journaled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import Final
+
+__all__ = ["LAST", "Sequence"]
+
+LAST: Final = 1 << 62
+"""The place of a step that the journal has no answer for: behind all others."""
+
+_TURNS: Final = 12
+"""Turns of the event loop from one answer to the next: enough for it to pass through a task, its
+callbacks, `gather`, `wait_for` and the task that awaits them."""
+
+
+class Sequence:
+    """One for each run. Used by the event loop's thread alone."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._count = 0
+        self._pumping = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step waits for its turn."""
+        return self._pumping
+
+    async def turn(self, place: int) -> None:
+        """Return when every step that waits with a lower `place` has been answered."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._count += 1
+        heapq.heappush(self._waiting, (place, self._count, waiter))
+        if not self._pumping:
+            self._pumping = True
+            loop.call_soon(self._pump, loop, _TURNS)
+        await waiter
+
+    async def drained(self) -> None:
+        """Return when no step waits for its turn any more."""
+        if self._pumping:
+            await self.turn(LAST)
+
+    def _pump(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
+        if left > 0:
+            loop.call_soon(self._pump, loop, left - 1)
+            return
+        while self._waiting:
+            _, _, waiter = heapq.heappop(self._waiting)
+            if not waiter.done():
+                waiter.set_result(None)
+                loop.call_soon(self._pump, loop, _TURNS)
+                return
+        self._pumping = False

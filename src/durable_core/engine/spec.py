@@ -1,0 +1,130 @@
+"""A step's function with everything that is computed once about it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from attrs import frozen
+
+from durable_core.engine.descriptor import StepDescriptor
+from durable_core.errors import ConfigError
+from durable_core.replay.detail import detail_prefix
+from durable_core.wire.call import CallShape
+
+__all__ = ["SPEC", "LazySpec", "StepSpec", "StepSpecs", "name_of"]
+
+SPEC: Final = "__durable_step__"
+"""The attribute by which a decorated function leads to its spec."""
+
+
+@frozen(eq=False)
+class StepForm:
+    """What is known of a step apart from the function itself, which may be bound to an object."""
+
+    descriptor: StepDescriptor
+    shape: CallShape
+    is_async: bool
+    detail_prefix: bytes
+
+    @classmethod
+    def of(
+        cls,
+        fn: Callable[..., Any],
+        descriptor: StepDescriptor,
+        shape: CallShape,
+    ) -> StepForm:
+        """The form of the step that calls `fn`."""
+        is_async = inspect.iscoroutinefunction(inspect.unwrap(fn))
+        return cls(descriptor, shape, is_async, detail_prefix(descriptor.name))
+
+
+@frozen(eq=False)
+class StepSpec:
+    """A function and the form in which it is a step."""
+
+    fn: Callable[..., Any]
+    descriptor: StepDescriptor
+    shape: CallShape
+    is_async: bool
+    detail_prefix: bytes
+
+    @classmethod
+    def of(cls, fn: Callable[..., Any], form: StepForm) -> StepSpec:
+        """`fn` as a step of that form."""
+        return cls(fn, form.descriptor, form.shape, form.is_async, form.detail_prefix)
+
+    @classmethod
+    def of_operation(cls, op: Callable[[], Any], descriptor: StepDescriptor) -> StepSpec:
+        """A callable without arguments: a function, a method, a partial, a lambda, an object."""
+        return cls.of(op, StepForm.of(op, descriptor, CallShape.of_operation(op)))
+
+
+class LazySpec:
+    """The spec of a decorated function, made at its first call.
+
+    At decoration time the names that its annotations mention may not exist yet.
+    """
+
+    def __init__(self, fn: Callable[..., Any], descriptor: StepDescriptor) -> None:
+        self._fn = fn
+        self._descriptor = descriptor
+
+    @functools.cached_property
+    def spec(self) -> StepSpec:
+        """The spec; `ConfigError` if the function's annotations cannot be resolved."""
+        shape = CallShape.of(self._fn)
+        return StepSpec.of(self._fn, StepForm.of(self._fn, self._descriptor, shape))
+
+    def bound_to(self, owner: object) -> StepSpec:
+        """The spec of the method of `owner` that the function is."""
+        return StepSpec.of(MethodType(self._fn, owner), self._bound)
+
+    @functools.cached_property
+    def _bound(self) -> StepForm:
+        return StepForm.of(self._fn, self._descriptor, CallShape.of(self._fn, skip_first=True))
+
+
+class StepSpecs:
+    """Finds the spec of any function; what is known of undecorated ones lives as long as they."""
+
+    def __init__(self) -> None:
+        self._plain: WeakKeyDictionary[Callable[..., Any], StepForm] = WeakKeyDictionary()
+        self._methods: WeakKeyDictionary[Callable[..., Any], StepForm] = WeakKeyDictionary()
+
+    def of(self, fn: Callable[..., Any]) -> StepSpec:
+        """The spec of a decorated function, or that of an undecorated one with `@step`'s defaults.
+
+        Of a bound method the object is no argument: it is neither journaled nor compared on replay.
+        `ConfigError` for a function without a name or with annotations that do not resolve.
+        """
+        method = isinstance(fn, MethodType)
+        function = fn.__func__ if isinstance(fn, MethodType) else fn
+        lazy = getattr(function, SPEC, None)
+        if isinstance(lazy, LazySpec):
+            return lazy.bound_to(fn.__self__) if isinstance(fn, MethodType) else lazy.spec
+        known = self._methods if method else self._plain
+        try:
+            form = known.get(function)
+        except TypeError:  # an object of a class that allows no weak references
+            return StepSpec.of(fn, _form_of(fn))
+        if form is None:
+            form = known[function] = _form_of(fn)
+        return StepSpec.of(fn, form)
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """The default name of a step or workflow: `__qualname__`; `ConfigError` if there is none."""
+    name = getattr(fn, "__qualname__", None)
+    if not isinstance(name, str) or name == "<lambda>":
+        message = "a step or workflow needs a named function; decorate one, or pass name=..."
+        raise ConfigError(message)
+    return name
+
+
+def _form_of(fn: Callable[..., Any]) -> StepForm:
+    return StepForm.of(fn, StepDescriptor(name=name_of(fn)), CallShape.of(fn))
