@@ -17,11 +17,10 @@ __all__ = ["PriorEffects"]
 class PriorEffects:
     """The last word of earlier generations on every step, by idempotency key.
 
-    `results_too` says that the generation before ended as `failed`: a resumed run takes over
-    every result then, not only those of guarded steps.
+    A run that is resumed after its workflow failed takes over every result, not only those of
+    guarded steps; one that follows a divergence takes over those of guarded steps alone.
     """
 
-    results_too: bool = False
     divergences: int = 0
     _by_key: dict[bytes, JournalRow] = field(factory=dict)
     _claimed: set[bytes] = field(factory=set)
@@ -44,7 +43,6 @@ class PriorEffects:
 
         After a divergence nothing that was computed before it is taken over any more.
         """
-        self.results_too = self._finished
         self.divergences += not self._finished
         if not self._finished:
             self._by_key = {key: row for key, row in self._by_key.items() if _is_guarded(row)}
@@ -53,8 +51,6 @@ class PriorEffects:
         """The last word on exactly this step; None also for a `step_failed`, which binds no run."""
         row = self._by_key.get(idem_key)
         if row is None or row.entry_kind == EntryKind.STEP_FAILED:
-            return None
-        if not (self.results_too or _is_guarded(row)):
             return None
         self._claimed.add(idem_key)
         return row
