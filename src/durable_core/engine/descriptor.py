@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from types import UnionType
 from typing import Any, Final
@@ -58,6 +59,20 @@ def reconcile(ask: Callable[..., Awaitable[object]] | Callable[..., object]) -> 
     return Reconcile(ask)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int)
+
+
+def _are_errors(kinds: object) -> bool:
+    return isinstance(kinds, tuple) and all(
+        isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds
+    )
+
+
 @frozen(kw_only=True)
 class RetryPolicy:
     """How often and when a step's function is called again after an error.
@@ -76,7 +91,10 @@ class RetryPolicy:
 
     def __attrs_post_init__(self) -> None:
         legal = (
-            self.attempts >= 1
+            all(map(_is_number, (self.initial, self.multiplier, self.longest, self.jitter)))
+            and _is_integer(self.attempts)
+            and _are_errors(self.retry_on)
+            and self.attempts >= 1
             and self.initial >= 0
             and self.multiplier >= 1
             and self.longest >= 0
@@ -84,8 +102,9 @@ class RetryPolicy:
         )
         if not legal:
             message = (
-                "RetryPolicy wants attempts >= 1, initial and longest >= 0, multiplier >= 1 and "
-                "jitter between 0 and 1"
+                "RetryPolicy wants attempts >= 1, initial and longest >= 0, multiplier >= 1, "
+                "jitter between 0 and 1, all of them finite numbers, and retry_on a tuple of "
+                "Exception classes"
             )
             raise ConfigError(message)
 
@@ -154,14 +173,19 @@ class StepDescriptor:
             raise ConfigError(message)
 
     def _check(self) -> None:
+        self._check_type("name", self.name, str)
         if not self.name:
             message = "a step needs a name that is not empty"
             raise ConfigError(message)
         self._check_type("effect", self.effect, EffectClass)
         self._check_type("sub_class", self.sub_class, EffectIntentSubClass | None)
         self._check_type("on_ambiguous", self.on_ambiguous, OnAmbiguous | Reconcile | None)
-        if self.timeout is not None and self.timeout <= 0:
-            message = f"step {self.name!r}: timeout must be above 0 seconds"
+        self._check_type("retry", self.retry, RetryPolicy)
+        if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
+            message = f"step {self.name!r}: timeout must be a number of seconds above 0"
+            raise ConfigError(message)
+        if not _are_errors(self.safe_to_retry):
+            message = f"step {self.name!r}: safe_to_retry must be a tuple of Exception classes"
             raise ConfigError(message)
         extras = self.sub_class, self.on_ambiguous, self.safe_to_retry or None
         if not self.guarded and any(extra is not None for extra in extras):

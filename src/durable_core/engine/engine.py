@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -13,7 +13,7 @@ from durable_core.engine.compose import compose
 from durable_core.engine.definition import Workflow
 from durable_core.engine.handle import ExecutionHandle
 from durable_core.engine.outcome import Outcome
-from durable_core.engine.ownership import Ownership
+from durable_core.engine.ownership import Ownership, execution_id_of
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.roster import Roster
 from durable_core.engine.starting import Starter
@@ -69,6 +69,7 @@ class DurableEngine:
         Raises `ConfigError` (URL, keys, names, INV-8), `PluginError`, `SchemaTooNew`,
         `JournalUnavailable`; nothing stays open then.
         """
+        _check_arguments(workflows, config)
         roster = Roster(workflows)
         settings = config or DurableConfig.load()
         async with compose(url, settings, keys, registry) as parts:
@@ -132,7 +133,7 @@ class DurableEngine:
 
     async def get(
         self,
-        which: ExecutionId | tuple[Workflow[P, T] | str, str],
+        which: ExecutionId | str | tuple[Workflow[P, T] | str, str],
     ) -> ExecutionHandle[Any]:
         """The handle of an execution by id, or by workflow (or its name) and key.
 
@@ -147,8 +148,8 @@ class DurableEngine:
                 message = f"workflow {name!r} has no execution with that key"
                 raise ExecutionNotFound(message)
             return ExecutionHandle(self, ExecutionId(bytes=found.execution_id), key)
-        row = await self._ownership.load(which)
-        return ExecutionHandle(self, which, row.execution_key)
+        row = await self._ownership.load(execution_id_of(which))
+        return ExecutionHandle(self, ExecutionId(bytes=row.execution_id), row.execution_key)
 
     async def list(
         self,
@@ -170,16 +171,16 @@ class DurableEngine:
             limit=limit,
         )
 
-    async def cancel(self, execution_id: ExecutionId) -> None:
+    async def cancel(self, execution_id: ExecutionId | str) -> None:
         """Cancel an execution; at return it is cancelled, or its live owner has the request.
 
         Guarded functions that have begun here are finished and journaled first.
         `ExecutionTerminal` if it has ended already, `ExecutionNotFound`.
         """
         self._roster.require_open()
-        await self._administration.cancel(execution_id)
+        await self._administration.cancel(execution_id_of(execution_id))
 
-    async def resume(self, execution_id: ExecutionId) -> ExecutionHandle[Any]:
+    async def resume(self, execution_id: ExecutionId | str) -> ExecutionHandle[Any]:
         """Go on with an execution here: orphaned, blocked by a divergence, or failed.
 
         A failed one starts a new generation that takes over every journaled result. A diverged one
@@ -188,12 +189,12 @@ class DurableEngine:
         `ExecutionNotFound`, `ConfigError` for a workflow that is not registered.
         """
         self._roster.require_open()
-        row = await self._administration.resume(execution_id)
-        return ExecutionHandle(self, execution_id, row.execution_key)
+        row = await self._administration.resume(execution_id_of(execution_id))
+        return ExecutionHandle(self, ExecutionId(bytes=row.execution_id), row.execution_key)
 
     async def settle(
         self,
-        execution_id: ExecutionId,
+        execution_id: ExecutionId | str,
         step_id: str,
         *,
         ran: bool = True,
@@ -207,12 +208,14 @@ class DurableEngine:
         `ExecutionError` if the execution is not blocked at that step.
         """
         self._roster.require_open()
-        await self._administration.settle(execution_id, step_id, ran=ran, value=value)
+        which = execution_id_of(execution_id)
+        await self._administration.settle(which, step_id, ran=ran, value=value)
 
-    async def verify(self, execution_id: ExecutionId | None = None) -> VerifyReport:
+    async def verify(self, execution_id: ExecutionId | str | None = None) -> VerifyReport:
         """Check the anchors and chains of one execution or of all; `IntegrityError` for damage."""
         self._roster.require_open()
-        return await verify(self.parts, execution_id)
+        which = None if execution_id is None else execution_id_of(execution_id)
+        return await verify(self.parts, which)
 
     async def prune(self) -> int:
         """Delete terminal executions past their TTL (`[durable.retention]`); how many there were.
@@ -264,3 +267,12 @@ class DurableEngine:
     async def _close(self) -> None:
         await self._watch.close()
         await self._roster.close(self.parts.config.close_timeout_ms / 1000)
+
+
+def _check_arguments(workflows: object, config: object) -> None:
+    if isinstance(workflows, Workflow) or not isinstance(workflows, Iterable):
+        message = "workflows is a sequence of workflows, as in workflows=[checkout]"
+        raise ConfigError(message)
+    if not isinstance(config, DurableConfig | None):
+        message = f"config is a DurableConfig, not {type(config).__name__}"
+        raise ConfigError(message)

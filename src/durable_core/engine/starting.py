@@ -41,9 +41,7 @@ class Starter:
         payload = self._encode(workflow, args, kwargs)
         self._parts.wire.guard(payload)
         if key is not None:
-            if not key:
-                message = "an execution key must not be empty"
-                raise ConfigError(message)
+            _check_key(key)
             found = await self._ownership.find(workflow.name, key)
             if found is not None:
                 return await self._existing(found, payload, on_conflict)
@@ -118,3 +116,9 @@ class Starter:
             )
             raise KeyConflict(message)
         return execution_id
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not key:
+        message = "an execution key is a text that is not empty"
+        raise ConfigError(message)
