@@ -22,6 +22,7 @@ SETTINGS: Final = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -32768",
     "PRAGMA wal_autocheckpoint = 8192",
+    "PRAGMA temp_store = MEMORY",
 )
 """What the backend sets on the connection that commits, so that no setting makes a difference."""
 

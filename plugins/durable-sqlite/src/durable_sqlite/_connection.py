@@ -118,6 +118,7 @@ def prepare_writer(connection: sqlite3.Connection, settings: BackendSettings) ->
     connection.execute(_sql.FOREIGN_KEYS)
     connection.execute(_sql.CACHE_32_MIB)
     connection.execute(_sql.CHECKPOINT_AT_32_MIB)
+    connection.execute(_sql.TEMP_IN_MEMORY)
 
 
 def prepare_reader(connection: sqlite3.Connection) -> sqlite3.Connection:
@@ -137,7 +138,6 @@ def prepare_pruner(
     """
     prepare_writer(connection, settings)
     connection.execute(_sql.NO_FOREIGN_KEYS)
-    connection.execute(_sql.TEMP_IN_MEMORY)
     return connection
 
 

@@ -213,6 +213,8 @@ SYNCHRONOUS: Final = {"full": "PRAGMA synchronous = FULL", "normal": "PRAGMA syn
 FOREIGN_KEYS: Final = "PRAGMA foreign_keys = ON"
 NO_FOREIGN_KEYS: Final = "PRAGMA foreign_keys = OFF"
 READ_ONLY: Final = "PRAGMA query_only = ON"
+# What a statement for many rows changes is noted for the case that it fails half-way: by default in
+# a file, beyond 64 KiB. No crash reads that file; the transaction is what the WAL decides.
 TEMP_IN_MEMORY: Final = "PRAGMA temp_store = MEMORY"
 CACHE_32_MIB: Final = "PRAGMA cache_size = -32768"
 # A checkpoint stalls the commit that meets the limit. With 32 MiB one commit in about 1,200 meets
