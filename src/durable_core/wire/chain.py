@@ -31,53 +31,60 @@ GENESIS: Final = bytes(32)
 
 _ROW_HEAD: Final = struct.Struct(">6s32sI16sIQIQI")
 _STEP_FIELDS: Final = struct.Struct(">IQI32sI32sIQI")
-_PAIR: Final = struct.Struct(">IQ")
 _TAIL: Final = struct.Struct(">IQIQ")
+_STATE: Final = struct.Struct(">IQIQIQI32s")
 _DIGEST: Final = 32
 _EMPTY: Final = blake3(b"").digest()
 
 
-def row_mac(mac_key: bytes, before: bytes, row: JournalRow) -> bytes:
+Columns = tuple[
+    bytes,
+    int,
+    int,
+    str,
+    int,
+    bytes | None,
+    bytes | None,
+    int,
+    bytes | None,
+    bytes | None,
+    int,
+    bytes | None,
+    int,
+]
+"""A `JournalRow`, or its columns on the way to becoming one."""
+
+
+def row_mac(mac_key: bytes, before: bytes, row: Columns) -> bytes:
     """The hmac (32 bytes) of `row`, whose own `hmac` is not looked at, after the row `before`."""
-    step = row.step_id.encode()
-    payload = row.payload
+    # Taken apart at once, and packed in as few pieces as the shape of every step's entry allows:
+    # this stands on the way of each append, and of each row that is read.
+    execution_id, entry_no, generation, step_id = row[:4]
+    kind, fingerprint, idem_key, effect, detail, payload, version, _, created_at = row[4:]
+    step = step_id.encode()
+    head = (b"row v1", before, 16, execution_id, 8, entry_no, 8, generation, len(step))
+    if (
+        detail is not None
+        and fingerprint
+        and idem_key
+        and len(fingerprint) == len(idem_key) == _DIGEST
+    ):
+        fixed = (8, kind, _DIGEST, fingerprint, _DIGEST, idem_key, 8, effect, len(detail))
+        middle = _STEP_FIELDS.pack(*fixed) + detail
+    else:
+        middle = b"".join(
+            (integer(kind), field(fingerprint), field(idem_key), integer(effect), field(detail)),
+        )
     data = b"".join(
         (
-            _ROW_HEAD.pack(
-                b"row v1",
-                before,
-                16,
-                row.execution_id,
-                8,
-                row.entry_no,
-                8,
-                row.generation,
-                len(step),
-            ),
+            _ROW_HEAD.pack(*head),
             step,
-            _kind_to_detail(row),
-            _TAIL.pack(8, row.payload_version, 8, row.created_at),
+            middle,
+            _TAIL.pack(8, version, 8, created_at),
             _EMPTY if payload is None else blake3(payload).digest(),
         ),
     )
     return blake3(data, key=mac_key).digest()
-
-
-def _kind_to_detail(row: JournalRow) -> bytes:
-    """The fields of entry_kind, fingerprint, idem_key, effect_class and detail."""
-    kind, fingerprint, idem_key, effect, detail = row[4:9]
-    if (
-        fingerprint
-        and idem_key
-        and detail is not None
-        and len(fingerprint) == len(idem_key) == _DIGEST
-    ):
-        # The shape of every step's entry, packed at once: this stands on the way of each append.
-        fixed = (8, kind, _DIGEST, fingerprint, _DIGEST, idem_key, 8, effect, len(detail))
-        return _STEP_FIELDS.pack(*fixed) + detail
-    return b"".join(
-        (integer(kind), field(fingerprint), field(idem_key), integer(effect), field(detail)),
-    )
 
 
 def check_row(mac_key: bytes | None, before: bytes, row: JournalRow) -> bytes:
@@ -126,15 +133,11 @@ class AnchorPrefix:
 
     def mac(self, status: int, generation: int, entry_count: int, head: bytes | None) -> bytes:
         """The anchor MAC (32 bytes) of the execution in this state."""
-        data = b"".join(
-            (
-                self._prefix,
-                _TAIL.pack(8, status, 8, generation),
-                _PAIR.pack(8, entry_count),
-                field(head),
-            ),
-        )
-        return blake3(data, key=self._key).digest()
+        if head and len(head) == _DIGEST:
+            state = _STATE.pack(8, status, 8, generation, 8, entry_count, _DIGEST, head)
+        else:
+            state = integer(status) + integer(generation) + integer(entry_count) + field(head)
+        return blake3(self._prefix + state, key=self._key).digest()
 
 
 def anchor_mac(mac_key: bytes, row: ExecutionRow) -> bytes:

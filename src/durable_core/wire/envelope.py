@@ -121,18 +121,15 @@ class ExecutionEnvelope:
         effect = int(getattr(entry, "effect_class", 0))
         detail: bytes | None = getattr(entry, "detail", None)
         payload: bytes | None = getattr(entry, "payload", None)
-        step = (self.execution_id, entry_no, entry.generation, entry.step_id, int(entry.kind))
+        place = (self.execution_id, entry_no, entry.generation, entry.step_id, int(entry.kind))
         identity = (fingerprint, idem_key)
         if payload is not None:
-            aad = encode_aad(*step, effect, PAYLOAD_VERSION, *identity, detail)
+            aad = encode_aad(*place, effect, PAYLOAD_VERSION, *identity, detail)
             payload = self._seal(payload, aad)
-        columns = (*step, *identity, effect, detail, payload, PAYLOAD_VERSION)
-        row = JournalRow(*columns, None, created_at)
-        mac_key = self.keys.mac_key
-        if mac_key is None:
-            return row
-        # Not `_replace`, which costs as much as hashing the row.
-        return JournalRow(*columns, row_mac(mac_key, before, row), created_at)
+        columns = (*place, *identity, effect, detail, payload, PAYLOAD_VERSION)
+        key = self.keys.mac_key
+        mac = None if key is None else row_mac(key, before, (*columns, None, created_at))
+        return JournalRow(*columns, mac, created_at)
 
     def seal_request(self, slot: str, kind: int, payload: bytes) -> bytes:
         """A payload sealed for the inbox: bound to the execution, the slot and the kind."""
