@@ -193,8 +193,9 @@ class Actor:
         self._intake.settle(pending)
         future = pending.future
         if error is None and seq is not None:
-            pending.lane.committed = pending.after
-            pending.lane.stored = True
+            lane = pending.lane
+            lane.committed = pending.after
+            lane.stored = True
             self.appended += 1
             self.max_seq = max(self.max_seq, seq)
             if future is None:

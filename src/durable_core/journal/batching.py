@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from operator import itemgetter
 
 from durable_core.contracts.backend import CommitBatch
 from durable_core.journal.lane import HeadState, Lane
@@ -57,5 +58,5 @@ def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:
             rows.append(pending.row)
     starts = [lane.start_as(after, now_ms) for lane, after in states.items() if not lane.stored]
     changes = [lane.change_to(after, now_ms) for lane, after in states.items() if lane.stored]
-    changes.sort(key=lambda change: change.execution_id)
+    changes.sort(key=itemgetter(0))
     return CommitBatch(tuple(starts), tuple(changes), tuple(rows))

@@ -18,6 +18,7 @@ class Deadlines:
 
     def __init__(self, limit_ms: int) -> None:
         self._limit_ms = limit_ms
+        self._limit = limit_ms / 1000
         self._waiting: deque[tuple[float, asyncio.Future[int]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -28,7 +29,7 @@ class Deadlines:
             # Acknowledgements come in order, so what is done is at the front, all but all of it.
             waiting.popleft()
         loop = future.get_loop()
-        deadline = loop.time() + self._limit_ms / 1000
+        deadline = loop.time() + self._limit
         waiting.append((deadline, future))
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._expire, loop)

@@ -129,9 +129,10 @@ class JournalWriterHandle:
         Otherwise raises as `append_buffered` does. A cancelled caller withdraws nothing.
         """
         lane = self._lane(entry.execution_id)
-        if not self.writer.has_room:
+        writer = self.writer
+        if not writer.has_room:
             return await self._append_once_there_is_room(lane, entry)
-        future = self.writer.submit(lane, entry)
+        future = writer.submit(lane, entry)
         self._deadlines.watch(future)
         return JournalSeq(await future)
 

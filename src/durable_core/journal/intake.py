@@ -61,7 +61,8 @@ class Intake:
                 self.urge(self.accepted)
         else:
             self._acked += 1
-            self.urge(self.accepted)
+            self.urgent = self.accepted
+            self.wanted.set()
 
     def take(self, limit: int) -> list[Pending]:
         """The next appends in order, at most `limit`."""

@@ -125,7 +125,8 @@ class JournalWriter:
         The future carries no deadline of its own. Raises as `offer` does, and
         `JournalUnavailable` if the store is down. Wait for `room` first.
         """
-        self._require_up()
+        if self._actor.down is not None:
+            self._require_up()
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._enter(lane, entry, future)
         return future
