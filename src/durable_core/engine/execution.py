@@ -224,7 +224,7 @@ class Execution:
 
     async def _stopped(self, run: Run, error: Exception) -> Outcome | None:
         """What an ended run leaves in the journal."""
-        await run.effects_done()
+        await run.activity.effects_done()
         match error:
             case ExecutionCancelled():
                 await self._finish(Status.CANCELLED, finished_error(self._parts.failure_of(error)))

@@ -112,9 +112,13 @@ async def _announce_and_call(run: Run, call: StepCall, *, cancelled: bool) -> ob
 
 async def _outlive(run: Run, call: StepCall, effect: Coroutine[Any, Any, Closed]) -> object:
     """What the step returns or raises once `effect` has ended, whatever the workflow cancels."""
-    body = run.begin_effect(effect)
-    await run.outlast(body)
-    match body.result():
+    begun = run.activity.begin_effect(effect)
+    if isinstance(begun, asyncio.Task):
+        await run.activity.outlast(begun)
+        closed = begun.result()
+    else:
+        (closed,) = begun
+    match closed:
         case Returned(value=value):
             return value
         case Failed(failure, error):
@@ -130,29 +134,28 @@ async def _make_durable(run: Run, call: StepCall) -> bool:
     takes the intent back.
     """
     writer = run.parts.writer
-    cancelled = False
     run.note_effect(int(call.descriptor.effect))
     run.parts.failpoints.reach("engine.queue.before")
     while not writer.has_room:
-        room = asyncio.ensure_future(writer.room())
-        if await run.outlast(room):
+        _, cancelled = await run.activity.outlast_read(writer.room())
+        if cancelled:
             return True
-        room.result()
     committed = writer.submit(run.lane, call.intent())
     run.parts.failpoints.reach("engine.queue.after")
     try:
-        while not committed.done():
-            try:
-                await asyncio.shield(committed)
-            except asyncio.CancelledError:
-                if run.ended:
-                    raise
-                cancelled = True
+        try:
+            # Not shielded, which would take one more turn of the loop: a cancellation withdraws
+            # nothing from the queue, and what became of the intent is then seen by its execution.
+            await committed
+        except asyncio.CancelledError:
+            if run.ended:
+                raise
+            await run.activity.outlast_read(writer.barrier(run.lane))
+            return True
     except (GeneratorExit, asyncio.CancelledError):
         _take_back(run, call)
         raise
-    committed.result()
-    return cancelled
+    return False
 
 
 def _take_back(run: Run, call: StepCall) -> None:

@@ -111,7 +111,7 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
         if thread is not None:
             # A thread cannot be cancelled: the next attempt must not run beside it.
             await asyncio.wait({thread})
-        if not await run.pause(descriptor.retry.pause(attempt, random.random())):  # noqa: S311
+        if not await run.activity.pause(descriptor.retry.pause(attempt, random.random())):  # noqa: S311
             return NOT_CALLED
         attempt += 1
 

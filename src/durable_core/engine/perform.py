@@ -28,7 +28,7 @@ __all__ = ["perform"]
 
 async def perform(run: Run, call: StepCall) -> object:
     """The value of the step. Raises `StepFailed` into the workflow, and cancellation."""
-    run.entered(call)
+    run.activity.entered(call.step_id, run.task)
     try:
         return await _perform(run, call)
     except StepFailed:
@@ -40,7 +40,7 @@ async def perform(run: Run, call: StepCall) -> object:
             await run.halted()
         raise
     finally:
-        run.left(call)
+        run.activity.left(call.step_id)
 
 
 async def _perform(run: Run, call: StepCall) -> object:
@@ -68,26 +68,27 @@ async def _look_up(run: Run, call: StepCall) -> tuple[Found, bool]:
     they are answered in the order of the journal.
     """
     cancelled = False
-    if run.steps_to_begin:
+    if run.activity.steps_to_begin:
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
             if run.ended:
                 raise
             cancelled = True
-    found = run.cursor.answer(call.wanted)
-    if found is None:
-        task = asyncio.ensure_future(run.cursor.look_up(call.wanted))
-        try:
-            cancelled |= await run.outlast(task)
-        finally:
-            task.cancel()
-        found = task.result()
+    at_once = run.cursor.answer(call.wanted)
+    if at_once is None:
+        reading = run.cursor.look_up(call.wanted)
+        found, cancelled_too = await run.activity.outlast_read(reading)
+        cancelled |= cancelled_too
+    else:
+        found = at_once
     if found is not FRESH:
         run.cursor.prior.consume(call.idem_key)
-    if run.concurrent and (run.sequence.busy or isinstance(found, Recorded) or run.replaying):
+    recorded = isinstance(found, Recorded)
+    if run.activity.concurrent and (recorded or run.sequence.busy or run.cursor.replaying):
         place = found.row.entry_no if isinstance(found, Recorded) else LAST
-        cancelled |= await run.outlast(asyncio.ensure_future(run.sequence.turn(place)))
+        _, cancelled_too = await run.activity.outlast_read(run.sequence.turn(place))
+        cancelled |= cancelled_too
     return found, cancelled
 
 

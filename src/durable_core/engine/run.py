@@ -7,15 +7,14 @@ of resumed, its further calls are refused, its outcome is discarded.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 from collections.abc import Coroutine
 from typing import Any, Final, NoReturn
 
+from durable_core.engine.activity import Activity
 from durable_core.engine.branch import Branch
 from durable_core.engine.call import StepCall
-from durable_core.engine.definition import ACTIVE, Workflow
-from durable_core.engine.guarded import Closed
+from durable_core.engine.definition import Workflow
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import perform
 from durable_core.engine.sequence import Sequence
@@ -29,11 +28,9 @@ from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import Found, Recorded
 from durable_core.telemetry import AttributeValue
 
-__all__ = ["Effect", "Run"]
+__all__ = ["Run"]
 
 _LOG: Final = logging.getLogger("durable_core.engine")
-
-Effect = Coroutine[Any, Any, Closed]
 
 
 class Run:
@@ -65,13 +62,8 @@ class Run:
         """What the journal still lacks for an operator to settle the steps that block the run."""
 
         self.only_idempotent = True
-        self._effect_name = f"durable-effect-{self.execution_id}"
+        self.activity = Activity(str(self.execution_id), lambda: self.ended, self._failed)
         self._prompt_upto = 0
-        self._begun = 0
-        self._issued: dict[str, Coroutine[Any, Any, Any]] = {}
-        self._under_way: dict[str, asyncio.Task[Any]] = {}
-        self._effects: set[asyncio.Task[Closed]] = set()
-        self._pauses: set[asyncio.Future[None]] = set()
 
     @property
     def ended(self) -> bool:
@@ -85,21 +77,6 @@ class Run:
         Not while a step's function runs in it, which is cancelled and may clean up.
         """
         return self.error is not None and not self.inside
-
-    @property
-    def replaying(self) -> bool:
-        """Whether journaled steps are still unread or were not asked for yet."""
-        return self.cursor.replaying
-
-    @property
-    def steps_to_begin(self) -> bool:
-        """Whether steps were called whose coroutines have not begun."""
-        return bool(self._issued)
-
-    @property
-    def concurrent(self) -> bool:
-        """Whether another step than the one that asks is under way, or is about to be."""
-        return self._begun > 1 or bool(self._issued)
 
     def owns_current_task(self) -> bool:
         """Whether the caller stands in the workflow's own branch."""
@@ -134,31 +111,8 @@ class Run:
             message = f"step {spec.descriptor.name!r} cannot be called: {error}"
             raise DecodeError(message) from error
         coroutine = perform(self, call)
-        self._issued[call.step_id] = coroutine
+        self.activity.called(call.step_id, coroutine)
         return coroutine
-
-    def entered(self, call: StepCall) -> None:
-        """A step's coroutine has begun."""
-        self._issued.pop(call.step_id, None)
-        self._begun += 1
-        task = asyncio.current_task()
-        if task is not None and task is not self.task:
-            self._under_way[call.step_id] = task
-
-    def left(self, call: StepCall) -> None:
-        """A step's coroutine is done."""
-        self._begun -= 1
-        self._under_way.pop(call.step_id, None)
-
-    def begin_effect(self, effect: Effect) -> asyncio.Task[Closed]:
-        """Run a guarded effect in a task of its own, which nothing but the engine cancels."""
-        context = contextvars.copy_context()
-        # What it calls, a reconcile function say, stands outside of the workflow's branch.
-        context.run(ACTIVE.set, None)
-        task = asyncio.create_task(effect, name=self._effect_name, context=context)
-        self._effects.add(task)
-        task.add_done_callback(self._effect_done)
-        return task
 
     def note_effect(self, effect: int) -> None:
         """Remember whether everything journaled in this generation is idempotent."""
@@ -177,7 +131,7 @@ class Run:
             writer.offer(self.lane, entry, prompt=prompt)
         else:
             appending = asyncio.ensure_future(writer.append(self.lane, entry))
-            await self.outlast(appending)
+            await self.activity.outlast(appending)
             appending.result()
         if prompt:
             self._prompt_upto = self.lane.accepted_count
@@ -205,46 +159,10 @@ class Run:
         if self.error is not None:
             return
         self.error = error
-        for pause in self._pauses:
-            if not pause.done():
-                pause.set_result(None)
-        for task in (self.task, *self._under_way.values()):
-            # The workflow's own task is closed when it next waits, and needs no cancellation.
-            if task is not None and (task is not self.task or not self.owns_current_task()):
-                task.cancel()
-
-    async def pause(self, seconds: float) -> bool:
-        """Wait before the next attempt; False as soon as the run has ended."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(seconds, _wake, waiter)
-        self._pauses.add(waiter)
-        try:
-            if not self.ended:
-                await waiter
-        finally:
-            timer.cancel()
-            self._pauses.discard(waiter)
-        return not self.ended
-
-    async def outlast(self, work: asyncio.Future[Any]) -> bool:
-        """Wait until `work` is done although the workflow cancels; whether it did.
-
-        Raises `CancelledError` only where the run has ended; `work` goes on then.
-        """
-        cancelled = False
-        while not work.done():
-            try:
-                await asyncio.shield(work)
-            except asyncio.CancelledError:
-                if work.cancelled():
-                    break
-                if self.ended:
-                    raise
-                cancelled = True
-            except BaseException:  # noqa: BLE001 - that of `work`, for the caller to take
-                break
-        return cancelled
+        # The workflow's own task is closed when it next waits, and needs no cancellation.
+        if self.task is not None and not self.owns_current_task():
+            self.task.cancel()
+        self.activity.interrupt()
 
     async def halt(self, error: Exception) -> NoReturn:
         """End the run from within a step; never returns to the workflow."""
@@ -264,42 +182,30 @@ class Run:
         Guarded functions that have begun are finished and journaled; other steps still running
         are cancelled and journal nothing; steps that were never awaited are reported.
         """
-        for step_id, coroutine in self._issued.items():
-            coroutine.close()
+        for step_id in self.activity.drop_unbegun():
             if not self.ended:
                 _LOG.warning(
                     "step %s of execution %s was called and never awaited",
                     step_id,
                     self.execution_id,
                 )
-        self._issued.clear()
-        tasks = set(self._under_way.values())
-        if tasks and not self.ended:
+        if not self.ended:
             # Replayed steps consume their entries.
-            await asyncio.wait(tasks, timeout=0)
-            await self.sequence.drained()
-        await self.effects_done()
+            await self.activity.answered()
+        await self.activity.effects_done()
         self.over = True
-        for task in self._under_way.values():
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    async def effects_done(self) -> None:
-        """Wait until the guarded functions that have begun are finished and journaled."""
-        while self._effects:
-            await asyncio.wait(set(self._effects))
+        await self.activity.steps_cancelled()
 
     def abandon(self) -> None:
         """Cancel everything, guarded functions too: their intents stay open for their policies."""
-        for task in (self.task, *self._under_way.values(), *self._effects):
-            if task is not None:
-                task.cancel()
+        if self.task is not None:
+            self.task.cancel()
+        self.activity.abandon()
 
-    def _effect_done(self, task: asyncio.Task[Closed]) -> None:
-        self._effects.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.end(_as_exception(task.exception()))
+    def _failed(self, error: BaseException) -> None:
+        if not isinstance(error, Exception):
+            error = ExecutionError(type(error).__name__)
+        self.end(error)
 
     def _require_own_branch(self, name: str) -> None:
         if self.ended:
@@ -311,12 +217,3 @@ class Run:
                 "steps in the workflow itself, as in asyncio.gather(ctx.step(a), ctx.step(b))"
             )
             raise ExecutionError(message)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _as_exception(error: BaseException | None) -> Exception:
-    return error if isinstance(error, Exception) else ExecutionError(type(error).__name__)

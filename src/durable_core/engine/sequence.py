@@ -45,11 +45,6 @@ class Sequence:
             loop.call_soon(self._pump, loop, _TURNS)
         await waiter
 
-    async def drained(self) -> None:
-        """Return when no step waits for its turn any more."""
-        if self._pumping:
-            await self.turn(LAST)
-
     def _pump(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
         if left > 0:
             loop.call_soon(self._pump, loop, left - 1)

@@ -1,0 +1,176 @@
+"""What goes on in one run: steps that were called, steps under way, and guarded effects."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+from durable_core.engine.definition import ACTIVE
+from durable_core.engine.eager import start_at_once
+
+__all__ = ["Activity"]
+
+T = TypeVar("T")
+
+
+class Activity:
+    """Keeps the tasks of one run. Used by the event loop's thread alone.
+
+    `ended()` says whether the run takes no more calls; `failed(error)` is told what an effect
+    raised, which can only be a failure of the engine.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ended: Callable[[], bool],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._effect_name = f"durable-effect-{name}"
+        self._ended = ended
+        self._failed = failed
+        self._begun = 0
+        self._called: dict[str, Coroutine[Any, Any, Any]] = {}
+        self._under_way: dict[str, asyncio.Task[Any]] = {}
+        self._reads: set[asyncio.Future[Any]] = set()
+        self._effects: set[asyncio.Task[Any]] = set()
+        self._pauses: set[asyncio.Future[None]] = set()
+
+    @property
+    def steps_to_begin(self) -> bool:
+        """Whether steps were called whose coroutines have not begun."""
+        return bool(self._called)
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether another step than the one that asks is under way, or is about to be."""
+        return self._begun > 1 or bool(self._called)
+
+    def called(self, step_id: str, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """A step was called; its coroutine has not begun."""
+        self._called[step_id] = coroutine
+
+    def entered(self, step_id: str, own: asyncio.Task[Any] | None) -> None:
+        """A step's coroutine has begun, in `own`, the workflow's task, or in another one."""
+        self._called.pop(step_id, None)
+        self._begun += 1
+        task = asyncio.current_task()
+        if task is not None and task is not own:
+            self._under_way[step_id] = task
+
+    def left(self, step_id: str) -> None:
+        """A step's coroutine is done."""
+        self._begun -= 1
+        self._under_way.pop(step_id, None)
+
+    def drop_unbegun(self) -> Iterator[str]:
+        """Close the coroutines of steps that were called and never awaited; their ids."""
+        while self._called:
+            step_id, coroutine = self._called.popitem()
+            coroutine.close()
+            yield step_id
+
+    def begin_effect(self, effect: Coroutine[Any, Any, T]) -> asyncio.Task[T] | tuple[T]:
+        """Run a guarded effect in a task of its own, which nothing but the engine cancels.
+
+        The task; or what came of it, in a tuple, where it waited for nothing.
+        """
+        context = contextvars.copy_context()
+        # What it calls, a reconcile function say, stands outside of the workflow's branch.
+        context.run(ACTIVE.set, None)
+        task, returned = start_at_once(effect, self._effect_name, context)
+        if returned is not None:
+            return returned
+        self._effects.add(task)
+        task.add_done_callback(self._effect_done)
+        return task
+
+    async def outlast(self, work: asyncio.Future[Any]) -> bool:
+        """Wait until `work` is done although the workflow cancels; whether it did.
+
+        Raises `CancelledError` only where the run has ended; `work` goes on then.
+        """
+        cancelled = False
+        while not work.done():
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                if work.cancelled():
+                    break
+                if self._ended():
+                    raise
+                cancelled = True
+            except BaseException:  # noqa: BLE001 - that of `work`, for the caller to take
+                break
+        return cancelled
+
+    async def outlast_read(self, reading: Coroutine[Any, Any, T]) -> tuple[T, bool]:
+        """What `reading` returns, as `outlast` waits for it, and whether the workflow cancelled."""
+        task = asyncio.ensure_future(reading)
+        self._reads.add(task)
+        try:
+            cancelled = await self.outlast(task)
+        finally:
+            self._reads.discard(task)
+            task.cancel()
+        return task.result(), cancelled
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait before the next attempt; False as soon as the run has ended."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _wake, waiter)
+        self._pauses.add(waiter)
+        try:
+            if not self._ended():
+                await waiter
+        finally:
+            timer.cancel()
+            self._pauses.discard(waiter)
+        return not self._ended()
+
+    def interrupt(self) -> None:
+        """The run has ended: cancel the steps that other tasks than the workflow's perform."""
+        for waiter in self._pauses:
+            _wake(waiter)
+        for task in self._under_way.values():
+            task.cancel()
+
+    def abandon(self) -> None:
+        """Cancel guarded effects too: their intents stay open for their policies."""
+        self.interrupt()
+        for task in self._effects:
+            task.cancel()
+
+    async def answered(self) -> None:
+        """Let every step that is under way see what is recorded for it, if anything is."""
+        while self._reads:
+            await asyncio.wait(set(self._reads))
+        if self._under_way:
+            await asyncio.wait(set(self._under_way.values()), timeout=0)
+
+    async def steps_cancelled(self) -> None:
+        """Cancel every step that is under way, and wait for its end."""
+        tasks = set(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def effects_done(self) -> None:
+        """Wait until the guarded effects that have begun are finished and journaled."""
+        while self._effects:
+            await asyncio.wait(set(self._effects))
+
+    def _effect_done(self, task: asyncio.Task[Any]) -> None:
+        self._effects.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._failed(error)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,124 @@
+"""A task that is started at once is the current one from its first line, and ends as any other."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+import pytest
+
+from durable_core.engine.eager import start_at_once
+
+MARK: ContextVar[str] = ContextVar("mark", default="the caller's")
+
+
+async def test_what_waits_for_nothing_has_returned_already() -> None:
+    tasks = []
+
+    async def effect() -> int:
+        MARK.set("the effect's")
+        tasks.append(asyncio.current_task())
+        return 7
+
+    caller = asyncio.current_task()
+    task, returned = start_at_once(effect(), "effect")
+    assert returned == (7,)
+    assert tasks == [task]
+    assert task is not caller
+    assert asyncio.current_task() is caller
+    assert MARK.get() == "the caller's"
+    assert await task == 7
+
+
+async def test_what_waits_goes_on_in_the_same_task_and_context() -> None:
+    tasks = []
+    gate = asyncio.get_running_loop().create_future()
+
+    async def effect() -> str:
+        MARK.set("the effect's")
+        tasks.append(asyncio.current_task())
+        await gate
+        tasks.append(asyncio.current_task())
+        return MARK.get()
+
+    task, returned = start_at_once(effect(), "effect")
+    assert returned is None
+    assert tasks == [task]
+    gate.set_result(None)
+    assert await task == "the effect's"
+    assert tasks == [task, task]
+
+
+async def test_a_time_limit_holds_on_to_the_task_of_the_effect() -> None:
+    async def effect() -> str:
+        try:
+            async with asyncio.timeout(0.001):
+                await asyncio.get_running_loop().create_future()
+        except TimeoutError:
+            return "cut off"
+        return "not cut off"
+
+    task, _ = start_at_once(effect(), "effect")
+    assert await task == "cut off"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_an_error_is_the_tasks(*, waits: bool) -> None:
+    async def effect() -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise LookupError
+
+    task, returned = start_at_once(effect(), "effect")
+    assert returned is None
+    with pytest.raises(LookupError):
+        await task
+
+
+async def test_a_cancellation_before_the_next_turn_reaches_what_is_waited_for() -> None:
+    seen = []
+    inner = asyncio.get_running_loop().create_future()
+
+    async def effect() -> None:
+        try:
+            await inner
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    task, _ = start_at_once(effect(), "effect")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == ["cancelled"]
+    assert inner.cancelled()
+
+
+async def test_a_cancellation_after_the_end_changes_nothing() -> None:
+    async def effect() -> int:
+        return 7
+
+    task, returned = start_at_once(effect(), "effect")
+    task.cancel()
+    assert returned == (7,)
+    assert await task == 7
+
+
+def test_only_a_task_starts_another_one() -> None:
+    async def effect() -> None:
+        raise AssertionError
+
+    loop = asyncio.new_event_loop()
+    refused = []
+
+    def start() -> None:
+        try:
+            start_at_once(effect(), "effect")
+        except RuntimeError as error:
+            refused.append(str(error))
+        loop.stop()
+
+    loop.call_soon(start)
+    loop.run_forever()
+    loop.close()
+    assert refused == ["only a task starts another one at once"]
