@@ -13,6 +13,7 @@ from attrs import define, field
 from durable_core.contracts import BatchOutcome, CommitBatch, ExecutionBackend
 from durable_core.journal import JournalWriter, JournalWriterHandle, WriterSettings
 from durable_core.model.execution import ExecutionRow
+from durable_core.wire.envelope import WireFormat
 from durable_sqlite import LocalBackend
 from tests.journals import OWNER, opened, wire_format
 
@@ -87,12 +88,13 @@ class FaultyBackend:
 async def faulty(
     url: str,
     settings: WriterSettings | None = None,
+    wire: WireFormat | None = None,
 ) -> AsyncIterator[tuple[FaultyBackend, JournalWriterHandle]]:
     """A running writer on a backend that can be made to fail; losses are not raised at close."""
     async with opened(url) as real:
         await real.hold_owner_lock(OWNER)
         backend = FaultyBackend(real)
-        writer = JournalWriter(cast("ExecutionBackend", backend), wire_format(), settings)
+        writer = JournalWriter(cast("ExecutionBackend", backend), wire or wire_format(), settings)
         handle = JournalWriterHandle(writer, OWNER)
         await writer.start()
         try:

@@ -14,7 +14,7 @@ from typing import Final
 
 from durable_core.clock import Clock
 from durable_core.contracts.backend import ExecutionBackend
-from durable_core.errors import DurableError, JournalUnavailable, KeyTaken
+from durable_core.errors import DurableError, EntryRejected, JournalUnavailable, KeyTaken
 from durable_core.journal.batching import Pending, form
 from durable_core.journal.committing import Committer, StoreFailure
 from durable_core.journal.intake import Intake
@@ -220,12 +220,22 @@ class Actor:
 
 
 def _formed(pending: Pending, now_ms: int) -> bool:
-    """Form an append; False if its lane has failed, or fails because it cannot be sealed."""
+    """Form an append; False if its lane has failed, or fails because it cannot be sealed (EC-04).
+
+    Whatever a cipher raises that is not ours is told by its type alone, unchained: its text and
+    its traceback may show what was to be sealed (INV-5).
+    """
     if pending.settled or pending.lane.failure is not None:
         return False
     try:
         form(pending, now_ms)
     except DurableError as error:
         pending.lane.failure = error
+        return False
+    except Exception as error:  # noqa: BLE001 - ciphers are foreign code
+        pending.lane.failure = EntryRejected(
+            f"an entry could not be sealed: {type(error).__name__}; it and the later entries of "
+            "its execution are not written",
+        )
         return False
     return True

@@ -13,6 +13,7 @@ from durable_core.clock import Clock, SystemClock
 from durable_core.contracts.backend import ExecutionBackend
 from durable_core.errors import JournalUnavailable
 from durable_core.journal.actor import Actor
+from durable_core.journal.admission import check_entry
 from durable_core.journal.batching import Pending
 from durable_core.journal.intake import Intake
 from durable_core.journal.lane import Lane
@@ -109,8 +110,8 @@ class JournalWriter:
     def offer(self, lane: Lane, entry: Entry, *, prompt: bool = False) -> bool:
         """Queue a buffered append; False, counted and logged, if there is no room or no store.
 
-        A prompt one commits within 1 ms instead of the flush interval. Raises as `Lane.admit`
-        does, and `PayloadTooLarge`. Never waits.
+        A prompt one commits within 1 ms instead of the flush interval. Raises as `check_entry` and
+        `Lane.admit` do, and `PayloadTooLarge`. Never waits.
         """
         if self._actor.down is not None or not self._intake.takes_buffered:
             self._losses.drop(self._actor.down)
@@ -131,7 +132,10 @@ class JournalWriter:
         return future
 
     def change_status(self, lane: Lane, status: Status) -> asyncio.Future[int]:
-        """Queue a change of status without an entry (`blocked`), committed like `submit`."""
+        """Queue a change between running and blocked, without an entry; committed like `submit`.
+
+        Raises as `Lane.change_status` does, the lane's own failure, and `JournalUnavailable`.
+        """
         self._require_up()
         if lane.failure is not None:
             raise lane.failure
@@ -188,6 +192,7 @@ class JournalWriter:
         self._intake.urge(self._intake.accepted)
 
     def _enter(self, lane: Lane, entry: Entry, future: asyncio.Future[int] | None) -> None:
+        check_entry(entry)
         payload = getattr(entry, "payload", None)
         if payload is not None:
             self.wire.guard(payload)

@@ -17,8 +17,9 @@ from durable_core.errors import (
 from durable_core.journal import Health, WriterSettings
 from durable_core.model.entries import ExecutionFinished
 from durable_core.model.execution import Status
+from tests.ciphers import DefectiveCipher
 from tests.faults import FaultyBackend, Landed, Stall, faulty
-from tests.journals import begun, opened, result_of, writing
+from tests.journals import begun, opened, result_of, wire_format, writing
 
 BUSY = TransientStoreError("busy")
 LOST = TransientStoreError("the line broke", landed_unknown=True)
@@ -121,6 +122,27 @@ async def test_ec_04_one_bad_entry_takes_only_its_own_execution_with_it(url: str
         with pytest.raises(JournalUnavailable, match="2 accepted entries"):
             await journal.flush()
         await journal.flush()
+
+
+async def test_ec_04_a_cipher_that_raises_fails_its_own_execution_without_showing_why(
+    url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wire = wire_format(cipher=DefectiveCipher(b"canary"))
+    async with faulty(url, PATIENT, wire) as (backend, journal):
+        bad, good = await begun(journal), await begun(journal)
+        journal.append_buffered(result_of(bad, 0))
+        journal.append_buffered(result_of(good, 0))
+        journal.append_buffered(result_of(bad, 1, b"canary"))
+        with pytest.raises(EntryRejected, match="CipherDefect") as raised:
+            await journal.append_acked(result_of(bad, 2))
+        await journal.append_acked(result_of(good, 1))
+        assert raised.value.__cause__ is raised.value.__context__ is None
+        assert "canary" not in str(raised.value) + caplog.text
+        assert await steps_of(backend, bad) == ["0"]
+        assert await steps_of(backend, good) == ["0", "1"]
+        health = journal.health()
+        assert (health.state, health.restarts, health.failed) == (Health.HEALTHY, 0, 2)
 
 
 async def test_ec_05_after_a_failed_group_commit_nothing_commits_ahead_of_the_hole(
