@@ -118,6 +118,7 @@ class Actor:
                 self._settle(pending, None, pending.lane.failure)
         self._inflight = []
         self._announce()
+        self._intake.turn_away()
 
     async def _run(self) -> None:
         if self._inflight:
