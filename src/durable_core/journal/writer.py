@@ -7,7 +7,6 @@ Callers append through `JournalWriterHandle`; the commit loop behind it is `Acto
 from __future__ import annotations
 
 import asyncio
-import time
 
 from durable_core.clock import Clock, SystemClock
 from durable_core.contracts.backend import ExecutionBackend
@@ -90,10 +89,7 @@ class JournalWriter:
         """A snapshot; DEGRADED also while a commit takes longer than the ack timeout."""
         actor = self._actor
         state, cause = actor.state, None if actor.down is None else str(actor.down)
-        stalled = actor.busy_since is not None and (
-            time.monotonic() - actor.busy_since > self.settings.ack_timeout_ms / 1000
-        )
-        if state is Health.HEALTHY and stalled:
+        if state is Health.HEALTHY and actor.owing > self.settings.ack_timeout_ms / 1000:
             state, cause = Health.DEGRADED, "the store does not answer a commit"
         return WriterHealth(
             state,
