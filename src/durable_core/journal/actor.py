@@ -111,7 +111,8 @@ class Actor:
     def _note_crash(self, error: BaseException | None) -> None:
         self.restarts += 1
         self._metrics.record(_METRIC + "restarts", 1)
-        _LOG.error("the journal writer stopped (%s) and is restarted", type(error).__name__)
+        how = "was cancelled" if error is None else f"crashed: {type(error).__name__}"
+        _LOG.error("the journal writer stopped and is restarted; it %s", how)
 
     def _die(self, cause: JournalUnavailable) -> None:
         self.state = Health.DEAD

@@ -87,6 +87,6 @@ def _refused(entry: Entry, name: str, wanted: str) -> EntryRejected:
     """Names the type of what was given and never the value, which may be a payload (INV-5)."""
     given = type(getattr(entry, name)).__name__
     return EntryRejected(
-        f"the {name} of a {entry.kind.label} entry must be {wanted}, not this {given}; nothing "
-        "was written",
+        f"the {name} of an entry of kind {entry.kind.label} must be {wanted}, not this {given}; "
+        "nothing was written",
     )

@@ -133,7 +133,10 @@ class JournalWriterHandle:
         entry may still land, and is not withdrawn. `JournalUnavailable` if it was not accepted.
         Otherwise raises as `append_buffered` does. A cancelled caller withdraws nothing.
         """
-        lane = self._lane(entry.execution_id)
+        return await self.append_bounded(self._lane(entry.execution_id), entry)
+
+    async def append_bounded(self, lane: Lane, entry: Entry) -> JournalSeq:
+        """As `append_acked`, for whoever holds the lane of the entry's execution."""
         if not self.writer.has_room:
             return await self._append_once_there_is_room(lane, entry)
         future = self.writer.submit(lane, entry)

@@ -82,13 +82,15 @@ class Intake:
         if pending.future is not None:
             self._acked -= 1
 
-    async def all_settled(self) -> None:
-        """Return when everything accepted so far has reached its end."""
-        if self.settled < self.accepted:
-            waiter = asyncio.get_running_loop().create_future()
+    def settlement(self) -> asyncio.Future[None]:
+        """Have everything accepted so far committed now; done when all of it reached its end."""
+        waiter = asyncio.get_running_loop().create_future()
+        if self.settled == self.accepted:
+            waiter.set_result(None)
+        else:
             self._waiters.append((self.accepted, waiter))
             self.urge(self.accepted)
-            await waiter
+        return waiter
 
     async def room(self) -> None:
         """Return when `takes_acknowledged` may be true again, or when nobody is to wait for it."""

@@ -7,10 +7,11 @@ Callers append through `JournalWriterHandle`; the commit loop behind it is `Acto
 from __future__ import annotations
 
 import asyncio
+import time
 
 from durable_core.clock import Clock, SystemClock
 from durable_core.contracts.backend import ExecutionBackend
-from durable_core.errors import JournalUnavailable
+from durable_core.errors import CommitOutcomeUnknown, JournalUnavailable
 from durable_core.journal.actor import Actor
 from durable_core.journal.admission import check_entry
 from durable_core.journal.batching import Pending
@@ -141,7 +142,10 @@ class JournalWriter:
         return future
 
     async def append(self, lane: Lane, entry: Entry) -> int:
-        """`submit` once there is room, and wait; the entry stays if the caller is cancelled."""
+        """`submit` once there is room, and wait; the entry stays if the caller is cancelled.
+
+        Without a bound, as `barrier`; `JournalWriterHandle.append_bounded` has one.
+        """
         await self.room()
         return await asyncio.shield(self.submit(lane, entry))
 
@@ -170,16 +174,30 @@ class JournalWriter:
     async def flush(self) -> None:
         """Return once everything accepted before is committed.
 
-        `JournalUnavailable` if anything accepted since the last flush was not committed: each
-        loss is reported by exactly one flush.
+        `JournalUnavailable` if anything accepted since the last flush was not committed, told to
+        its caller or not: each loss is reported by exactly one flush. `CommitOutcomeUnknown` if
+        the store does not answer within the ack timeout while this waits; a long queue that moves
+        is waited for, however long it takes.
         """
-        await self._intake.all_settled()
+        settlement = self._intake.settlement()
+        began, limit_ms = time.monotonic(), self.settings.ack_timeout_ms
+        while not settlement.done():
+            unanswered = min(self._actor.owing, time.monotonic() - began)
+            if unanswered >= limit_ms / 1000:
+                settlement.cancel()
+                message = f"no answer of the store within {limit_ms} ms; its commit may still land"
+                raise CommitOutcomeUnknown(message)
+            await asyncio.wait({settlement}, timeout=limit_ms / 1000 - unanswered)
         self._losses.raise_if_any()
 
     async def barrier(self, lane: Lane) -> None:
-        """Return once everything that `lane` accepted is committed; raises the lane's failure."""
+        """Return once everything that `lane` accepted is committed; raises the lane's failure.
+
+        Without a bound: it waits until the outcome is known, as a workflow does that must not go
+        on before (INV-20). Where the store does not answer, `health` says DEGRADED meanwhile.
+        """
         if lane.waiting and lane.failure is None:
-            await self._intake.all_settled()
+            await self._intake.settlement()
         if lane.failure is not None:
             raise lane.failure
 

@@ -149,7 +149,7 @@ async def test_acknowledged_appends_wait_for_room(url: str) -> None:
 
 
 async def test_no_room_within_the_deadline_accepts_nothing(url: str) -> None:
-    settings = WriterSettings(acked_capacity=1, ack_timeout_ms=30)
+    settings = WriterSettings(acked_capacity=1, ack_timeout_ms=250)
     async with faulty(url, settings) as (backend, journal):
         execution = await begun(journal)
         stall = Stall()
