@@ -208,7 +208,7 @@ class Actor:
         error = error or JournalUnavailable("the entry was not committed")
         if not isinstance(error, KeyTaken):
             # A start that finds its key taken is answered, not lost.
-            self._losses.fail(error)
+            self._losses.fail(error, answered=future is not None and not future.cancelled())
         if future is not None and not future.done():
             future.set_exception(error)
 

@@ -67,8 +67,10 @@ class JournalWriter:
     async def close(self) -> None:
         """Commit what was accepted, then stop; bounded by `close_timeout_ms`.
 
-        `JournalUnavailable` if anything accepted since the last flush was not committed.
-        Idempotent.
+        `JournalUnavailable` for losses that nobody was told of: buffered appends, and those whose
+        caller was cancelled, that were not committed and that no flush has reported. Not for an
+        execution that another owner took over or ended, whose journal is no longer written from
+        here. Whatever was lost is counted, logged and shown by `health`. Idempotent.
         """
         if self._supervisor is None:
             return
@@ -84,7 +86,7 @@ class JournalWriter:
         self._urgency.cancel()
         self._actor.state = Health.CLOSED
         self._actor.down = JournalUnavailable("the journal is closed")
-        self._losses.raise_if_any()
+        self._losses.raise_if_untold()
 
     def health(self) -> WriterHealth:
         """A snapshot; DEGRADED also while a commit takes longer than the ack timeout."""
@@ -114,6 +116,7 @@ class JournalWriter:
             self._losses.drop(self._actor.down)
             return False
         self._enter(lane, entry, None)
+        self._losses.burst = 0
         self._urgency.arm(prompt=prompt)
         return True
 
@@ -147,7 +150,7 @@ class JournalWriter:
         Without a bound, as `barrier`; `JournalWriterHandle.append_bounded` has one.
         """
         await self.room()
-        return await asyncio.shield(self.submit(lane, entry))
+        return await self.submit(lane, entry)
 
     @property
     def has_room(self) -> bool:
