@@ -10,7 +10,7 @@ from typing import Final
 
 from durable_core.errors import EntryRejected, UnsupportedEntryKind
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import Entry, EntryKind, ExecutionFinished
+from durable_core.model.entries import PERSISTED_KINDS, Entry, EntryKind, ExecutionFinished
 from durable_core.model.execution import TERMINAL, Status
 
 __all__ = ["check_entry", "check_text"]
@@ -25,7 +25,7 @@ _BYTES: Final = {
     EntryKind.EXECUTION_FINISHED: ("payload",),
     EntryKind.INTENT_SETTLED: (*_STEP, "payload"),
 }
-"""The kinds that this build can write, each with its fields that have to be bytes."""
+"""The fields of each kind in `PERSISTED_KINDS` that have to be bytes."""
 
 _HIGHEST_EFFECT: Final = max(EffectClass)
 
@@ -36,11 +36,10 @@ def check_entry(entry: Entry) -> None:
     `UnsupportedEntryKind` for a kind that this build cannot write, `EntryRejected` for a field of
     the wrong type or out of range. Stands on the way of each append.
     """
-    names = _BYTES.get(entry.kind)
-    if names is None:
+    if entry.kind not in PERSISTED_KINDS:
         message = f"this version cannot persist {entry.kind.label} entries; nothing was written"
         raise UnsupportedEntryKind(message)
-    for name in names:
+    for name in _BYTES[entry.kind]:
         if not isinstance(getattr(entry, name), bytes):
             raise _refused(entry, name, "bytes")
     detail: object = getattr(entry, "detail", None)
