@@ -47,7 +47,8 @@ async def test_everybody_who_waits_for_a_dead_writer_is_told(url: str) -> None:
         backend.faults.extend([RuntimeError("a defect")] * 3)
         appends = [journal.append_acked(result_of(execution, step)) for step in range(6)]
         outcomes = await asyncio.gather(*appends, journal.flush(), return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [JournalUnavailable] * 7
+        under_way, refused = [CommitOutcomeUnknown] * 2, [JournalUnavailable] * 4
+        assert [type(outcome) for outcome in outcomes] == [*under_way, *refused, JournalUnavailable]
         assert journal.health().state is Health.DEAD
 
 
@@ -100,3 +101,20 @@ async def test_a_barrier_waits_until_the_outcome_is_known(url: str) -> None:
         stall.gate.set()
         await barrier
         assert await backend.steps_of(execution) == ["0", "1"]
+
+
+async def test_what_waits_behind_a_commit_of_unknown_outcome_was_not_written(url: str) -> None:
+    """Closing tells the two apart: what was under way may land, what waited does not."""
+    settings = WriterSettings(close_timeout_ms=20)
+    async with faulty(url, settings) as (backend, journal):
+        execution, other = await begun(journal), await begun(journal)
+        stall = Stall()
+        backend.faults.append(stall)
+        first = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
+        await stall.reached.wait()
+        second = asyncio.create_task(journal.append_acked(result_of(other, 0)))
+        await asyncio.sleep(0)
+        await journal.close()
+        outcomes = await asyncio.gather(first, second, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [CommitOutcomeUnknown, JournalUnavailable]
+        stall.gate.set()

@@ -13,7 +13,12 @@ from typing import Final
 
 from durable_core.clock import Clock
 from durable_core.contracts.backend import ExecutionBackend
-from durable_core.errors import DurableError, EntryRejected, JournalUnavailable, KeyTaken
+from durable_core.errors import (
+    CommitOutcomeUnknown,
+    DurableError,
+    JournalUnavailable,
+    KeyTaken,
+)
 from durable_core.journal.asking import Asking, StoreFailure
 from durable_core.journal.batching import Pending, form
 from durable_core.journal.committing import Committer
@@ -97,13 +102,19 @@ class Actor:
         self._intake.urge(self._intake.accepted)
         self._intake.wanted.set()
 
-    def stop_with(self, cause: JournalUnavailable) -> None:
-        """Accept nothing more, and fail everything that waits, at once."""
+    def stop_with(self, cause: JournalUnavailable, *, answered: bool = False) -> None:
+        """Accept nothing more, and fail everything that waits, at once.
+
+        Unless the store has `answered`, what is under way may still land, and is told so.
+        """
         self.down = cause
-        for pending in (*self._inflight, *self._intake.take(len(self._intake))):
-            if not pending.settled:
-                pending.lane.failure = pending.lane.failure or cause
-                self._settle(pending, None, pending.lane.failure)
+        under_way = cause if answered else _unknown(cause)
+        waiting = self._intake.take(len(self._intake))
+        for error, appends in ((under_way, self._inflight), (cause, waiting)):
+            for pending in appends:
+                if not pending.settled:
+                    pending.lane.failure = pending.lane.failure or error
+                    self._settle(pending, None, pending.lane.failure)
         self._inflight = []
         self._announce()
         self._intake.turn_away()
@@ -126,7 +137,7 @@ class Actor:
     async def _run(self) -> None:
         if self.state is Health.DEGRADED:
             await self._probe_until_it_commits()
-        await self._attempt(self._take_up_again())
+        await self._attempt(self._take_up_again(), answered=False)
         self._answers += 1
         while True:
             while self._intake.due:
@@ -136,13 +147,18 @@ class Actor:
             await self._intake.wanted.wait()
             self._intake.wanted.clear()
 
-    async def _attempt(self, work: Coroutine[None, None, None]) -> None:
+    async def _attempt(
+        self,
+        work: Coroutine[None, None, None],
+        *,
+        answered: bool = True,
+    ) -> None:
         try:
             await work
         except StoreFailure as failure:
             self.state = Health.DEGRADED
             _LOG.error("the journal is degraded, appends are refused: %s", failure.cause)
-            self.stop_with(failure.cause)
+            self.stop_with(failure.cause, answered=answered)
             await self._probe_until_it_commits()
 
     async def _carry_next(self) -> None:
@@ -151,7 +167,7 @@ class Actor:
 
     async def _commit_inflight(self) -> None:
         now = self._clock.now_ms()
-        formed = [pending for pending in self._inflight if _formed(pending, now)]
+        formed = [pending for pending in self._inflight if form(pending, now)]
         if formed:
             self._metrics.record(_METRIC + "batch_size", len(formed))
             await self._committer.commit(formed)
@@ -220,23 +236,7 @@ class Actor:
         self._intake.announce()
 
 
-def _formed(pending: Pending, now_ms: int) -> bool:
-    """Form an append; False if its lane has failed, or fails because it cannot be sealed (EC-04).
-
-    Whatever a cipher raises that is not ours is told by its type alone, unchained: its text and
-    its traceback may show what was to be sealed (INV-5).
-    """
-    if pending.settled or pending.lane.failure is not None:
-        return False
-    try:
-        form(pending, now_ms)
-    except DurableError as error:
-        pending.lane.failure = error
-        return False
-    except Exception as error:  # noqa: BLE001 - ciphers are foreign code
-        pending.lane.failure = EntryRejected(
-            f"an entry could not be sealed: {type(error).__name__}; it and the later entries of "
-            "its execution are not written",
-        )
-        return False
-    return True
+def _unknown(cause: JournalUnavailable) -> CommitOutcomeUnknown:
+    unknown = CommitOutcomeUnknown(f"{cause}; what was under way may still be committed")
+    unknown.__cause__ = cause
+    return unknown
