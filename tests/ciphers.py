@@ -1,4 +1,4 @@
-"""A payload cipher that counts: the real one, with a book of what it was asked to do."""
+"""Payload ciphers for tests: one that counts what it is asked to do, and one that fails."""
 
 from __future__ import annotations
 
@@ -44,4 +44,41 @@ class _Counting:
 
     def open(self, body: bytes, aad: bytes) -> bytes:
         self.book.opened.append((body, aad))
+        return self.inner.open(body, aad)
+
+
+class CipherDefect(Exception):
+    """What a foreign cipher raises; it shows what it was to seal, as such errors do."""
+
+
+@define
+class DefectiveCipher:
+    """A foreign cipher that cannot seal `refused`; everything else goes to the real one."""
+
+    refused: bytes
+    inner: PayloadCipher = field(factory=Xaes256Gcm)
+    name: str = "defective"
+    format_byte: int = 0x80
+
+    @property
+    def overhead(self) -> int:
+        """That of the real cipher."""
+        return self.inner.overhead
+
+    def bind(self, key: bytes) -> BoundCipher:
+        """The real cipher under `key`, with the defect in front of it."""
+        return _Defective(self.refused, self.inner.bind(key))
+
+
+@define
+class _Defective:
+    refused: bytes
+    inner: BoundCipher
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        if plaintext == self.refused:
+            raise CipherDefect(plaintext)
+        return self.inner.seal(plaintext, aad)
+
+    def open(self, body: bytes, aad: bytes) -> bytes:
         return self.inner.open(body, aad)

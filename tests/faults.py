@@ -11,8 +11,10 @@ from typing import Any, cast
 from attrs import define, field
 
 from durable_core.contracts import BatchOutcome, CommitBatch, ExecutionBackend
+from durable_core.ids import ExecutionId
 from durable_core.journal import JournalWriter, JournalWriterHandle, WriterSettings
 from durable_core.model.execution import ExecutionRow
+from durable_core.wire.envelope import WireFormat
 from durable_sqlite import LocalBackend
 from tests.journals import OWNER, opened, wire_format
 
@@ -43,8 +45,11 @@ class FaultyBackend:
     probe_faults: deque[Exception] = field(factory=deque)
     batches: list[CommitBatch] = field(factory=list)
     head_faults: deque[Exception] = field(factory=deque)
+    seq_faults: deque[Exception] = field(factory=deque)
     vanished: bool = False
     probed: asyncio.Event = field(factory=asyncio.Event)
+    numbered: asyncio.Event = field(factory=asyncio.Event)
+    """Set when the store has said which seq is the largest: a writer that starts goes on then."""
 
     @property
     def journal(self) -> FaultyBackend:
@@ -71,11 +76,29 @@ class FaultyBackend:
             raise self.head_faults.popleft()
         return [] if self.vanished else await self.real.heads(execution_ids)
 
+    async def max_seq(self) -> int:
+        if self.seq_faults:
+            raise self.seq_faults.popleft()
+        largest = await self.real.max_seq()
+        self.numbered.set()
+        return largest
+
     async def probe(self) -> None:
         if self.probe_faults:
             raise self.probe_faults.popleft()
         await self.real.probe()
         self.probed.set()
+
+    async def healthy(self) -> None:
+        """Wait for the probe that succeeds, and for the writer to take note of it."""
+        await self.probed.wait()
+        await asyncio.sleep(0)
+
+    async def steps_of(self, execution: ExecutionId) -> list[str]:
+        """The steps that the execution's entries name, in order; nothing is missing between."""
+        rows = await self.real.journal.read_execution(execution.bytes)
+        assert [row.entry_no for row in rows] == list(range(1, len(rows) + 1))
+        return [row.step_id for row in rows if row.step_id]
 
     def __getattr__(self, name: str) -> Any:
         if hasattr(self.real, name):
@@ -87,12 +110,13 @@ class FaultyBackend:
 async def faulty(
     url: str,
     settings: WriterSettings | None = None,
+    wire: WireFormat | None = None,
 ) -> AsyncIterator[tuple[FaultyBackend, JournalWriterHandle]]:
     """A running writer on a backend that can be made to fail; losses are not raised at close."""
     async with opened(url) as real:
         await real.hold_owner_lock(OWNER)
         backend = FaultyBackend(real)
-        writer = JournalWriter(cast("ExecutionBackend", backend), wire_format(), settings)
+        writer = JournalWriter(cast("ExecutionBackend", backend), wire or wire_format(), settings)
         handle = JournalWriterHandle(writer, OWNER)
         await writer.start()
         try:

@@ -11,7 +11,7 @@ from durable_core.journal import Health, WriterSettings
 from tests.faults import Stall, faulty
 from tests.journals import begun, result_of
 
-QUICK = WriterSettings(ack_timeout_ms=30)
+QUICK = WriterSettings(ack_timeout_ms=250)
 
 
 async def test_an_acknowledgement_that_does_not_come_is_an_unknown_outcome(url: str) -> None:
@@ -47,5 +47,74 @@ async def test_everybody_who_waits_for_a_dead_writer_is_told(url: str) -> None:
         backend.faults.extend([RuntimeError("a defect")] * 3)
         appends = [journal.append_acked(result_of(execution, step)) for step in range(6)]
         outcomes = await asyncio.gather(*appends, journal.flush(), return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [JournalUnavailable] * 7
+        under_way, refused = [CommitOutcomeUnknown] * 2, [JournalUnavailable] * 4
+        assert [type(outcome) for outcome in outcomes] == [*under_way, *refused, JournalUnavailable]
         assert journal.health().state is Health.DEAD
+
+
+async def test_a_flush_of_a_store_that_does_not_answer_is_an_unknown_outcome(url: str) -> None:
+    async with faulty(url, QUICK) as (backend, journal):
+        execution = await begun(journal)
+        stall = Stall()
+        backend.faults.append(stall)
+        assert journal.append_buffered(result_of(execution, 0))
+        with pytest.raises(CommitOutcomeUnknown, match="250 ms"):
+            await journal.flush()
+        stall.gate.set()
+        await journal.flush()
+        assert await backend.steps_of(execution) == ["0"]
+        assert journal.health().failed == 0
+
+
+async def test_a_flush_waits_for_a_long_queue_that_moves(url: str) -> None:
+    """Longer than the ack timeout as a whole, but no single answer takes that long."""
+    settings = WriterSettings(ack_timeout_ms=300, batch_limit=1, flush_interval_ms=60_000)
+    async with faulty(url, settings) as (backend, journal):
+        execution = await begun(journal)
+        stalls = [Stall() for _ in range(5)]
+        backend.faults.extend(stalls)
+        for step in range(5):
+            journal.append_buffered(result_of(execution, step))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        flushing = asyncio.create_task(journal.flush())
+        for stall in stalls:
+            await stall.reached.wait()
+            loop.call_later(0.1, stall.gate.set)
+        await flushing
+        assert loop.time() - began > settings.ack_timeout_ms / 1000
+        assert await backend.steps_of(execution) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_barrier_waits_until_the_outcome_is_known(url: str) -> None:
+    """A workflow does not go on before, and is not given up either."""
+    async with faulty(url, QUICK) as (backend, journal):
+        execution = await begun(journal)
+        lane = journal.attach((await backend.real.heads([execution.bytes]))[0])
+        stall = Stall()
+        backend.faults.append(stall)
+        assert journal.append_buffered(result_of(execution, 0))
+        barrier = asyncio.create_task(journal.writer.barrier(lane))
+        with pytest.raises(CommitOutcomeUnknown):
+            await journal.append_bounded(lane, result_of(execution, 1))
+        assert not barrier.done()
+        stall.gate.set()
+        await barrier
+        assert await backend.steps_of(execution) == ["0", "1"]
+
+
+async def test_what_waits_behind_a_commit_of_unknown_outcome_was_not_written(url: str) -> None:
+    """Closing tells the two apart: what was under way may land, what waited does not."""
+    settings = WriterSettings(close_timeout_ms=20)
+    async with faulty(url, settings) as (backend, journal):
+        execution, other = await begun(journal), await begun(journal)
+        stall = Stall()
+        backend.faults.append(stall)
+        first = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
+        await stall.reached.wait()
+        second = asyncio.create_task(journal.append_acked(result_of(other, 0)))
+        await asyncio.sleep(0)
+        await journal.close()
+        outcomes = await asyncio.gather(first, second, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [CommitOutcomeUnknown, JournalUnavailable]
+        stall.gate.set()

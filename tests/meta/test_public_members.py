@@ -31,6 +31,7 @@ MEMBERS = {
     ExecutionHandle: ["cancel", "result", "status"],
     JournalWriterHandle: [
         "append_acked",
+        "append_bounded",
         "append_buffered",
         "attach",
         "begin",

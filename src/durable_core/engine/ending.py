@@ -33,7 +33,7 @@ async def finish(
         {"durable.execution_id": execution_id, "durable.status": status.label},
     ):
         if bounded:
-            await parts.journal.append_acked(entry)
+            await parts.journal.append_bounded(lane, entry)
         else:
             await parts.writer.append(lane, entry)
     parts.failpoints.reach("engine.finish.after")

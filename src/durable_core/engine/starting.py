@@ -77,10 +77,10 @@ class Starter:
         )
         entry = ExecutionStarted(execution_id, 0, payload)
         try:
-            if acknowledged:
+            if acknowledged or not self._parts.writer.takes_buffered:
                 await journal.append_acked(entry)
             else:
-                await self._parts.writer.append_soon(lane, entry)
+                self._parts.writer.offer(lane, entry)
             self._roster.launch(Execution(self._parts, workflow, lane, lane.row, payload))
         finally:
             if self._roster.running(execution_id) is None:

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine
 from typing import Final
 
 from durable_core.clock import Clock
 from durable_core.contracts.backend import ExecutionBackend
-from durable_core.errors import DurableError, JournalUnavailable, KeyTaken
+from durable_core.errors import (
+    CommitOutcomeUnknown,
+    DurableError,
+    JournalUnavailable,
+    KeyTaken,
+)
+from durable_core.journal.asking import Asking, StoreFailure
 from durable_core.journal.batching import Pending, form
-from durable_core.journal.committing import Committer, StoreFailure
+from durable_core.journal.committing import Committer
 from durable_core.journal.intake import Intake
 from durable_core.journal.lane import Lane
 from durable_core.journal.losses import Losses
 from durable_core.journal.settings import Health, WriterSettings
+from durable_core.journal.supervising import supervised
 from durable_core.telemetry import Recorder
 
 __all__ = ["Actor"]
 
 _LOG: Final = logging.getLogger("durable_core.journal")
-_CRASHES_BEFORE_DEATH: Final = 3
 _FIRST_PROBE: Final = 0.05
 _LONGEST_PROBE: Final = 1.0
 _METRIC: Final = "durable.journal.writer."
@@ -46,7 +51,6 @@ class Actor:
     ) -> None:
         self.state = Health.CLOSED
         self.down: JournalUnavailable | None = None
-        self.busy_since: float | None = None
         self.appended = 0
         self.restarts = 0
         self.max_seq = 0
@@ -56,15 +60,11 @@ class Actor:
         self._losses = losses
         self._clock = clock
         self._metrics = metrics
-        self._committer = Committer(
-            backend,
-            clock,
-            settings.ack_timeout_ms / 1000,
-            metrics,
-            self._settle,
-        )
+        self._asking = Asking(settings.ack_timeout_ms / 1000)
+        self._committer = Committer(backend, clock, self._asking, metrics, self._settle)
         self._inflight: list[Pending] = []
         self._counted = 0
+        self._answers = 0  # of the store, other than those that settle an append
         self._closing = False
 
     @property
@@ -72,36 +72,29 @@ class Actor:
         """How many appends the batch in hand holds."""
         return len(self._inflight)
 
+    @property
+    def owing(self) -> float:
+        """For how many seconds the store has owed an answer; 0 where it owes none."""
+        return self._asking.owing
+
     async def start(self) -> None:
         """Learn where the database stands; appends may be accepted then."""
         self.max_seq = await self._backend.max_seq()
         self.state = Health.HEALTHY
 
     async def supervise(self) -> None:
-        """Run the commit loop, restarting it when it dies, until `finish` and an empty queue."""
-        crashes, progress = 0, -1
-        while True:
-            task = asyncio.create_task(self._run(), name="durable-journal-writer")
-            try:
-                await asyncio.wait({task})
-            except asyncio.CancelledError:
-                task.cancel()
-                await asyncio.wait({task})
-                raise
-            if not task.cancelled() and task.exception() is None:
-                return
-            error = None if task.cancelled() else task.exception()
-            crashes = crashes + 1 if progress == self._intake.settled else 1
-            progress = self._intake.settled
-            self.restarts += 1
-            self._metrics.record(_METRIC + "restarts", 1)
-            _LOG.error("the journal writer stopped (%s) and is restarted", type(error).__name__)
-            if crashes >= _CRASHES_BEFORE_DEATH:
-                dead = JournalUnavailable("the journal writer crashes on every start; reopen")
-                dead.__cause__ = error
-                self.state = Health.DEAD
-                self.stop_with(dead)
-                return
+        """Run the commit loop, restarting it when it dies, until `finish` and an empty queue.
+
+        It is given up when it dies again and again before it gets anywhere: before it has settled
+        an append, begun to wait for appends, or heard from a store that was down.
+        """
+        try:
+            await supervised(self._run, lambda: self._progress, self._note_crash)
+        except JournalUnavailable as dead:
+            self._die(dead)
+        except asyncio.CancelledError:
+            self._die(JournalUnavailable("the journal writer was cancelled; reopen"))
+            raise
 
     def finish(self) -> None:
         """Let `supervise` return once the queue is empty."""
@@ -109,20 +102,43 @@ class Actor:
         self._intake.urge(self._intake.accepted)
         self._intake.wanted.set()
 
-    def stop_with(self, cause: JournalUnavailable) -> None:
-        """Accept nothing more, and fail everything that waits, at once."""
+    def stop_with(self, cause: JournalUnavailable, *, answered: bool = False) -> None:
+        """Accept nothing more, and fail everything that waits, at once.
+
+        Unless the store has `answered`, what is under way may still land, and is told so.
+        """
         self.down = cause
-        for pending in (*self._inflight, *self._intake.take(len(self._intake))):
-            if not pending.settled:
-                pending.lane.failure = pending.lane.failure or cause
-                self._settle(pending, None, pending.lane.failure)
+        under_way = cause if answered else _unknown(cause)
+        waiting = self._intake.take(len(self._intake))
+        for error, appends in ((under_way, self._inflight), (cause, waiting)):
+            for pending in appends:
+                if not pending.settled:
+                    pending.lane.failure = pending.lane.failure or error
+                    self._settle(pending, None, pending.lane.failure)
         self._inflight = []
         self._announce()
+        self._intake.turn_away()
+
+    def _note_crash(self, error: BaseException | None) -> None:
+        self.restarts += 1
+        self._metrics.record(_METRIC + "restarts", 1)
+        how = "was cancelled" if error is None else f"crashed: {type(error).__name__}"
+        _LOG.error("the journal writer stopped and is restarted; it %s", how)
+
+    def _die(self, cause: JournalUnavailable) -> None:
+        self.state = Health.DEAD
+        self.stop_with(cause)
+
+    @property
+    def _progress(self) -> int:
+        """Grows whenever the loop gets somewhere."""
+        return self._intake.settled + self._answers
 
     async def _run(self) -> None:
-        if self._inflight:
-            await self._attempt(self._take_up_again())
-        self.max_seq = max(self.max_seq, await self._backend.max_seq())
+        if self.state is Health.DEGRADED:
+            await self._probe_until_it_commits()
+        await self._attempt(self._take_up_again(), answered=False)
+        self._answers += 1
         while True:
             while self._intake.due:
                 await self._attempt(self._carry_next())
@@ -131,14 +147,19 @@ class Actor:
             await self._intake.wanted.wait()
             self._intake.wanted.clear()
 
-    async def _attempt(self, work: Coroutine[None, None, None]) -> None:
-        self.busy_since = time.monotonic()
+    async def _attempt(
+        self,
+        work: Coroutine[None, None, None],
+        *,
+        answered: bool = True,
+    ) -> None:
         try:
             await work
         except StoreFailure as failure:
-            await self._wait_out(failure.cause)
-        finally:
-            self.busy_since = None
+            self.state = Health.DEGRADED
+            _LOG.error("the journal is degraded, appends are refused: %s", failure.cause)
+            self.stop_with(failure.cause, answered=answered)
+            await self._probe_until_it_commits()
 
     async def _carry_next(self) -> None:
         self._inflight = self._intake.take(self._settings.batch_limit)
@@ -146,7 +167,7 @@ class Actor:
 
     async def _commit_inflight(self) -> None:
         now = self._clock.now_ms()
-        formed = [pending for pending in self._inflight if _formed(pending, now)]
+        formed = [pending for pending in self._inflight if form(pending, now)]
         if formed:
             self._metrics.record(_METRIC + "batch_size", len(formed))
             await self._committer.commit(formed)
@@ -157,25 +178,20 @@ class Actor:
         self._announce()
 
     async def _take_up_again(self) -> None:
-        """After a crash: settle what the lost commit wrote after all, then send the rest again."""
+        """Go on from what is stored: settle what a lost commit wrote, and send the rest again."""
         waiting: dict[Lane, list[Pending]] = {}
         for pending in self._inflight:
             if not pending.settled and pending.lane.failure is None:
                 waiting.setdefault(pending.lane, []).append(pending)
         for lane, appends in waiting.items():
             formed = [pending for pending in appends if pending.formed]
-            try:
-                await self._committer.landed(lane, formed)
-            except JournalUnavailable as error:
-                raise StoreFailure(error) from error
+            await self._committer.settle_landed(lane, formed)
             lane.formed = lane.committed
         await self._commit_inflight()
+        self.max_seq = max(self.max_seq, await self._asking.ask(self._backend.max_seq))
 
-    async def _wait_out(self, cause: JournalUnavailable) -> None:
-        """Fail everything that waits, refuse appends, and probe until the store commits again."""
-        self.state = Health.DEGRADED
-        _LOG.error("the journal is degraded, appends are refused: %s", cause)
-        self.stop_with(cause)
+    async def _probe_until_it_commits(self) -> None:
+        """Until then appends are refused; `finish` ends it too."""
         pause = _FIRST_PROBE
         while not self._closing:
             await asyncio.sleep(pause)
@@ -183,6 +199,7 @@ class Actor:
             try:
                 await self._backend.probe()
             except JournalUnavailable as error:
+                self._answers += 1
                 _LOG.debug("the store still takes no commits: %s", error)
             else:
                 self.state, self.down = Health.HEALTHY, None
@@ -208,7 +225,7 @@ class Actor:
         error = error or JournalUnavailable("the entry was not committed")
         if not isinstance(error, KeyTaken):
             # A start that finds its key taken is answered, not lost.
-            self._losses.fail(error)
+            self._losses.fail(error, answered=future is not None and not future.cancelled())
         if future is not None and not future.done():
             future.set_exception(error)
 
@@ -220,13 +237,7 @@ class Actor:
         self._intake.announce()
 
 
-def _formed(pending: Pending, now_ms: int) -> bool:
-    """Form an append; False if its lane has failed, or fails because it cannot be sealed."""
-    if pending.settled or pending.lane.failure is not None:
-        return False
-    try:
-        form(pending, now_ms)
-    except DurableError as error:
-        pending.lane.failure = error
-        return False
-    return True
+def _unknown(cause: JournalUnavailable) -> CommitOutcomeUnknown:
+    unknown = CommitOutcomeUnknown(f"{cause}; what was under way may still be committed")
+    unknown.__cause__ = cause
+    return unknown

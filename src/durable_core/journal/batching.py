@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from operator import itemgetter
 
 from durable_core.contracts.backend import CommitBatch
+from durable_core.errors import DurableError, EntryRejected
 from durable_core.journal.lane import HeadState, Lane
 from durable_core.model.entries import Entry, JournalRow
 from durable_core.model.execution import Status
@@ -39,13 +40,32 @@ class Pending:
         self.settled = False
 
 
-def form(pending: Pending, now_ms: int) -> None:
-    """Number, seal and stamp one append, unless an earlier attempt has done so."""
+def form(pending: Pending, now_ms: int) -> bool:
+    """Number, seal and stamp one append, unless an earlier attempt has done so.
+
+    False if its lane has failed, or fails now because it cannot be sealed (EC-04). Whatever a
+    cipher raises that is not ours is told by its type alone, unchained: its text and its traceback
+    may show what was to be sealed (INV-5).
+    """
+    lane = pending.lane
+    if pending.settled or lane.failure is not None:
+        return False
     if not pending.formed:
-        pending.row = pending.lane.form(pending.entry, pending.status, now_ms)
-        pending.after = pending.lane.formed
+        try:
+            pending.row = lane.form(pending.entry, pending.status, now_ms)
+        except DurableError as error:
+            lane.failure = error
+            return False
+        except Exception as error:  # noqa: BLE001 - ciphers are foreign code
+            lane.failure = EntryRejected(
+                f"an entry could not be sealed: {type(error).__name__}; it and the later entries "
+                "of its execution are not written",
+            )
+            return False
+        pending.after = lane.formed
         pending.formed = True
-    pending.lane.formed = pending.after
+    lane.formed = pending.after
+    return True
 
 
 def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:

@@ -7,44 +7,26 @@ match its fence is looked up before anything is said about it.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
 
 from durable_core.clock import Clock
 from durable_core.contracts.backend import BatchOutcome, ExecutionBackend
 from durable_core.errors import (
-    CommitOutcomeUnknown,
     DurableError,
     EntryRejected,
     ExecutionFenced,
     ExecutionTerminal,
-    JournalUnavailable,
     KeyTaken,
-    TransientStoreError,
 )
+from durable_core.journal.asking import Asking
 from durable_core.journal.batching import Pending, batch_of
+from durable_core.journal.landing import landed
 from durable_core.journal.lane import Lane
 from durable_core.model.execution import TERMINAL, status_of
 from durable_core.telemetry import Recorder, SpanName, Tracing
 
-__all__ = ["Committer", "StoreFailure"]
-
-_LOG: Final = logging.getLogger("durable_core.journal")
-_FIRST_PAUSE: Final = 0.002
-_LONGEST_PAUSE: Final = 0.25
-
-T = TypeVar("T")
-
-
-class StoreFailure(Exception):
-    """The store as a whole takes no commits; `cause` is what to tell everybody who waits."""
-
-    def __init__(self, cause: JournalUnavailable) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
+__all__ = ["Committer"]
 
 
 class Committer:
@@ -58,13 +40,13 @@ class Committer:
         self,
         backend: ExecutionBackend,
         clock: Clock,
-        retry_for: float,
+        asking: Asking,
         metrics: Recorder,
         settle: Callable[[Pending, int | None, DurableError | None], None],
     ) -> None:
         self._backend = backend
         self._clock = clock
-        self._retry_for = retry_for
+        self._asking = asking
         self._metrics = metrics
         self._settle = settle
         self._tracing = Tracing()
@@ -75,7 +57,7 @@ class Committer:
         Appends that were settled before the failure stay settled; the rest is the caller's.
         """
         try:
-            outcome = await self._append(batch)
+            outcome = await self._asking.ask(lambda: self._append(batch))
         except EntryRejected as error:
             if len(batch) == 1:
                 await self._reject(batch[0], error)
@@ -84,57 +66,24 @@ class Committer:
             return
         await self._take_in(batch, outcome)
 
-    async def landed(self, lane: Lane, appends: Sequence[Pending]) -> bool:
-        """Settle `appends` of one lane if exactly their rows are stored already; whether they are.
+    async def settle_landed(self, lane: Lane, appends: Sequence[Pending]) -> Sequence[Pending]:
+        """Settle what is stored already of `appends`, the next formed ones of `lane`; the rest.
 
-        Reads behind whatever the backend still has under way. A stored row counts only if it is
-        equal in every column, its hmac included.
+        Raises as `commit` does.
         """
-        rows = [pending.row for pending in appends if pending.row is not None]
-        heads = await self._backend.heads([lane.row.execution_id])
-        if not heads or not appends:
-            return False
-        after = appends[-1].after
-        if not rows and (heads[0].status, heads[0].entry_count) != (
-            after.status.label,
-            after.entries,
-        ):
-            return False
-        first = rows[0].entry_no if rows else 1
-        execution_id = lane.row.execution_id
-        stored = await self._backend.journal.read_execution_range(
-            execution_id, first - 1, len(rows)
-        )
-        if stored != rows:
-            return False
-        seqs = iter(await self._backend.stored_seqs(execution_id, first - 1, len(rows)))
-        for pending in appends:
-            self._settle(pending, next(seqs) if pending.row is not None else 0, None)
-        return True
+        seqs = await self._asking.ask(lambda: landed(self._backend, lane, appends))
+        for pending, seq in zip(appends, seqs, strict=False):
+            self._settle(pending, seq, None)
+        return appends[len(seqs) :]
 
     async def _append(self, batch: Sequence[Pending]) -> BatchOutcome:
-        deadline = time.monotonic() + self._retry_for
-        pause = _FIRST_PAUSE
-        while True:
-            commit = batch_of(batch, self._clock.now_ms())
-            began = time.perf_counter()
-            try:
-                with self._tracing.span(SpanName.JOURNAL_APPEND, _size_of(batch)):
-                    outcome = await self._backend.journal.append(commit)
-            except TransientStoreError as error:
-                if time.monotonic() + pause > deadline:
-                    raise StoreFailure(_gave_up(error, self._retry_for)) from error
-                _LOG.debug("a commit met transient trouble and is tried again: %s", error)
-            except JournalUnavailable as error:
-                raise StoreFailure(error) from error
-            else:
-                self._metrics.record(
-                    "durable.journal.writer.commit_latency",
-                    time.perf_counter() - began,
-                )
-                return outcome
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+        commit = batch_of(batch, self._clock.now_ms())
+        began = time.perf_counter()
+        with self._tracing.span(SpanName.JOURNAL_APPEND, {"durable.batch_size": len(batch)}):
+            outcome = await self._backend.journal.append(commit)
+        latency = time.perf_counter() - began
+        self._metrics.record("durable.journal.writer.commit_latency", latency)
+        return outcome
 
     async def _take_in(self, batch: Sequence[Pending], outcome: BatchOutcome) -> None:
         if not outcome.unmatched and not outcome.taken:
@@ -158,15 +107,21 @@ class Committer:
             existing = outcome.taken.get(lane.row.execution_id)
             if existing == lane.row.execution_id:
                 existing = None  # taken by the very start that is being retried
-            if existing is None and await self._call(self.landed(lane, appends)):
-                continue
-            lane.failure = (
-                await self._call(self._why_unmatched(lane))
-                if existing is None
-                else KeyTaken(f"workflow {lane.row.workflow!r} has that key already", existing)
-            )
-            for pending in appends:
-                self._settle(pending, None, lane.failure)
+            if existing is None:
+                await self._settle_unmatched(lane, appends)
+            else:
+                message = f"workflow {lane.row.workflow!r} has that key already"
+                self._fail(lane, appends, KeyTaken(message, existing))
+
+    async def _settle_unmatched(self, lane: Lane, appends: Sequence[Pending]) -> None:
+        rest = await self.settle_landed(lane, appends)
+        if rest:
+            self._fail(lane, rest, await self._asking.ask(lambda: self._why_unmatched(lane)))
+
+    def _fail(self, lane: Lane, appends: Sequence[Pending], error: DurableError) -> None:
+        lane.failure = error
+        for pending in appends:
+            self._settle(pending, None, error)
 
     async def _why_unmatched(self, lane: Lane) -> DurableError:
         heads = await self._backend.heads([lane.row.execution_id])
@@ -188,25 +143,5 @@ class Committer:
                 await self.commit((pending,))
 
     async def _reject(self, pending: Pending, error: EntryRejected) -> None:
-        if await self._call(self.landed(pending.lane, (pending,))):
-            return
-        pending.lane.failure = error
-        self._settle(pending, None, error)
-
-    async def _call(self, reading: Awaitable[T]) -> T:
-        """A read that decides a fate: if the store cannot answer, the store has failed."""
-        try:
-            return await reading
-        except JournalUnavailable as error:
-            raise StoreFailure(error) from error
-
-
-def _size_of(batch: Sequence[Pending]) -> dict[str, int]:
-    return {"durable.batch_size": len(batch)}
-
-
-def _gave_up(error: TransientStoreError, seconds: float) -> JournalUnavailable:
-    kind = CommitOutcomeUnknown if error.landed_unknown else JournalUnavailable
-    unavailable = kind(f"the store took no commit for {seconds:g} s: {error}")
-    unavailable.__cause__ = error
-    return unavailable
+        if await self.settle_landed(pending.lane, (pending,)):
+            self._fail(pending.lane, (pending,), error)

@@ -8,6 +8,7 @@ from typing import Self
 
 from durable_core.errors import ExecutionNotFound, JournalUnavailable
 from durable_core.ids import ExecutionId, JournalSeq
+from durable_core.journal.admission import check_text
 from durable_core.journal.deadlines import Deadlines, not_acknowledged
 from durable_core.journal.lane import Lane
 from durable_core.journal.settings import WriterHealth
@@ -54,8 +55,11 @@ class JournalWriterHandle:
     ) -> Lane:
         """The lane of an execution that does not exist yet; its first batch creates it.
 
-        Sealed and stamped by the current key, which its MACs keep for life.
+        Sealed and stamped by the current key, which its MACs keep for life. `EntryRejected` for a
+        workflow or key that is no text.
         """
+        check_text("workflow", workflow)
+        check_text("key", key)
         now = self.writer.clock.now_ms()
         key_id = self.writer.wire.keyring.current
         row = ExecutionRow(
@@ -116,8 +120,9 @@ class JournalWriterHandle:
 
         True: accepted, and committed in order at the latest with the next acknowledged entry, a
         flush, or after the flush interval. False: refused, because the queue is full or the store
-        is down; nothing will be written. Raises `UnsupportedEntryKind`, `PayloadTooLarge`,
-        `ExecutionTerminal`, `ExecutionFenced`, `ExecutionNotFound` for an execution not attached.
+        is down; nothing will be written. Raises `UnsupportedEntryKind`, `EntryRejected` for a
+        field that no row can hold, `PayloadTooLarge`, `ExecutionTerminal`, `ExecutionFenced`,
+        `ExecutionNotFound` for an execution not attached.
         """
         return self.writer.offer(self._lane(entry.execution_id), entry)
 
@@ -128,7 +133,10 @@ class JournalWriterHandle:
         entry may still land, and is not withdrawn. `JournalUnavailable` if it was not accepted.
         Otherwise raises as `append_buffered` does. A cancelled caller withdraws nothing.
         """
-        lane = self._lane(entry.execution_id)
+        return await self.append_bounded(self._lane(entry.execution_id), entry)
+
+    async def append_bounded(self, lane: Lane, entry: Entry) -> JournalSeq:
+        """As `append_acked`, for whoever holds the lane of the entry's execution."""
         writer = self.writer
         if not writer.has_room:
             return await self._append_once_there_is_room(lane, entry)

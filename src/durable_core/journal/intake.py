@@ -83,28 +83,48 @@ class Intake:
         if pending.future is not None:
             self._acked -= 1
 
-    async def all_settled(self) -> None:
-        """Return when everything accepted so far has reached its end."""
-        if self.settled < self.accepted:
-            waiter = asyncio.get_running_loop().create_future()
+    def settlement(self) -> asyncio.Future[None]:
+        """Have everything accepted so far committed now; done when all of it reached its end."""
+        waiter = asyncio.get_running_loop().create_future()
+        if self.settled == self.accepted:
+            waiter.set_result(None)
+        else:
             self._waiters.append((self.accepted, waiter))
             self.urge(self.accepted)
-            await waiter
+        return waiter
 
     async def room(self) -> None:
-        """Return when `takes_acknowledged` may be true again."""
-        waiter = asyncio.get_running_loop().create_future()
+        """Return when `takes_acknowledged` may be true again, or when nobody is to wait for it."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
         self._room.append(waiter)
-        await waiter
+        try:
+            await waiter
+        finally:
+            # Whoever was woken may be cancelled, or refused, and take no room after all: once that
+            # is decided, it is the next one's turn, whether or not anything is settled again.
+            loop.call_soon(self._hand_out_room)
 
     def announce(self) -> None:
         """Wake those whose appends have reached their end, and as many as have room now."""
         while self._waiters and self._waiters[0][0] <= self.settled:
             _wake(self._waiters.popleft()[1])
-        for _ in range(min(len(self._room), self._settings.acked_capacity - self._acked)):
+        self._hand_out_room()
+
+    def turn_away(self) -> None:
+        """Wake everybody who waits for room: there will be none to wait for."""
+        while self._room:
             _wake(self._room.popleft())
 
+    def _hand_out_room(self) -> None:
+        room = self._settings.acked_capacity - self._acked
+        while self._room and (room > 0 or self._room[0].done()):
+            room -= _wake(self._room.popleft())
 
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+
+def _wake(waiter: asyncio.Future[None]) -> bool:
+    """Wake `waiter`; False if nobody waits there any more."""
+    if waiter.done():
+        return False
+    waiter.set_result(None)
+    return True

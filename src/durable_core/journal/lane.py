@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 from attrs import define
 
 from durable_core.contracts.backend import HeadChange
-from durable_core.errors import DurableError, ExecutionTerminal, JournalError, UnsupportedEntryKind
+from durable_core.errors import DurableError, ExecutionTerminal, JournalError
 from durable_core.model.entries import (
     PERSISTED_KINDS,
     Entry,
@@ -86,10 +86,11 @@ class Lane:
         return cls(row, envelope, stored, head, head, status, row.generation, row.entry_count)
 
     def admit(self, entry: Entry) -> None:
-        """Note that `entry` joins the queue; raises, and notes nothing, where it may not.
+        """Note that a checked `entry` joins the queue; raises, and notes nothing, where it may not.
 
-        `UnsupportedEntryKind`, `ExecutionTerminal` (also for a blocked execution),
-        `JournalError` for a generation that is not the running one, or the lane's own failure.
+        `ExecutionTerminal` (also for a blocked execution), `JournalError` for a generation that is
+        not the running one, or the lane's own failure. Of an execution that ended, only a new
+        generation is accepted, and only where it failed.
         """
         if (
             entry.kind in _OF_STEPS
@@ -102,9 +103,6 @@ class Lane:
             return
         if self.failure is not None:
             raise self.failure
-        if entry.kind not in PERSISTED_KINDS:
-            message = f"this version cannot persist {entry.kind.label} entries; nothing was written"
-            raise UnsupportedEntryKind(message)
         if isinstance(entry, ExecutionStarted):
             self._admit_start(entry)
         elif entry.generation != self.accepted_generation:
@@ -114,7 +112,7 @@ class Lane:
             )
             raise JournalError(message)
         elif isinstance(entry, ExecutionFinished):
-            self.change_status(entry.status)
+            self._lead_to(entry.status)
         elif isinstance(entry, IntentSettled):
             self.change_status(Status.RUNNING)
         else:
@@ -123,12 +121,14 @@ class Lane:
         self.accepted_count += 1
 
     def change_status(self, status: Status) -> None:
-        """Note that the queue leads to `status`; `ExecutionTerminal` if that is not legal."""
-        if status is self.accepted_status is Status.RUNNING:
-            return
-        if status not in LEGAL_TRANSITIONS[self.accepted_status]:
+        """Note a change that opens or ends no generation: between running and blocked.
+
+        `ExecutionTerminal` for any other: an end has its entry, and what ended goes on in a new
+        generation or not at all.
+        """
+        if status in TERMINAL or self.accepted_status in TERMINAL:
             raise self._closed()
-        self.accepted_status = status
+        self._lead_to(status)
 
     def form(self, entry: Entry | None, status: Status | None, now_ms: int) -> JournalRow | None:
         """Number, seal and stamp the next row; None for a bare change of status."""
@@ -191,8 +191,16 @@ class Lane:
                 f"{self.accepted_generation} of execution {self.row.execution_id.hex()}"
             )
             raise JournalError(message)
-        self.change_status(Status.RUNNING)
+        self._lead_to(Status.RUNNING)
         self.accepted_generation = entry.generation
+
+    def _lead_to(self, status: Status) -> None:
+        """Note that the queue leads to `status`; `ExecutionTerminal` if that is not legal."""
+        if status is self.accepted_status is Status.RUNNING:
+            return
+        if status not in LEGAL_TRANSITIONS[self.accepted_status]:
+            raise self._closed()
+        self.accepted_status = status
 
     def _head(self, state: HeadState) -> bytes | None:
         return None if self.envelope.keys.mac_key is None or state.entries == 0 else state.head
@@ -200,7 +208,7 @@ class Lane:
     def _closed(self) -> ExecutionTerminal:
         return ExecutionTerminal(
             f"execution {self.row.execution_id.hex()} is {self.accepted_status.label} and accepts "
-            "no such entry",
+            "no such entry or change",
         )
 
 

@@ -1,43 +1,76 @@
-"""What did not make it into the journal: counted, logged, and told to the next flush (INV-17)."""
+"""What did not make it into the journal: counted, logged, and told to whoever has to know (INV-17).
+
+Every loss is told to the next `flush()`. Closing the writer is no question about what was accepted,
+so it raises only for losses that nobody has been told of: those of buffered appends, unless the
+execution itself went on elsewhere or ended, and its new owner writes what is left to write.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import Final
 
-from durable_core.errors import DurableError, JournalUnavailable
+from attrs import define
+
+from durable_core.errors import DurableError, ExecutionFenced, ExecutionTerminal, JournalUnavailable
 from durable_core.telemetry import Recorder
 
 __all__ = ["Losses"]
 
 _LOG: Final = logging.getLogger("durable_core.journal")
 _METRIC: Final = "durable.journal.writer."
+_LOGGED_AGAIN_AFTER: Final = 1000
+
+
+@define
+class _Tally:
+    """Losses that somebody has still to be told of."""
+
+    count: int = 0
+    cause: DurableError | None = None
+
+    def add(self, cause: DurableError) -> None:
+        self.count += 1
+        self.cause = self.cause or cause
+
+    def tell(self) -> None:
+        if self.count:
+            message = (
+                f"{self.count} accepted entries were not committed; the first cause: {self.cause}"
+            )
+            raise JournalUnavailable(message) from self.cause
 
 
 class Losses:
-    """Totals since the writer was started, and the losses that no flush has reported yet."""
+    """Totals since the writer was started, and the losses that are still to be told."""
 
     def __init__(self, metrics: Recorder) -> None:
         self.dropped = 0
         self.failed = 0
         self.late = 0
+        self.burst = 0
+        """Drops since a buffered append was last accepted; whoever accepts one sets it to 0."""
+
         self._metrics = metrics
-        self._unreported = 0
-        self._cause: DurableError | None = None
+        self._unflushed = _Tally()
+        self._untold = _Tally()
 
     def drop(self, down: DurableError | None) -> None:
-        """A buffered append was refused: no room, or no store."""
+        """A buffered append was refused: no room, or no store. Each burst is logged."""
         self.dropped += 1
         self._metrics.record(_METRIC + "dropped", 1)
-        if self.dropped == 1 or self.dropped % 1000 == 0:
+        if self.burst % _LOGGED_AGAIN_AFTER == 0:
             reason = "its queue is full" if down is None else str(down)
-            _LOG.warning("the journal refused %d buffered appends: %s", self.dropped, reason)
+            message = "the journal refuses buffered appends, %d so far: %s"
+            _LOG.warning(message, self.dropped, reason)
+        self.burst += 1
 
-    def fail(self, cause: DurableError) -> None:
-        """An accepted append was not committed."""
+    def fail(self, cause: DurableError, *, answered: bool) -> None:
+        """An accepted append was not committed; `answered`: its caller waits, and is told."""
         self.failed += 1
-        self._unreported += 1
-        self._cause = self._cause or cause
+        self._unflushed.add(cause)
+        if not answered and not isinstance(cause, ExecutionFenced | ExecutionTerminal):
+            self._untold.add(cause)
         self._metrics.record(_METRIC + "failed", 1)
         _LOG.warning("an accepted entry was not committed: %s", type(cause).__name__)
 
@@ -47,9 +80,11 @@ class Losses:
         self._metrics.record(_METRIC + "acknowledged_late", 1)
 
     def raise_if_any(self) -> None:
-        """`JournalUnavailable` if something was lost since the last call, and start afresh."""
-        if self._unreported:
-            count, cause = self._unreported, self._cause
-            self._unreported, self._cause = 0, None
-            message = f"{count} accepted entries were not committed; the first cause: {cause}"
-            raise JournalUnavailable(message) from cause
+        """`JournalUnavailable` if something was lost since this was last called."""
+        losses, self._unflushed, self._untold = self._unflushed, _Tally(), _Tally()
+        losses.tell()
+
+    def raise_if_untold(self) -> None:
+        """`JournalUnavailable` if something was lost that nobody has been told of; told by this."""
+        losses, self._untold = self._untold, _Tally()
+        losses.tell()

@@ -44,7 +44,7 @@ class Health(enum.Enum):
     DEGRADED = "degraded"
     """The store refuses commits or does not answer; appends fail until a probe commit succeeds."""
     DEAD = "dead"
-    """The writer crashed again and again without progress and was given up."""
+    """The writer's task was cancelled, or crashed again and again without progress: given up."""
     CLOSED = "closed"
 
 

@@ -11,8 +11,9 @@ import time
 
 from durable_core.clock import Clock, SystemClock
 from durable_core.contracts.backend import ExecutionBackend
-from durable_core.errors import JournalUnavailable
+from durable_core.errors import CommitOutcomeUnknown, JournalUnavailable
 from durable_core.journal.actor import Actor
+from durable_core.journal.admission import check_entry
 from durable_core.journal.batching import Pending
 from durable_core.journal.intake import Intake
 from durable_core.journal.lane import Lane
@@ -66,8 +67,10 @@ class JournalWriter:
     async def close(self) -> None:
         """Commit what was accepted, then stop; bounded by `close_timeout_ms`.
 
-        `JournalUnavailable` if anything accepted since the last flush was not committed.
-        Idempotent.
+        `JournalUnavailable` for losses that nobody was told of: buffered appends, and those whose
+        caller was cancelled, that were not committed and that no flush has reported. Not for an
+        execution that another owner took over or ended, whose journal is no longer written from
+        here. Whatever was lost is counted, logged and shown by `health`. Idempotent.
         """
         if self._supervisor is None:
             return
@@ -83,16 +86,13 @@ class JournalWriter:
         self._urgency.cancel()
         self._actor.state = Health.CLOSED
         self._actor.down = JournalUnavailable("the journal is closed")
-        self._losses.raise_if_any()
+        self._losses.raise_if_untold()
 
     def health(self) -> WriterHealth:
         """A snapshot; DEGRADED also while a commit takes longer than the ack timeout."""
         actor = self._actor
         state, cause = actor.state, None if actor.down is None else str(actor.down)
-        stalled = actor.busy_since is not None and (
-            time.monotonic() - actor.busy_since > self.settings.ack_timeout_ms / 1000
-        )
-        if state is Health.HEALTHY and stalled:
+        if state is Health.HEALTHY and actor.owing > self.settings.ack_timeout_ms / 1000:
             state, cause = Health.DEGRADED, "the store does not answer a commit"
         return WriterHealth(
             state,
@@ -109,13 +109,14 @@ class JournalWriter:
     def offer(self, lane: Lane, entry: Entry, *, prompt: bool = False) -> bool:
         """Queue a buffered append; False, counted and logged, if there is no room or no store.
 
-        A prompt one commits within 1 ms instead of the flush interval. Raises as `Lane.admit`
-        does, and `PayloadTooLarge`. Never waits.
+        A prompt one commits within 1 ms instead of the flush interval. Raises as `check_entry` and
+        `Lane.admit` do, and `PayloadTooLarge`. Never waits.
         """
         if not self.takes_buffered:
             self._losses.drop(self._actor.down)
             return False
         self._enter(lane, entry, None)
+        self._losses.burst = 0
         self._urgency.arm(prompt=prompt)
         return True
 
@@ -132,7 +133,10 @@ class JournalWriter:
         return future
 
     def change_status(self, lane: Lane, status: Status) -> asyncio.Future[int]:
-        """Queue a change of status without an entry (`blocked`), committed like `submit`."""
+        """Queue a change between running and blocked, without an entry; committed like `submit`.
+
+        Raises as `Lane.change_status` does, the lane's own failure, and `JournalUnavailable`.
+        """
         self._require_up()
         if lane.failure is not None:
             raise lane.failure
@@ -142,9 +146,12 @@ class JournalWriter:
         return future
 
     async def append(self, lane: Lane, entry: Entry) -> int:
-        """`submit` once there is room, and wait; the entry stays if the caller is cancelled."""
+        """`submit` once there is room, and wait; the entry stays if the caller is cancelled.
+
+        Without a bound, as `barrier`; `JournalWriterHandle.append_bounded` has one.
+        """
         await self.room()
-        return await asyncio.shield(self.submit(lane, entry))
+        return await self.submit(lane, entry)
 
     @property
     def takes_buffered(self) -> bool:
@@ -156,16 +163,6 @@ class JournalWriter:
         """Whether an acknowledged append would be queued now, without `room`."""
         return self._intake.takes_acknowledged
 
-    async def append_soon(self, lane: Lane, entry: Entry, *, prompt: bool = False) -> None:
-        """Buffered where there is room; otherwise acknowledged, so that nothing is refused.
-
-        Raises as `offer` and `submit` do, and `JournalUnavailable` while the store is down.
-        """
-        if self.takes_buffered:
-            self.offer(lane, entry, prompt=prompt)
-        else:
-            await self.append(lane, entry)
-
     async def room(self) -> None:
         """Return when an acknowledged append may be queued; `JournalUnavailable` if none may."""
         while not self._intake.takes_acknowledged:
@@ -176,16 +173,30 @@ class JournalWriter:
     async def flush(self) -> None:
         """Return once everything accepted before is committed.
 
-        `JournalUnavailable` if anything accepted since the last flush was not committed: each
-        loss is reported by exactly one flush.
+        `JournalUnavailable` if anything accepted since the last flush was not committed, told to
+        its caller or not: each loss is reported by exactly one flush. `CommitOutcomeUnknown` if
+        the store does not answer within the ack timeout while this waits; a long queue that moves
+        is waited for, however long it takes.
         """
-        await self._intake.all_settled()
+        settlement = self._intake.settlement()
+        began, limit_ms = time.monotonic(), self.settings.ack_timeout_ms
+        while not settlement.done():
+            unanswered = min(self._actor.owing, time.monotonic() - began)
+            if unanswered >= limit_ms / 1000:
+                settlement.cancel()
+                message = f"no answer of the store within {limit_ms} ms; its commit may still land"
+                raise CommitOutcomeUnknown(message)
+            await asyncio.wait({settlement}, timeout=limit_ms / 1000 - unanswered)
         self._losses.raise_if_any()
 
     async def barrier(self, lane: Lane) -> None:
-        """Return once everything that `lane` accepted is committed; raises the lane's failure."""
+        """Return once everything that `lane` accepted is committed; raises the lane's failure.
+
+        Without a bound: it waits until the outcome is known, as a workflow does that must not go
+        on before (INV-20). Where the store does not answer, `health` says DEGRADED meanwhile.
+        """
         if lane.waiting and lane.failure is None:
-            await self._intake.all_settled()
+            await self._intake.settlement()
         if lane.failure is not None:
             raise lane.failure
 
@@ -194,6 +205,7 @@ class JournalWriter:
         self._intake.urge(self._intake.accepted)
 
     def _enter(self, lane: Lane, entry: Entry, future: asyncio.Future[int] | None) -> None:
+        check_entry(entry)
         payload = getattr(entry, "payload", None)
         if payload is not None:
             self.wire.guard(payload)

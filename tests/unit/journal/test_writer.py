@@ -17,7 +17,7 @@ from durable_core.errors import (
     PayloadTooLarge,
     UnsupportedEntryKind,
 )
-from durable_core.ids import StepId
+from durable_core.ids import ExecutionId, StepId
 from durable_core.journal import Health, JournalWriter, JournalWriterHandle, WriterSettings
 from durable_core.model.entries import (
     EntryKind,
@@ -28,11 +28,16 @@ from durable_core.model.entries import (
     TimerArmed,
     TimerFired,
 )
-from durable_core.model.execution import Status
+from durable_core.model.execution import TERMINAL, Status
 from tests.faults import Stall, faulty
 from tests.journals import MIB, OWNER, begun, fresh_id, opened, result_of, wire_format, writing
 
 PATIENT = WriterSettings(flush_interval_ms=60_000, prompt_interval_ms=60_000)
+
+
+def settlement_of(execution: ExecutionId) -> IntentSettled:
+    """An operator's word that the function of step 0 did not run."""
+    return IntentSettled(execution, 0, StepId("0"), b"f" * 32, b"i" * 32, 3, b"\x00")
 
 
 async def test_ec_01_two_buffered_and_one_acknowledged_commit_together_in_order(url: str) -> None:
@@ -144,7 +149,7 @@ async def test_acknowledged_appends_wait_for_room(url: str) -> None:
 
 
 async def test_no_room_within_the_deadline_accepts_nothing(url: str) -> None:
-    settings = WriterSettings(acked_capacity=1, ack_timeout_ms=30)
+    settings = WriterSettings(acked_capacity=1, ack_timeout_ms=250)
     async with faulty(url, settings) as (backend, journal):
         execution = await begun(journal)
         stall = Stall()
@@ -194,6 +199,48 @@ async def test_ec_33_a_terminal_execution_accepts_nothing(url: str) -> None:
         assert (row.status, row.entry_count) == ("completed", 2)
 
 
+@pytest.mark.parametrize("status", sorted(TERMINAL))
+async def test_ec_33_what_ended_goes_on_in_a_new_generation_or_not_at_all(
+    url: str,
+    status: Status,
+) -> None:
+    """Neither an operator's word nor a bare change of status sets it running again."""
+    async with opened(url) as backend, writing(backend) as journal:
+        execution = await begun(journal)
+        await journal.append_acked(ExecutionFinished(execution, 0, status, b"\x01\x82``"))
+        row = await backend.load(execution.bytes)
+        assert row is not None
+        lane = journal.attach(row)
+        with pytest.raises(ExecutionTerminal):
+            await journal.append_acked(settlement_of(execution))
+        for other in (Status.RUNNING, Status.BLOCKED):
+            with pytest.raises(ExecutionTerminal):
+                journal.writer.change_status(lane, other)
+        again = ExecutionStarted(execution, 1, b"\x80")
+        if status is Status.FAILED:
+            await journal.append_acked(again)
+        else:
+            with pytest.raises(ExecutionTerminal):
+                await journal.append_acked(again)
+        after = await backend.load(execution.bytes)
+        assert after is not None
+        resumed = status is Status.FAILED
+        assert after.status == ("running" if resumed else status.label)
+        assert after.entry_count == (3 if resumed else 2)
+
+
+@pytest.mark.parametrize("status", sorted(TERMINAL))
+async def test_no_execution_ends_without_its_entry(url: str, status: Status) -> None:
+    async with opened(url) as backend, writing(backend) as journal:
+        execution = await begun(journal)
+        row = await backend.load(execution.bytes)
+        assert row is not None
+        lane = journal.attach(row)
+        with pytest.raises(ExecutionTerminal, match="no such entry or change"):
+            journal.writer.change_status(lane, status)
+        await journal.append_acked(result_of(execution, 0))
+
+
 async def test_entries_of_later_versions_fail_closed(url: str) -> None:
     async with opened(url) as backend, writing(backend) as journal:
         execution = await begun(journal)
@@ -234,8 +281,7 @@ async def test_a_settlement_of_a_blocked_execution_sets_it_running(url: str) -> 
         await journal.writer.change_status(lane, Status.BLOCKED)
         with pytest.raises(ExecutionTerminal):
             journal.append_buffered(result_of(execution, 0))
-        settled = IntentSettled(execution, 0, StepId("0"), b"f" * 32, b"i" * 32, 3, b"\x00")
-        await journal.append_acked(settled)
+        await journal.append_acked(settlement_of(execution))
         row = await backend.load(execution.bytes)
         assert row is not None
         assert (row.status, row.entry_count) == ("running", 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable
 from typing import Any, NotRequired, ParamSpec, TypedDict, Unpack
 
@@ -105,6 +107,46 @@ def test_collected_arguments_have_the_types_that_are_said_of_them() -> None:
         encoded(shape, deep=1)
     shape = CallShape.of(passing_on(unpacked))
     assert shape.decode(CODEC, encoded(shape, 1, [2], x=3)) == ((1, [2]), {"x": 3})
+
+
+class Job:
+    """An object that is called."""
+
+    def __call__(self) -> Item:
+        return Item("cup")
+
+
+def make(item: Item) -> list[Item]:
+    return [item]
+
+
+@pytest.mark.parametrize(
+    ("op", "returns"),
+    [
+        (Job(), Item),
+        (Job().__call__, Item),
+        (functools.partial(make, Item("cup")), list[Item]),
+        (functools.partial(functools.partial(make), Item("cup")), list[Item]),
+        (lambda: 1, UNTYPED),
+        (time.time, UNTYPED),
+    ],
+)
+def test_an_operation_without_arguments_has_the_result_that_is_said_of_it(
+    op: Callable[[], object],
+    returns: object,
+) -> None:
+    shape = CallShape.of_operation(op)
+    assert (shape.parameters, shape.returns) == ((), returns)
+    assert shape.bind((), {}) == ()
+
+
+def unresolved_result() -> Missing:  # type: ignore[name-defined]  # noqa: F821
+    raise AssertionError
+
+
+def test_an_operation_whose_annotation_cannot_be_resolved_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="unresolved_result"):
+        CallShape.of_operation(functools.partial(unresolved_result))
 
 
 def unresolvable(value: Missing) -> None:  # type: ignore[name-defined]  # noqa: F821

@@ -1,0 +1,98 @@
+"""Who waits for room in the queue is woken in turn, and nobody's turn is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from durable_core.errors import ExecutionTerminal, JournalUnavailable
+from durable_core.journal import WriterSettings
+from durable_core.model.entries import ExecutionFinished
+from durable_core.model.execution import Status
+from tests.faults import Stall, faulty
+from tests.journals import begun, result_of
+
+NARROW = WriterSettings(acked_capacity=1, flush_interval_ms=60_000)
+FULL = JournalUnavailable("the disk is full")
+
+
+async def test_a_waiter_that_is_cancelled_when_it_was_woken_hands_its_turn_on(url: str) -> None:
+    async with faulty(url, NARROW) as (backend, journal):
+        execution = await begun(journal)
+        lane = journal.attach((await backend.real.heads([execution.bytes]))[0])
+        stall = Stall()
+        backend.faults.append(stall)
+        held = journal.writer.submit(lane, result_of(execution, 0))
+        await stall.reached.wait()
+        first, second, third = (
+            asyncio.create_task(journal.append_acked(result_of(execution, step)))
+            for step in (1, 2, 3)
+        )
+        await asyncio.sleep(0)
+        # Called between the wake-up of the first waiter and that waiter's own next step.
+        held.add_done_callback(lambda _: first.cancel())
+        second.cancel()
+        stall.gate.set()
+        await held
+        assert await third == 3
+        assert first.cancelled()
+        assert second.cancelled()
+
+
+async def test_a_waiter_that_is_refused_when_it_was_woken_hands_its_turn_on(url: str) -> None:
+    async with faulty(url, NARROW) as (backend, journal):
+        ended, other = await begun(journal), await begun(journal)
+        stall = Stall()
+        backend.faults.append(stall)
+        finished = ExecutionFinished(ended, 0, Status.COMPLETED, b"\x00\xf6")
+        held = asyncio.create_task(journal.append_acked(finished))
+        await stall.reached.wait()
+        refused = asyncio.create_task(journal.append_acked(result_of(ended, 0)))
+        waiting = asyncio.create_task(journal.append_acked(result_of(other, 0)))
+        await asyncio.sleep(0)
+        stall.gate.set()
+        await held
+        with pytest.raises(ExecutionTerminal):
+            await refused
+        assert await waiting == 4
+
+
+async def test_waiters_that_gave_up_take_no_place(url: str) -> None:
+    async with faulty(url, NARROW) as (backend, journal):
+        execution = await begun(journal)
+        stall = Stall()
+        backend.faults.append(stall)
+        held = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
+        await stall.reached.wait()
+        gone = [
+            asyncio.create_task(journal.append_acked(result_of(execution, step)))
+            for step in range(1, 6)
+        ]
+        last = asyncio.create_task(journal.append_acked(result_of(execution, 6)))
+        await asyncio.sleep(0)
+        for task in gone:
+            task.cancel()
+        await asyncio.wait(gone)
+        stall.gate.set()
+        assert [await held, await last] == [2, 3]
+
+
+async def test_when_the_store_fails_everybody_who_waits_for_room_is_told(url: str) -> None:
+    """Also those beyond the room that the failure makes."""
+    settings = WriterSettings(acked_capacity=3)
+    async with faulty(url, settings) as (backend, journal):
+        execution = await begun(journal)
+        lane = journal.attach((await backend.real.heads([execution.bytes]))[0])
+        stall = Stall()
+        backend.faults.extend([stall, FULL])
+        appends = [
+            asyncio.create_task(journal.writer.append(lane, result_of(execution, step)))
+            for step in range(20)
+        ]
+        await stall.reached.wait()
+        backend.probe_faults.append(FULL)
+        stall.gate.set()
+        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+        assert outcomes[:3] == [2, 3, 4]
+        assert [type(outcome) for outcome in outcomes[3:]] == [JournalUnavailable] * 17
