@@ -83,10 +83,8 @@ class CallShape:
             returns = typing.get_type_hints(inspect.unwrap(inner), include_extras=True).get(
                 "return", UNTYPED
             )
-        except NameError as error:
+        except (NameError, AttributeError, TypeError, ValueError) as error:
             raise _unresolved(inner, error) from error
-        except (AttributeError, TypeError, ValueError):  # a builtin
-            returns = UNTYPED
         return cls((), returns, inspect.Signature(), 0)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
