@@ -27,6 +27,7 @@ from durable_core.ids import RandomIds
 from durable_core.journal.handle import JournalWriterHandle
 from durable_core.journal.settings import WriterSettings
 from durable_core.journal.writer import JournalWriter
+from durable_core.keyloading import load_keys
 from durable_core.keysources import EnvironmentKeys, KeyFile, TextKeys, no_key_error
 from durable_core.registry import Registry
 from durable_core.telemetry import NO_METRICS, Recorder, SpanName, Tracing
@@ -135,21 +136,31 @@ def find_keys(
 ) -> MasterKeys | None:
     """The master keys: from the caller, else the environment, else the configuration.
 
-    None only where encryption is switched off and no key is configured at all.
+    None only where encryption is switched off and there is no key: none is configured, the caller
+    gives an empty text, or the provider has none.
     """
-    if isinstance(keys, str):
-        return TextKeys(keys).load()
-    if keys is not None:
-        return keys.load()
+    found = _load_keys(config, keys, plugins)
+    if found is None and config.encrypt_payload:
+        raise no_key_error()
+    return found
+
+
+def _load_keys(
+    config: DurableConfig,
+    keys: str | KeyProvider | None,
+    plugins: Registry,
+) -> MasterKeys | None:
     environment = EnvironmentKeys()
+    if isinstance(keys, str):
+        return TextKeys(keys).load() if keys.strip() else None
+    if keys is not None:
+        return load_keys(keys)
     if environment.present:
         return environment.load()
     if config.key_file is not None:
         return KeyFile(Path(config.key_file)).load()
     if config.key_provider is not None:
-        return plugins.key_provider(config.key_provider).load()
-    if config.encrypt_payload:
-        raise no_key_error()
+        return load_keys(plugins.key_provider(config.key_provider), config.key_provider)
     return None
 
 
