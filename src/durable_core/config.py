@@ -119,6 +119,12 @@ class DurableConfig:
     encrypt_payload: bool = field(default=True, validator=Flag())
     """Seal payloads (INV-8). Only a backend that is not shared lets this be switched off."""
 
+    accept_unstamped: bool = field(default=False, validator=Flag())
+    """Read executions that carry no stamps although a key is configured (INV-16).
+
+    For a journal that began without a key: it goes on, and nothing of those executions is checked.
+    """
+
     cipher: str = field(default="xaes-256-gcm", validator=Name())
     durability: Durability = field(
         default=Durability.FULL,

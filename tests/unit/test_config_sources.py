@@ -85,7 +85,7 @@ def test_ec_27_file_that_is_no_text_is_not_shown(tmp_path: Path) -> None:
         ),
         ("[durabel]\nurl = 'sqlite:///a.db'", r"'durabel'.*did you mean 'durable'?"),
         ("url = 'sqlite:///a.db'", r"'url' in .*outside of \[durable\]"),
-        ("[durable]\nqqqq = 5", "'qqqq'.*legal names: audit_sinks, cipher, .*, url"),
+        ("[durable]\nqqqq = 5", "'qqqq'.*legal names: accept_unstamped, audit_sinks, .*, url"),
     ],
 )
 def test_unknown_name_in_a_file_is_refused_with_the_nearest(

@@ -175,6 +175,7 @@ def wire_format(
         plugins.cipher(config.cipher) if masters is not None and config.encrypt_payload else None,
         plugins.ciphers(),
         config.max_payload_bytes,
+        config.accept_unstamped,
     )
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "OpenIntent",
     "ReadingParts",
     "open_intents",
+    "read_all",
     "read_input",
     "reader_of",
     "stored_outcome",
@@ -90,7 +91,7 @@ def reader_of(parts: ReadingParts, row: ExecutionRow) -> ChainReader:
     )
 
 
-async def _read(
+async def read_all(
     parts: ReadingParts,
     reader: ChainReader,
     take: Callable[[JournalRow], object],
@@ -114,7 +115,7 @@ async def read_input(parts: ReadingParts, row: ExecutionRow) -> bytes:
         if entry.entry_kind == EntryKind.EXECUTION_STARTED:
             starts.append(entry)
 
-    await _read(parts, reader, take)
+    await read_all(parts, reader, take)
     if not starts:
         message = f"execution {row.execution_id.hex()} has no entry that starts it"
         raise DecodeError(message)
@@ -129,7 +130,7 @@ async def open_intents(parts: ReadingParts, row: ExecutionRow) -> list[OpenInten
         if entry.generation == row.generation and entry.step_id:
             last[entry.step_id] = entry
 
-    await _read(parts, reader_of(parts, row), take)
+    await read_all(parts, reader_of(parts, row), take)
     return [
         OpenIntent(entry, StepDetail.decode(entry.detail).name)
         for entry in last.values()
@@ -148,7 +149,7 @@ async def stored_outcome(
         return Outcome(error=await _why_blocked(parts, row))
     reader = reader_of(parts, row)
     ending: deque[JournalRow] = deque(maxlen=1)
-    await _read(parts, reader, ending.append)
+    await read_all(parts, reader, ending.append)
     if not ending or ending[0].entry_kind != EntryKind.EXECUTION_FINISHED:
         message = f"execution {row.execution_id.hex()} is {status.label} without a closing entry"
         raise DecodeError(message)

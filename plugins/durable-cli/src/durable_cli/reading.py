@@ -14,7 +14,7 @@ import typer
 from durable_cli.output import plain, print_json, print_table, shown_time
 from durable_cli.reporting import execute, note, reporting
 from durable_cli.source import JsonOption, KeyFileOption, Source, UrlOption, source_of
-from durable_core.engine.inspection import SeenEntry, SeenExecution
+from durable_core.engine.inspection import Check, SeenEntry, SeenExecution
 from durable_core.engine.verification import VerifyReport
 from durable_core.errors import ExecutionNotFound, IntegrityError
 from durable_core.ids import ExecutionId, parse_execution_id
@@ -24,7 +24,18 @@ from durable_core.model.execution import Status, status_of
 
 __all__ = ["execution_id_of", "list_executions", "show", "verify"]
 
-_UNVERIFIED: Final = "unverified: nothing of this was checked against a key; set DURABLE_KEY"
+_NOTES: Final = {
+    Check.NO_KEY: "unverified: the key is not configured, so that nothing of this was checked; "
+    "set DURABLE_KEY",
+    Check.UNSTAMPED: "unstamped: written without a key, or stripped of its stamps; nothing can "
+    "tell whether it was changed",
+}
+_CHECKED: Final = {
+    Check.VERIFIED: "verified",
+    Check.NO_KEY: "unverified",
+    Check.UNSTAMPED: "unverified",
+    Check.DAMAGED: "DAMAGED",
+}
 _LABELS: Final = [status.label for status in Status]
 
 
@@ -67,6 +78,7 @@ def list_executions(
             _print_executions(seen)
         if len(found) > limit:
             note(f"there are more than these {limit}; raise --limit to see them")
+        _require_undamaged(seen)
 
 
 def show(
@@ -173,13 +185,24 @@ def _print_executions(seen: list[SeenExecution]) -> None:
                 str(one.row.generation),
                 str(one.row.entry_count),
                 shown_time(one.row.created_at, "seconds") or "-",
-                "verified" if one.verified else "unverified",
+                _CHECKED[one.check],
             )
             for one in seen
         ],
     )
-    if any(not one.verified for one in seen):
-        note(_UNVERIFIED)
+    for check in {one.check: None for one in seen}:
+        if check in _NOTES:
+            note(_NOTES[check])
+
+
+def _require_undamaged(seen: list[SeenExecution]) -> None:
+    damaged = sum(one.check is Check.DAMAGED for one in seen)
+    if damaged:
+        message = (
+            f"executions marked DAMAGED: {damaged}; their records were changed outside "
+            "durable-core, restore the journal from a backup (`durable verify ID` says more)"
+        )
+        raise IntegrityError(message)
 
 
 def _print_entries(entries: list[SeenEntry]) -> None:
@@ -244,6 +267,7 @@ def _execution_data(seen: SeenExecution) -> dict[str, object]:
         "updated_at": shown_time(row.updated_at),
         "finalized_at": shown_time(row.finalized_at),
         "verified": seen.verified,
+        "check": seen.check.value,
     }
 
 
