@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from durable_core.contracts import CommitBatch, ExecutionBackend, InboxRow, PruneReport
+from durable_core.contracts import (
+    CommitBatch,
+    ExecutionBackend,
+    InboxRow,
+    PruneReport,
+    Stray,
+    StrayKind,
+)
 from durable_core.errors import EntryRejected
 from durable_sqlite import LocalBackend
 
@@ -191,6 +199,62 @@ async def test_a_request_for_an_unknown_execution_is_refused(
 ) -> None:
     with pytest.raises(EntryRejected):
         await either.post_inbox(InboxRow(rows.execution_id(1), "cancel", "cancel", None, 1))
+
+
+def tamper(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA ignore_check_constraints = ON")
+        for statement in statements:
+            assert other.execute(statement).rowcount > 0
+
+
+async def test_what_no_execution_accounts_for(opener: Opener, rows: Rows) -> None:
+    backend = await opener()
+    for number in (1, 2, 3):
+        await backend.journal.append(rows.start(number, execution_key=str(number)))
+        request = InboxRow(rows.execution_id(number), "cancel", "cancel", None, 1)
+        await backend.post_inbox(request)
+    first, second, third = (rows.execution_id(number) for number in (1, 2, 3))
+    assert await backend.strays() == []
+    tamper(
+        opener.path,
+        f"DELETE FROM durable_executions WHERE execution_id = x'{first.hex()}'",
+        f"INSERT INTO durable_execution_keys VALUES ('checkout', '9', x'{second.hex()}')",
+    )
+    assert sorted(await backend.strays(), key=lambda stray: (stray.kind.value, stray[1])) == [
+        Stray(StrayKind.ENTRIES, first),
+        *[Stray(StrayKind.KEYS, found) for found in (first, second)],
+        Stray(StrayKind.REQUESTS, first),
+    ]
+    assert len(await backend.strays(limit=3)) == 3
+    assert await backend.strays(second) == [Stray(StrayKind.KEYS, second)]
+    assert len(await backend.strays(first)) == 3
+    assert await backend.strays(third) == []
+
+
+async def test_text_that_is_no_utf_8_is_read_and_found_again(opener: Opener, rows: Rows) -> None:
+    """It is damage of its own row: the others are read, and the row can be looked for."""
+    backend = await opener()
+    for number in (1, 2):
+        await backend.journal.append(rows.start(number))
+        await backend.post_inbox(InboxRow(rows.execution_id(number), "cancel", "cancel", None, 1))
+    damaged = rows.execution_id(1)
+    tamper(
+        opener.path,
+        "UPDATE durable_executions SET workflow = CAST(x'FF41' AS TEXT), status = 'bogus' "
+        f"WHERE execution_id = x'{damaged.hex()}'",
+        "UPDATE durable_inbox SET slot = CAST(x'FF' AS TEXT) "
+        f"WHERE execution_id = x'{damaged.hex()}'",
+    )
+    assert [row.workflow for row in await backend.list_executions()] == ["\udcffA", "checkout"]
+    assert [row.status for row in await backend.list_executions(workflow="\udcffA")] == ["bogus"]
+    assert await backend.list_executions(workflow="\ud800") == []
+    assert [row.workflow for row in await backend.heads([damaged])] == ["\udcffA"]
+    requests = await backend.read_inbox()
+    assert sorted(request.slot for request in requests) == ["cancel", "\udcff"]
+    for request in requests:
+        await backend.remove_inbox(request.execution_id, request.slot)
+    assert await backend.read_inbox() == []
 
 
 async def test_a_probe_commits_and_changes_nothing(backend: LocalBackend, opener: Opener) -> None:

@@ -6,6 +6,7 @@ takes no part in the choice of what to write. Execution ids are their 16 raw byt
 
 from __future__ import annotations
 
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -30,6 +31,8 @@ __all__ = [
     "InboxRow",
     "Journal",
     "PruneReport",
+    "Stray",
+    "StrayKind",
 ]
 
 
@@ -122,6 +125,21 @@ class PruneReport:
 
     executions: int
     entries: int
+
+
+class StrayKind(enum.Enum):
+    """In which table something belongs to no execution; the value is the word for its rows."""
+
+    ENTRIES = "entries"
+    REQUESTS = "requests"
+    KEYS = "keys"
+
+
+class Stray(NamedTuple):
+    """Rows that no execution accounts for, and the execution that they name."""
+
+    kind: StrayKind
+    execution_id: bytes
 
 
 class Journal(Protocol):
@@ -273,6 +291,15 @@ class ExecutionBackend(ABC):
     @abstractmethod
     async def add_key_check(self, key_id: int, check: bytes) -> bytes:
         """Store `check` unless the id has one; the one that is stored then. Durable at return."""
+
+    @abstractmethod
+    async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:
+        """What no execution accounts for, at most `limit`: damage, since no batch leaves any.
+
+        Entries and requests of an execution that has no row, and keys that lead to an execution
+        whose row is not there or has another workflow or key. All of one moment, so that what
+        starts or is pruned beside it does not show. With `execution_id` only what names that one.
+        """
 
     @abstractmethod
     async def post_inbox(self, row: InboxRow) -> bool:

@@ -74,8 +74,8 @@ class WireFormat:
                 "set DURABLE_KEY to the key it was written with"
             )
             raise ConfigError(message)
-        envelope = self.envelope(row)
-        check_anchor(envelope.keys.mac_key, row)
+        # First, since what the envelope is made of is only known to be sound after it.
+        check_anchor(self.keyring.execution_keys(row.key_id).mac_key, row)
         if not row.stamped and self.keyring.key_ids and not self.accept_unstamped:
             message = (
                 f"execution {bytes(row.execution_id).hex()} carries no stamps although a key is "
@@ -84,7 +84,7 @@ class WireFormat:
                 "from a backup"
             )
             raise IntegrityError(message)
-        return envelope
+        return self.envelope(row)
 
     def sealing_cipher(self) -> tuple[bytes, BoundCipher]:
         """The frame in front of a new blob, and the current cipher under the current key."""
@@ -156,7 +156,13 @@ class ExecutionEnvelope:
         return self._seal(payload, _aad_of(self._request_place(slot, kind, None)))
 
     def open_request(self, slot: str, kind: int, blob: bytes | None) -> bytes:
-        """The plain payload of a request; raises as `open` does."""
+        """The plain payload of a request; raises as `open` does. No chain covers the request."""
+        if not slot.isascii():
+            message = (
+                f"a request to execution {self.execution_id.hex()} has a slot that nobody files: "
+                "the journal was changed outside durable-core; restore it from a backup"
+            )
+            raise IntegrityError(message)
         return self.open(self._request_place(slot, kind, blob))
 
     def _request_place(self, slot: str, kind: int, blob: bytes | None) -> JournalRow:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar, Final, Self
 
@@ -18,6 +18,8 @@ from durable_core.contracts import (
     ExecutionBackend,
     InboxRow,
     Journal,
+    Stray,
+    StrayKind,
 )
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow, Status
@@ -27,6 +29,7 @@ from durable_sqlite._connection import (
     connect,
     prepare_pruner,
     prepare_reader,
+    stored_bytes,
 )
 from durable_sqlite._migrate import open_file, open_memory
 from durable_sqlite._owners import OwnerLocks
@@ -136,11 +139,15 @@ class LocalBackend(ExecutionBackend):
         limit: int = 100,
     ) -> list[ExecutionRow]:
         """At most `limit` rows by execution id (so by age) above `after`; no filter where empty."""
-        wanted = tuple(dict.fromkeys(statuses)) or _ALL
+        wanted = tuple(dict.fromkeys(statuses))
+        name = None if workflow is None else stored_bytes(workflow)
+        page = (after or b"", name, name, limit)
+        if not wanted:
+            # Not by way of all the words: a row with another one is not to be left out.
+            return await self._executions(self._reader, _sql.LIST_ALL, page)
         text = _sql.LIST_ACTIVE if _ACTIVE.issuperset(wanted) else _sql.LIST_ANY
         slots = tuple(wanted[min(i, len(wanted) - 1)] for i in range(len(_ALL)))
-        parameters = (*slots, after or b"", workflow, workflow, limit)
-        return await self._executions(self._reader, text, parameters)
+        return await self._executions(self._reader, text, (*slots, *page))
 
     async def heads(self, execution_ids: Sequence[bytes]) -> list[ExecutionRow]:
         """The rows of these executions, read *behind* every append that was handed over before."""
@@ -200,6 +207,12 @@ class LocalBackend(ExecutionBackend):
 
         return await self._writer.call(job)
 
+    async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:
+        """What no execution accounts for, at most `limit`, read in one statement."""
+        text = _sql.SELECT_STRAYS if execution_id is None else _sql.SELECT_STRAYS_OF
+        rows = await _fetch(self._reader, text, {"only": execution_id, "limit": limit})
+        return [Stray(StrayKind(kind), found) for kind, found in rows]
+
     async def post_inbox(self, row: InboxRow) -> bool:
         """File a request unless its slot is taken; whether it was filed. Durable at return.
 
@@ -219,7 +232,7 @@ class LocalBackend(ExecutionBackend):
 
     async def remove_inbox(self, execution_id: bytes, slot: str) -> None:
         """Delete a request that its owner has journaled or refused."""
-        await _fetch(self._writer, _sql.DELETE_REQUEST, (execution_id, slot))
+        await _fetch(self._writer, _sql.DELETE_REQUEST, (execution_id, stored_bytes(slot)))
 
     async def probe(self) -> None:
         """Commit something that changes nothing; raises like `Journal.append` if that fails."""
@@ -250,7 +263,7 @@ class LocalBackend(ExecutionBackend):
 async def _fetch(
     connection: Connection,
     text: str,
-    parameters: Sequence[object] = (),
+    parameters: Sequence[object] | Mapping[str, object] = (),
 ) -> list[tuple[Any, ...]]:
     """All rows of one statement, which commits by itself where it writes."""
     return await connection.call(lambda raw: raw.execute(text, parameters).fetchall())
