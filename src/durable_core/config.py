@@ -242,6 +242,8 @@ def _parse_file(path: Path | None) -> dict[str, object]:
         raise ConfigError(message) from error
     except UnicodeDecodeError:
         message = f"configuration file {source} is not UTF-8 text"
+    except RecursionError:
+        message = f"configuration file {source} is nested too deeply to be read"
     except ValueError as error:
         message = f"configuration file {source} is not valid TOML: {error}"
     # Not chained: those errors can carry the whole file, and with it a password.

@@ -40,6 +40,7 @@ __all__ = [
     "compare_keys",
     "compose",
     "find_keys",
+    "fitting_keys",
     "open_backend",
     "payload_codec",
     "wire_format",
@@ -200,6 +201,18 @@ async def compare_keys(backend: ExecutionBackend, keyring: Keyring) -> None:
     for key_id in keyring.key_ids:
         check = keyring.check(key_id)
         _require_same(key_id, check, stored.get(key_id, check))
+
+
+async def fitting_keys(backend: ExecutionBackend, masters: MasterKeys) -> Keyring:
+    """The ring of those keys that this database knows or has never seen, for who can go without."""
+    stored = await backend.key_checks()
+    ring = Keyring.derive(masters)
+    by_id = {
+        key_id: key
+        for key_id, key in masters.by_id.items()
+        if stored.get(key_id, ring.check(key_id)) == ring.check(key_id)
+    }
+    return Keyring.derive(MasterKeys(masters.current, by_id) if by_id else None)
 
 
 def _require_same(key_id: int, check: bytes, stored: bytes) -> None:

@@ -19,6 +19,7 @@ from durable_core.contracts.keys import KeyProvider
 from durable_core.engine.compose import (
     compare_keys,
     find_keys,
+    fitting_keys,
     open_backend,
     payload_codec,
     wire_format,
@@ -39,6 +40,7 @@ from durable_core.wire.payload import PayloadCodec, load
 
 __all__ = ["Check", "Inspector", "RevealedPayload", "SeenEntry", "SeenExecution", "open_journal"]
 
+_ID_BYTES: Final = 16
 _STEP_KINDS: Final = frozenset(
     {
         EntryKind.EFFECT_INTENT,
@@ -81,6 +83,12 @@ class SeenExecution:
     def execution_id(self) -> ExecutionId:
         """The row's id."""
         return ExecutionId(bytes=self.row.execution_id)
+
+    @property
+    def name(self) -> str:
+        """The id to show; one that somebody has made unlike any id too."""
+        stored = self.row.execution_id
+        return str(self.execution_id) if len(stored) == _ID_BYTES else stored.hex()
 
 
 @frozen
@@ -198,17 +206,21 @@ async def open_journal(
 ) -> AsyncIterator[Inspector]:
     """Open an existing journal for reading; what an engine does beside it goes on undisturbed.
 
-    Settings and keys are found as `DurableEngine.open` finds them. With `key_optional` a missing
-    key is no error: then nothing is verified. Raises `ConfigError` (also for a database that does
-    not exist, which is not created), `PluginError`, `SchemaTooNew`, `JournalUnavailable`.
+    Settings and keys are found as `DurableEngine.open` finds them. A missing key is no error here,
+    but wherever something is sealed or stamped under it. `ConfigError` for a key id with other
+    bytes than this database knows; with `key_optional` that key counts as missing. Also raises
+    `ConfigError` for a database that does not exist, which is not created, and `PluginError`,
+    `SchemaTooNew`, `JournalUnavailable`.
     """
     plugins = registry or Registry.discover()
     # Nothing is sealed here, so that the cipher of new payloads need not be installed.
     reading = evolve(config, encrypt_payload=False)
-    masters = find_keys(reading if key_optional else config, keys, plugins)
+    masters = find_keys(reading, keys, plugins)
     wire = wire_format(reading, masters, plugins)
     backend = await open_backend(url or config.url, config, plugins, must_exist=True)
     try:
+        if key_optional and masters is not None:
+            wire = evolve(wire, keyring=await fitting_keys(backend, masters))
         await compare_keys(backend, wire.keyring)
         yield Inspector(
             config,
