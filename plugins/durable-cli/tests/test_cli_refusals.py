@@ -68,6 +68,9 @@ def test_no_database_is_named(durable: Durable, command: list[str]) -> None:
         ("sqlite:///no/such/folder/orders.db", "no journal"),
         ("postgres://user:{canary}@host/db", "durable-postgres"),
         ("mysql://user:{canary}@host/db", "mysql"),
+        ("user:{canary}@host://db", "no database URL"),
+        ("user:{canary}@host/db?next=http://other", "no database URL"),
+        ("://user:{canary}@host/db", "no database URL"),
     ],
 )
 def test_ec_27_a_wrong_url_is_refused_without_its_password(

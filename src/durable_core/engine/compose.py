@@ -30,6 +30,7 @@ from durable_core.journal.writer import JournalWriter
 from durable_core.keyloading import load_keys
 from durable_core.keysources import EnvironmentKeys, KeyFile, TextKeys, no_key_error
 from durable_core.registry import Registry
+from durable_core.settings import Url
 from durable_core.telemetry import NO_METRICS, Recorder, SpanName, Tracing
 from durable_core.wire.envelope import WireFormat
 from durable_core.wire.keys import Keyring
@@ -111,19 +112,22 @@ async def open_backend(
 
     With `must_exist` a database that is not there is refused, and not created.
     """
-    if not url:
+    if url is None or url == "":
         message = (
             "no database: pass a URL such as sqlite:///orders.durable.db, set DURABLE_URL, or "
             'write url = "..." into durable.toml'
         )
         raise ConfigError(message)
-    scheme, separator, _ = url.partition("://")
-    if not separator:
+    # Strictly, since the scheme is shown: before another "://" a password may stand.
+    if not Url().accepts(url):
+        given: object = url
+        what = repr(redact_url(given)) if isinstance(given, str) else f"a {type(given).__name__}"
         message = (
-            f"{redact_url(url)!r} is no database URL; use sqlite:///relative.db, "
+            f"{what} is no database URL; use a text such as sqlite:///relative.db, "
             "sqlite:////absolute.db, sqlite://:memory: or postgres://user@host/db"
         )
         raise ConfigError(message)
+    scheme = url.partition("://")[0]
     backend = plugins.backend(scheme)
     settings = BackendSettings(config.durability, config.journal_ack_timeout_ms, must_exist)
     with Tracing().span(SpanName.BACKEND_OPEN, {"durable.backend": scheme}):
