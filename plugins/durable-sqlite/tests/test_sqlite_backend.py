@@ -148,14 +148,53 @@ async def test_ec_29_the_earlier_owner_cannot_commit(either: LocalBackend, rows:
     assert len(await either.journal.read_execution(claimed.execution_id)) == 2
 
 
-async def test_the_first_key_check_stays(either: LocalBackend) -> None:
+async def test_a_key_check_is_stored_with_what_is_written(
+    either: LocalBackend,
+    rows: Rows,
+) -> None:
+    either.announce_key(7, b"first")
     assert await either.key_checks() == {}
-    assert await either.add_key_check(7, b"first") == b"first"
-    assert await either.add_key_check(7, b"second") == b"first"
-    assert await either.add_key_check(9, b"ninth") == b"ninth"
+    await either.journal.append(rows.start(1))
+    assert await either.key_checks() == {7: b"first"}
+    either.announce_key(9, b"ninth")
+    await either.post_inbox(InboxRow(rows.execution_id(1), "cancel", "cancel", None, 1))
     assert await either.key_checks() == {7: b"first", 9: b"ninth"}
+
+
+async def test_of_two_checks_for_one_id_the_first_stays(opener: Opener, rows: Rows) -> None:
+    """Nothing of the other key is written, neither with the first batch nor with a later one."""
+    first, second = await opener(), await opener()
+    first.announce_key(7, b"first")
+    second.announce_key(7, b"second")
+    await first.journal.append(rows.start(1))
+    request = InboxRow(rows.execution_id(1), "cancel", "cancel", None, 1)
+    for _ in range(2):
+        with pytest.raises(EntryRejected, match="key id 7 has been used with other key bytes"):
+            await second.journal.append(rows.start(2))
+        with pytest.raises(EntryRejected, match="key id 7"):
+            await second.post_inbox(request)
+    assert await first.key_checks() == {7: b"first"}
+    assert [row.execution_id for row in await first.list_executions()] == [rows.execution_id(1)]
+    assert await first.read_inbox() == []
+
+
+async def test_a_check_that_did_not_commit_goes_with_the_next_batch(
+    either: LocalBackend,
+    rows: Rows,
+) -> None:
+    either.announce_key(7, b"first")
+    broken = rows.start(1)
     with pytest.raises(EntryRejected):
-        await either.add_key_check(0, b"none")
+        await either.journal.append(CommitBatch(broken.starts * 2, (), broken.rows))
+    assert await either.key_checks() == {}
+    await either.journal.append(rows.start(1))
+    assert await either.key_checks() == {7: b"first"}
+
+
+async def test_a_key_id_out_of_range_is_rejected(either: LocalBackend, rows: Rows) -> None:
+    either.announce_key(0, b"none")
+    with pytest.raises(EntryRejected):
+        await either.journal.append(rows.start(1))
 
 
 async def test_the_first_request_for_a_slot_wins(opener: Opener, rows: Rows) -> None:

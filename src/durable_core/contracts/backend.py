@@ -286,11 +286,16 @@ class ExecutionBackend(ABC):
 
     @abstractmethod
     async def key_checks(self) -> dict[int, bytes]:
-        """The stored check of every key id ever used with this database."""
+        """The stored check of every key id that something was written under."""
 
     @abstractmethod
-    async def add_key_check(self, key_id: int, check: bytes) -> bytes:
-        """Store `check` unless the id has one; the one that is stored then. Durable at return."""
+    def announce_key(self, key_id: int, check: bytes) -> None:
+        """What is written from now on may be under `key_id`: its `check` goes with it.
+
+        Stored, unless it is there, in the transaction of the next batch that `Journal.append`
+        commits or request that is filed. `EntryRejected` from those if the id has another check by
+        then. Nothing is stored here: a key under which nothing was written leaves no trace.
+        """
 
     @abstractmethod
     async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:

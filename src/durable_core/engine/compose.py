@@ -38,7 +38,6 @@ from durable_core.wire.payload import PayloadCodec
 
 __all__ = [
     "check_keys",
-    "compare_keys",
     "compose",
     "find_keys",
     "fitting_keys",
@@ -70,6 +69,8 @@ async def compose(
         if not config.encrypt_payload:
             _refuse_or_warn(backend)
         await check_keys(backend, wire.keyring)
+        if wire.keyring.current is not None:
+            backend.announce_key(wire.keyring.current, wire.keyring.check(wire.keyring.current))
         clock = SystemClock()
         ids = RandomIds(clock)
         owner_id = ids.owner_id()
@@ -193,18 +194,19 @@ def payload_codec(config: DurableConfig) -> PayloadCodec:
 
 
 async def check_keys(backend: ExecutionBackend, keyring: Keyring) -> None:
-    """`ConfigError` if a key id holds other bytes than when this database last saw it."""
-    for key_id in keyring.key_ids:
-        check = keyring.check(key_id)
-        _require_same(key_id, check, await backend.add_key_check(key_id, check))
+    """`ConfigError` if a key id holds other bytes than this database was written with.
 
-
-async def compare_keys(backend: ExecutionBackend, keyring: Keyring) -> None:
-    """The same for those who only read: a key id that is new to the database is not stored."""
+    Nothing is stored: the check of a key that is new here goes with what is first written under it.
+    """
     stored = await backend.key_checks()
     for key_id in keyring.key_ids:
         check = keyring.check(key_id)
-        _require_same(key_id, check, stored.get(key_id, check))
+        if stored.get(key_id, check) != check:
+            message = (
+                f"key id {key_id} is configured with other key bytes than this database was "
+                "written with; configure the right key, or give the new key an id of its own"
+            )
+            raise ConfigError(message)
 
 
 async def fitting_keys(backend: ExecutionBackend, masters: MasterKeys) -> Keyring:
@@ -217,15 +219,6 @@ async def fitting_keys(backend: ExecutionBackend, masters: MasterKeys) -> Keyrin
         if stored.get(key_id, ring.check(key_id)) == ring.check(key_id)
     }
     return Keyring.derive(MasterKeys(masters.current, by_id) if by_id else None)
-
-
-def _require_same(key_id: int, check: bytes, stored: bytes) -> None:
-    if stored != check:
-        message = (
-            f"key id {key_id} is configured with other key bytes than this database was "
-            "written with; configure the right key, or give the new key an id of its own"
-        )
-        raise ConfigError(message)
 
 
 def _metrics(config: DurableConfig, plugins: Registry, stack: AsyncExitStack) -> Recorder:

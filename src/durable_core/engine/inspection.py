@@ -17,7 +17,7 @@ from durable_core.config import DurableConfig
 from durable_core.contracts.backend import ExecutionBackend
 from durable_core.contracts.keys import KeyProvider
 from durable_core.engine.compose import (
-    compare_keys,
+    check_keys,
     find_keys,
     fitting_keys,
     open_backend,
@@ -221,7 +221,7 @@ async def open_journal(
     try:
         if key_optional and masters is not None:
             wire = evolve(wire, keyring=await fitting_keys(backend, masters))
-        await compare_keys(backend, wire.keyring)
+        await check_keys(backend, wire.keyring)
         yield Inspector(
             config,
             backend,

@@ -214,10 +214,22 @@ PRUNE_EXECUTIONS: Final = (
 
 # --- identity and migration
 
-COUNT_TABLES: Final = (
-    "SELECT count(*), coalesce(sum(name = 'durable_schema'), 0) FROM sqlite_master "
-    "WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+SELECT_TABLES: Final = (
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 )
+SCHEMA: Final = "durable_schema"
+TABLES: Final = frozenset(
+    {
+        SCHEMA,
+        "durable_executions",
+        "durable_execution_keys",
+        "durable_journal",
+        "durable_inbox",
+        "durable_keys",
+    },
+)
+"""What a journal of the newest version has."""
+
 SELECT_VERSION: Final = "SELECT coalesce(max(version), 0) FROM durable_schema"
 INSERT_VERSION: Final = "INSERT INTO durable_schema (version, applied_at) VALUES (?, ?)"
 BEGIN_EXCLUSIVE: Final = "BEGIN EXCLUSIVE"

@@ -27,10 +27,12 @@ from durable_sqlite import _sql
 from durable_sqlite._connection import (
     Connection,
     connect,
+    immediate,
     prepare_pruner,
     prepare_reader,
     stored_bytes,
 )
+from durable_sqlite._keycheck import KeyCheck
 from durable_sqlite._migrate import open_file, open_memory
 from durable_sqlite._owners import OwnerLocks
 from durable_sqlite._url import Location, parse_url
@@ -67,7 +69,9 @@ class LocalBackend(ExecutionBackend):
         self._pruner: Connection | None = None
         self._opening_pruner = asyncio.Lock()
         self._owners = OwnerLocks(location.owners)
-        self._journal = SqliteJournal(writer, reader, self._open_pruner, failpoints)
+        self._key_check = KeyCheck()
+        opener = self._open_pruner
+        self._journal = SqliteJournal(writer, reader, opener, failpoints, self._key_check)
 
     @classmethod
     async def open(cls, url: str, settings: BackendSettings) -> Self:
@@ -197,15 +201,9 @@ class LocalBackend(ExecutionBackend):
         """The stored check of every key id ever used with this database."""
         return dict(await _fetch(self._reader, _sql.SELECT_KEY_CHECKS))
 
-    async def add_key_check(self, key_id: int, check: bytes) -> bytes:
-        """Store `check` unless the id has one; the one that is stored then. Durable at return."""
-
-        def job(connection: sqlite3.Connection) -> bytes:
-            connection.execute(_sql.INSERT_KEY_CHECK, (key_id, check))
-            (stored,) = connection.execute(_sql.SELECT_KEY_CHECK, (key_id,)).fetchone()
-            return bytes(stored)
-
-        return await self._writer.call(job)
+    def announce_key(self, key_id: int, check: bytes) -> None:
+        """Store `check` in the transaction of the next batch or request of this backend."""
+        self._key_check.announce(key_id, check)
 
     async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:
         """What no execution accounts for, at most `limit`, read in one statement."""
@@ -218,9 +216,16 @@ class LocalBackend(ExecutionBackend):
 
         `EntryRejected` where the execution does not exist.
         """
-        return await self._writer.call(
-            lambda connection: connection.execute(_sql.INSERT_REQUEST, row).rowcount == 1,
-        )
+        check = self._key_check
+
+        def job(connection: sqlite3.Connection) -> bool:
+            with immediate(connection):
+                check.store(connection)
+                filed = connection.execute(_sql.INSERT_REQUEST, row).rowcount == 1
+            check.committed()
+            return filed
+
+        return await self._writer.call(job)
 
     async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
         """The oldest requests, all or those for executions of one owner."""

@@ -13,6 +13,7 @@ from durable_core.model.execution import TERMINAL, Status
 from durable_sqlite import _sql
 from durable_sqlite._commit import commit
 from durable_sqlite._connection import Connection, immediate
+from durable_sqlite._keycheck import KeyCheck
 
 __all__ = ["SqliteJournal"]
 
@@ -32,19 +33,21 @@ class SqliteJournal:
         reader: Connection,
         pruner: Callable[[], Awaitable[Connection]],
         failpoints: Failpoints,
+        key_check: KeyCheck,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._pruner = pruner
         self._failpoints = failpoints
+        self._key_check = key_check
 
     async def append(self, batch: CommitBatch) -> BatchOutcome:
         """Write `batch` in one transaction; durable at return, as `Journal.append` says.
 
         A cancelled caller does not stop the transaction, and a later append runs behind it.
         """
-        failpoints = self._failpoints
-        return await self._writer.call(lambda connection: commit(connection, batch, failpoints))
+        rest = (batch, self._failpoints, self._key_check)
+        return await self._writer.call(lambda connection: commit(connection, *rest))
 
     async def read_execution(self, execution_id: bytes) -> list[JournalRow]:
         """All rows of an execution by `entry_no`; empty where there is none. Unbounded."""
