@@ -32,6 +32,8 @@ from durable_sqlite._connection import (
     prepare_reader,
     stored_bytes,
 )
+from durable_sqlite._errors import opening_errors
+from durable_sqlite._file import OpenedFile
 from durable_sqlite._keycheck import KeyCheck
 from durable_sqlite._migrate import open_file, open_memory
 from durable_sqlite._owners import OwnerLocks
@@ -60,6 +62,7 @@ class LocalBackend(ExecutionBackend):
         settings: BackendSettings,
         writer: Connection,
         reader: Connection,
+        file: OpenedFile,
         failpoints: Failpoints,
     ) -> None:
         self._location = location
@@ -71,7 +74,8 @@ class LocalBackend(ExecutionBackend):
         self._owners = OwnerLocks(location.owners)
         self._key_check = KeyCheck()
         opener = self._open_pruner
-        self._journal = SqliteJournal(writer, reader, opener, failpoints, self._key_check)
+        self._file = file
+        self._journal = SqliteJournal(writer, reader, opener, failpoints, self._key_check, file)
 
     @classmethod
     async def open(cls, url: str, settings: BackendSettings) -> Self:
@@ -91,19 +95,21 @@ class LocalBackend(ExecutionBackend):
                 lambda: open_memory(settings, failpoints),
                 location.address,
             )
-            return cls(location, settings, memory, memory, failpoints)
+            return cls(location, settings, memory, memory, OpenedFile.at(None), failpoints)
         writer = await Connection.start(
             lambda: open_file(path, settings, failpoints),
             location.address,
         )
         async with AsyncExitStack() as on_error:
             on_error.push_async_callback(writer.close)
+            with opening_errors(location.address):
+                file = OpenedFile.at(path)
             reader = await Connection.start(
                 lambda: prepare_reader(connect(path, settings)),
                 location.address,
             )
             on_error.pop_all()
-        return cls(location, settings, writer, reader, failpoints)
+        return cls(location, settings, writer, reader, file, failpoints)
 
     @property
     def journal(self) -> Journal:
@@ -228,7 +234,12 @@ class LocalBackend(ExecutionBackend):
         return await self._writer.call(job)
 
     async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
-        """The oldest requests, all or those for executions of one owner."""
+        """The oldest requests, all or those for executions of one owner.
+
+        `JournalUnavailable` also where the file is not in its place any more: an engine that
+        commits nothing asks for requests all the time, so this is where it learns that.
+        """
+        self._file.require_in_place()
         if owner_id is None:
             rows = await _fetch(self._reader, _sql.SELECT_REQUESTS, (limit,))
         else:
@@ -241,6 +252,7 @@ class LocalBackend(ExecutionBackend):
 
     async def probe(self) -> None:
         """Commit something that changes nothing; raises like `Journal.append` if that fails."""
+        self._file.require_in_place()
         await _fetch(self._writer, _sql.PROBE)
 
     async def _executions(
@@ -258,6 +270,7 @@ class LocalBackend(ExecutionBackend):
             return self._writer
         async with self._opening_pruner:
             if self._pruner is None:
+                self._file.require_in_place()  # or SQLite would make a new one
                 self._pruner = await Connection.start(
                     lambda: prepare_pruner(connect(path, self._settings), self._settings),
                     self.address,

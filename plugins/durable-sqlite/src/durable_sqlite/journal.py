@@ -13,6 +13,7 @@ from durable_core.model.execution import TERMINAL, Status
 from durable_sqlite import _sql
 from durable_sqlite._commit import commit
 from durable_sqlite._connection import Connection, immediate
+from durable_sqlite._file import OpenedFile
 from durable_sqlite._keycheck import KeyCheck
 
 __all__ = ["SqliteJournal"]
@@ -34,12 +35,14 @@ class SqliteJournal:
         pruner: Callable[[], Awaitable[Connection]],
         failpoints: Failpoints,
         key_check: KeyCheck,
+        file: OpenedFile,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._pruner = pruner
         self._failpoints = failpoints
         self._key_check = key_check
+        self._file = file
 
     async def append(self, batch: CommitBatch) -> BatchOutcome:
         """Write `batch` in one transaction; durable at return, as `Journal.append` says.
@@ -47,7 +50,12 @@ class SqliteJournal:
         A cancelled caller does not stop the transaction, and a later append runs behind it.
         """
         rest = (batch, self._failpoints, self._key_check)
-        return await self._writer.call(lambda connection: commit(connection, *rest))
+
+        def job(connection: sqlite3.Connection) -> BatchOutcome:
+            self._file.require_in_place()
+            return commit(connection, *rest)
+
+        return await self._writer.call(job)
 
     async def read_execution(self, execution_id: bytes) -> list[JournalRow]:
         """All rows of an execution by `entry_no`; empty where there is none. Unbounded."""
