@@ -173,7 +173,11 @@ class Journal(Protocol):
         ...
 
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
-        """Apply `change` and insert `closing` in one transaction; its seq, or None if fenced."""
+        """Apply `change` and insert `closing` in one transaction; its seq, or None if fenced.
+
+        `append` for one change and one row, for callers that end an execution without a writer. An
+        engine never calls it: what it ends goes through its writer, in order with everything else.
+        """
         ...
 
     async def prune(

@@ -26,7 +26,7 @@ from durable_core.engine.compose import (
 )
 from durable_core.engine.outcome import Failure, read_finished
 from durable_core.engine.recorded import read_settled
-from durable_core.engine.stored import OpenIntent, open_intents, read_all, reader_of
+from durable_core.engine.stored import OpenIntent, open_intents, read_all, reader_of, stored_id
 from durable_core.engine.verification import VerifyReport, verify
 from durable_core.errors import DecodeError, ExecutionNotFound, IntegrityError
 from durable_core.ids import ExecutionId
@@ -135,7 +135,7 @@ class Inspector:
 
     async def execution(self, execution_id: ExecutionId) -> SeenExecution:
         """One execution; `ExecutionNotFound`, `IntegrityError` if its row was altered."""
-        row = await self.backend.load(execution_id.bytes)
+        row = await self.backend.load(stored_id(execution_id))
         if row is None:
             message = f"no execution {execution_id} in this journal"
             raise ExecutionNotFound(message)

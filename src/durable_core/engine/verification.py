@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from durable_core.contracts.backend import InboxRow
 from durable_core.engine.requests import CANCEL, SETTLE
-from durable_core.engine.stored import ReadingParts, reader_of
+from durable_core.engine.stored import ReadingParts, reader_of, stored_id
 from durable_core.errors import ExecutionNotFound, IntegrityError, PayloadError
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import EntryKind
@@ -45,10 +45,11 @@ async def verify(parts: ReadingParts, execution_id: ExecutionId | None = None) -
     the last, rows and requests of an execution that is not there, keys that lead elsewhere. May run
     beside appends and pruning: each execution is checked as it stood when its row was read.
     """
+    only = None if execution_id is None else stored_id(execution_id)
     digest = blake3()
     executions = entries = unstamped = 0
     after: bytes | None = None
-    await _check_strays(parts, execution_id)
+    await _check_strays(parts, only)
     while True:
         rows = await _page(parts, execution_id, after)
         for row in rows:
@@ -65,7 +66,7 @@ async def verify(parts: ReadingParts, execution_id: ExecutionId | None = None) -
         if execution_id is not None or len(rows) < _PAGE:
             break
         after = rows[-1].execution_id
-    await _check_requests(parts, execution_id)
+    await _check_requests(parts, only)
     return VerifyReport(executions, entries, unstamped, digest.hexdigest())
 
 
@@ -83,8 +84,7 @@ async def _page(
     return [row]
 
 
-async def _check_strays(parts: ReadingParts, execution_id: ExecutionId | None) -> None:
-    only = None if execution_id is None else execution_id.bytes
+async def _check_strays(parts: ReadingParts, only: bytes | None) -> None:
     for stray in await parts.backend.strays(only, 1):
         message = (
             f"the table of {stray.kind.value} names execution {stray.execution_id.hex()} where the "
@@ -123,10 +123,10 @@ async def _check_key(parts: ReadingParts, row: ExecutionRow) -> None:
         raise IntegrityError(message)
 
 
-async def _check_requests(parts: ReadingParts, execution_id: ExecutionId | None) -> None:
+async def _check_requests(parts: ReadingParts, only: bytes | None) -> None:
     """Each request is one that can be filed, and a value in it was sealed for its place."""
     for request in await parts.backend.read_inbox(limit=_REQUESTS):
-        if execution_id is not None and request.execution_id != execution_id.bytes:
+        if only is not None and request.execution_id != only:
             continue
         row = await parts.backend.load(request.execution_id)
         if row is None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
 
 import pytest
 
-from durable_core import DurableConfig
+from durable_core import DurableConfig, DurableEngine
 from durable_core.engine.inspection import Check, Inspector, open_journal
-from durable_core.errors import ExecutionNotFound, IntegrityError
+from durable_core.errors import ConfigError, ExecutionNotFound, IntegrityError
+from durable_core.ids import ExecutionId
 from tests.journals import change, sqlite_url
 from tests.tampering import KEYS, Written
 
@@ -58,3 +61,27 @@ async def test_an_execution_that_lost_its_rows_is_damaged(
     seen = await journal.execution(written.completed)
     with pytest.raises(IntegrityError, match=r"entry 1 .* is missing"):
         await journal.entries(seen)
+
+
+@pytest.mark.parametrize("given", ["01a20ca2-ca07-70a8-a1b4-ffe4c2bf266e", b"x" * 16, 5])
+async def test_what_is_no_id_is_told_from_one_that_is_not_there(
+    journal: Inspector,
+    given: object,
+) -> None:
+    execution_id = cast("ExecutionId", given)
+    for asking in (journal.execution(execution_id), journal.verify(execution_id)):
+        with pytest.raises(ConfigError, match=f"is a UUID and no {type(given).__name__}"):
+            await asking
+
+
+@pytest.mark.parametrize("url", [Path("orders.db"), 5, b"sqlite:///orders.db"])
+async def test_what_is_no_url_is_refused(url: object) -> None:
+    given = cast("str", url)
+    config = DurableConfig()
+    for opening in (
+        open_journal(given, config, KEYS),
+        DurableEngine.open(given, config=config, keys=KEYS),
+    ):
+        with pytest.raises(ConfigError, match=f"a {type(url).__name__} is no database URL"):
+            async with opening:
+                pass

@@ -71,7 +71,7 @@ class SqliteJournal:
         return await self._entries(_sql.SELECT_ENTRY_RANGE, (execution_id, after, limit))
 
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
-        """Apply `change` and insert `closing` in one transaction; its seq, or None if fenced."""
+        """`append` for one change and one row: its seq, or None if fenced. Not used by an engine."""
         outcome = await self.append(CommitBatch((), (change,), (closing,)))
         return outcome.seqs[0]
 
