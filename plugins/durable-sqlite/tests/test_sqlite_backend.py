@@ -161,6 +161,17 @@ async def test_a_key_check_is_stored_with_what_is_written(
     assert await either.key_checks() == {7: b"first", 9: b"ninth"}
 
 
+async def test_a_key_check_is_stored_once(
+    backend: LocalBackend, opener: Opener, rows: Rows
+) -> None:
+    """Later batches have no statement more."""
+    backend.announce_key(7, b"first")
+    await backend.journal.append(rows.start(1))
+    tamper(opener.path, "DELETE FROM durable_keys")
+    await backend.journal.append(rows.start(2))
+    assert await backend.key_checks() == {}
+
+
 async def test_of_two_checks_for_one_id_the_first_stays(opener: Opener, rows: Rows) -> None:
     """Nothing of the other key is written, neither with the first batch nor with a later one."""
     first, second = await opener(), await opener()

@@ -212,7 +212,8 @@ async def test_an_empty_database_with_another_identity_is_refused(opener: Opener
 
 async def test_a_table_of_our_name_alone_is_no_journal(opener: Opener) -> None:
     with closing(sqlite3.connect(opener.path)) as foreign:
-        foreign.execute("CREATE TABLE durable_schema (other)")
+        foreign.execute("CREATE TABLE durable_schema (version)")
+        foreign.execute("INSERT INTO durable_schema VALUES (1)")
         foreign.commit()
     before = _snapshot(opener.folder)
     with pytest.raises(ConfigError, match="is not a journal of ours"):

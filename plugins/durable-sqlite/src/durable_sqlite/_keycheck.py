@@ -25,11 +25,6 @@ class KeyCheck:
         """Let the next transaction store it."""
         self._waiting = (key_id, check)
 
-    @property
-    def waits(self) -> bool:
-        """Whether something is to be stored."""
-        return self._waiting is not None
-
     def store(self, connection: sqlite3.Connection) -> None:
         """Store it in the transaction that is open; `EntryRejected` if the id has another check."""
         if self._waiting is None:

@@ -121,7 +121,8 @@ def _is_journal(connection: sqlite3.Connection, path: str) -> bool:
     """Whether the database holds a journal; False where it is empty, an error for anything else."""
     tables = _tables(connection)
     identity = connection.execute(_sql.GET_APPLICATION_ID).fetchone()[0]
-    if _sql.SCHEMA in tables:
+    known = identity == _sql.APPLICATION_ID or len(tables & _sql.TABLES) > 1
+    if _sql.SCHEMA in tables and known:
         _check_version(connection, path, tables)
         return True
     if not tables and identity in {0, _sql.APPLICATION_ID}:

@@ -71,7 +71,7 @@ class SqliteJournal:
         return await self._entries(_sql.SELECT_ENTRY_RANGE, (execution_id, after, limit))
 
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
-        """`append` for one change and one row: its seq, or None if fenced. Not used by an engine."""
+        """`append` for one change and one row, without a writer; its seq, or None if fenced."""
         outcome = await self.append(CommitBatch((), (change,), (closing,)))
         return outcome.seqs[0]
 
