@@ -302,6 +302,7 @@ async def reader_of(
 def change(path: Path, statement: str, *parameters: object) -> int:
     """Edit a journal's file behind the back of durable-core; how many rows were changed."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
         return connection.execute(statement, parameters).rowcount
 
 

@@ -63,6 +63,8 @@ class Offer:
     origin: Origin
     provided: Provided[Any]
     cipher: PayloadCipher | None = None
+    format_byte: int | None = None
+    """That of the cipher, read once when it was checked."""
 
 
 @frozen
@@ -107,16 +109,16 @@ def compose(sources: Iterable[tuple[Origin, Callable[[], object]]]) -> Compositi
 def make(offer: Offer) -> object:
     """What the factory of `offer` makes, an object of its kind.
 
-    `PluginError` with the cause where the factory raises, `PluginConflict` where the object lacks
-    a member of its contract.
+    `PluginError` with the cause where the factory or a property raises, `PluginConflict` where the
+    object lacks a member of its contract.
     """
     kind, name = offer.kind.value, offer.provided.name
     try:
         made: object = offer.provided.factory()
-    except Exception as error:
+        missing = [member for member in _MEMBERS[offer.kind] if not hasattr(made, member)]
+    except (Exception, SystemExit) as error:
         message = f"{kind} {name!r} from plugin {offer.origin} cannot be made ({reason(error)})"
         raise PluginError(message) from error
-    missing = [member for member in _MEMBERS[offer.kind] if not hasattr(made, member)]
     if missing:
         message = f"{kind} {name!r} from plugin {offer.origin} lacks {', '.join(missing)}"
         raise PluginConflict(message)
@@ -129,7 +131,7 @@ def _ask(plugin: object, origin: Origin) -> Iterator[Offer]:
     for kind, hook in _HOOKS.items():
         try:
             answers = [tuple(answer) for answer in getattr(manager.hook, hook)()]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             message = f"hook {hook} of plugin {origin} failed ({reason(error)})"
             raise PluginError(message) from error
         for provided in (item for answer in answers for item in answer):
@@ -178,11 +180,19 @@ def _checked(offer: Offer) -> Offer:
     if offer.kind is not PluginKind.CIPHER:
         return offer
     cipher = cast("PayloadCipher", make(offer))
-    if cipher.name != provided.name:
+    try:
+        name, byte, overhead = cipher.name, cipher.format_byte, cipher.overhead
+    except (Exception, SystemExit) as error:
+        message = f"cipher {provided.name!r} from plugin {origin} failed ({reason(error)})"
+        raise PluginError(message) from error
+    if name != provided.name:
         message = f"plugin {origin} offers cipher {provided.name!r}, which calls itself otherwise"
         raise PluginConflict(message)
-    _check_format(cipher.format_byte, offer)
-    return evolve(offer, cipher=cipher)
+    if type(overhead) is not int or overhead < 0:
+        message = f"cipher {name!r} from plugin {origin} has an overhead that is no byte count"
+        raise PluginConflict(message)
+    _check_format(byte, offer)
+    return evolve(offer, cipher=cipher, format_byte=byte)
 
 
 def _check_format(byte: object, offer: Offer) -> None:
@@ -206,7 +216,7 @@ def _is_owner(origin: Origin, owner: BackendPlace) -> bool:
 
 
 def _format_byte(offer: Offer) -> Hashable:
-    return None if offer.cipher is None else offer.cipher.format_byte
+    return offer.format_byte
 
 
 def _alone(
@@ -239,4 +249,7 @@ def _rivalry(rivals: list[Offer], what: str) -> PluginConflict:
 
 def _refuse(offer: Offer, error: PluginError) -> Refusal:
     provided = offer.provided
-    return Refusal(offer.kind, provided.name, offer.origin, provided.contract, error)
+    name: object = provided.name
+    # A name that is no text is what is refused; what is listed then is the plugin's own.
+    shown = name if isinstance(name, str) else offer.origin.name
+    return Refusal(offer.kind, shown, offer.origin, provided.contract, error)

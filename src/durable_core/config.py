@@ -13,10 +13,10 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self, cast
 
 import attrs
-from attrs import Attribute, field, frozen
+from attrs import Attribute, AttrsInstance, field, frozen
 
 from durable_core.errors import ConfigError
 from durable_core.settings import (
@@ -84,8 +84,26 @@ def _is_retention(_: object, attribute: Attribute[Any], value: object) -> None:
         raise illegal(attribute.name, value, "a RetentionConfig, in a file a table")
 
 
+class _Named:
+    """Refuses a keyword that names no setting, as a file and the environment do.
+
+    Before `__init__`, whose own `TypeError` knows no hint, and whose signature stays what it is.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, **settings: object) -> Self:
+        """An instance yet to be filled; `ConfigError` with the nearest legal name."""
+        fields: tuple[Attribute[Any], ...] = attrs.fields(cast("type[AttrsInstance]", cls))
+        legal = [one.name for one in fields]
+        for name in settings:
+            if name not in legal:
+                raise unknown(name, f"{cls.__name__}(…)", legal)
+        return super().__new__(cls)
+
+
 @frozen(kw_only=True)
-class RetentionConfig:
+class RetentionConfig(_Named):
     """How long finished executions stay, and how they are pruned; `[durable.retention]`.
 
     Times are seconds. Running and blocked executions are never pruned. `ConfigError` for a value
@@ -107,10 +125,11 @@ class RetentionConfig:
 
 
 @frozen(kw_only=True)
-class DurableConfig:
+class DurableConfig(_Named):
     """The settings of one engine, immutable, each checked when it is built.
 
     `ConfigError` names the setting, the type of the value and the legal values; it shows no value.
+    A name that is no setting is `ConfigError` too, with the nearest one.
     """
 
     url: str | None = field(default=None, validator=Url(), repr=_show_url)
@@ -118,6 +137,12 @@ class DurableConfig:
 
     encrypt_payload: bool = field(default=True, validator=Flag())
     """Seal payloads (INV-8). Only a backend that is not shared lets this be switched off."""
+
+    accept_unstamped: bool = field(default=False, validator=Flag())
+    """Read executions that carry no stamps although a key is configured (INV-16).
+
+    For a journal that began without a key: it goes on, and nothing of those executions is checked.
+    """
 
     cipher: str = field(default="xaes-256-gcm", validator=Name())
     durability: Durability = field(
@@ -236,6 +261,8 @@ def _parse_file(path: Path | None) -> dict[str, object]:
         raise ConfigError(message) from error
     except UnicodeDecodeError:
         message = f"configuration file {source} is not UTF-8 text"
+    except RecursionError:
+        message = f"configuration file {source} is nested too deeply to be read"
     except ValueError as error:
         message = f"configuration file {source} is not valid TOML: {error}"
     # Not chained: those errors can carry the whole file, and with it a password.

@@ -98,7 +98,7 @@ def installed_backends() -> list[InstalledBackend]:
     return [InstalledBackend(origin, entry, _refusal(origin, entry)) for origin, entry in found]
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What may be shown of a plugin's error: its type, and its text where that holds no secret."""
     if isinstance(error, ImportError | DurableError):
         return f"{type(error).__name__}: {error}"
@@ -146,7 +146,7 @@ def _refusal(origin: Origin, entry: EntryPoint) -> BackendNotAllowed | None:
 def _load(origin: Origin, entry: EntryPoint) -> object:
     try:
         loaded: object = entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = (
             f"plugin {origin} cannot be imported ({reason(error)}); repair or uninstall "
             f"{origin.distribution}"

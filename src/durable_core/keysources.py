@@ -22,6 +22,7 @@ from durable_core.errors import ConfigError
 
 __all__ = [
     "KEY_BYTES",
+    "KEY_IDS",
     "EnvironmentKeys",
     "KeyFile",
     "TextKeys",
@@ -31,9 +32,9 @@ __all__ = [
 ]
 
 KEY_BYTES: Final = 32
+KEY_IDS: Final = range(1, 256)
 
 _VARIABLE: Final = "DURABLE_KEY"
-_IDS: Final = range(1, 256)
 _ID: Final = re.compile(r"[0-9]{1,3}")
 _BASE64URL: Final = re.compile(r"([A-Za-z0-9_-]*)={0,2}")
 _MAKE_ONE: Final = "make a key with `durable keygen`"
@@ -55,7 +56,7 @@ def generate_key(key_id: int = 1) -> str:
 
     `ConfigError` unless `key_id` lies between 1 and 255.
     """
-    if key_id not in _IDS:
+    if key_id not in KEY_IDS:
         message = f"key id {key_id} is out of range; use 1 to 255"
         raise ConfigError(message)
     text = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
@@ -86,7 +87,7 @@ def _split(entry: str, where: str) -> tuple[int, str]:
         raise _unfit(where, "is empty")
     if not separator:
         raise _unfit(where, "has no ':'; an entry is <id>:<base64url>")
-    if _ID.fullmatch(number) is None or int(number) not in _IDS:
+    if _ID.fullmatch(number) is None or int(number) not in KEY_IDS:
         raise _unfit(where, "does not begin with a key id, a number from 1 to 255")
     digits = _BASE64URL.fullmatch(text)
     if digits is None:

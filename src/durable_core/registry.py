@@ -138,8 +138,11 @@ class Registry:
     def ciphers(self) -> Mapping[int, PayloadCipher]:
         """Every cipher by its format byte, to open what any of them has sealed."""
         self._require_sound()
-        ciphers = [_cipher_of(offer) for offer in self._offers.values() if offer.cipher is not None]
-        return {cipher.format_byte: cipher for cipher in ciphers}
+        return {
+            offer.format_byte: _cipher_of(offer)
+            for offer in self._offers.values()
+            if offer.format_byte is not None
+        }
 
     def key_provider(self, name: str) -> KeyProvider:
         """A new key provider; `PluginNotFound` if none has that name. `PluginError` if it fails."""

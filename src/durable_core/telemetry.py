@@ -8,6 +8,7 @@ alone (INV-5).
 from __future__ import annotations
 
 import enum
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -54,6 +55,7 @@ SPAN_ATTRIBUTES: Final = frozenset(
 )
 """Every attribute that a span may have: names, ids, codes and counts."""
 
+_LOG: Final = logging.getLogger(__name__)
 _SCOPE: Final = "durable_core"
 _LOOK_EVERY_SECS: Final = 0.1
 
@@ -178,16 +180,56 @@ class _NoSpan:
 _NO_SPAN: Final = _NoSpan()
 
 
+class _Troubles:
+    """The failures of a tracer: none of them gets further, and the first of each type is logged."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if kind is None or not issubclass(kind, Exception):
+            return False
+        if kind.__name__ not in self._told:
+            self._told.add(kind.__name__)
+            # Its message may hold what it was about to send, or where to.
+            _LOG.warning(
+                "the tracer raised %s; spans may be incomplete, the work goes on",
+                kind.__name__,
+            )
+        return True
+
+
 class _RecordedSpan:
-    """One span of an installed tracer, current for its task from entry to exit."""
+    """One span of an installed tracer, current for its task from entry to exit.
 
-    __slots__ = ("_scope", "_span")
+    Whatever the tracer or its span processors raise is logged, and the work inside goes on: a
+    broken exporter must not cost a commit.
+    """
 
-    def __init__(self, scope: AbstractContextManager[trace.Span]) -> None:
+    __slots__ = ("_scope", "_span", "_troubles")
+
+    def __init__(
+        self,
+        scope: AbstractContextManager[trace.Span],
+        troubles: _Troubles,
+    ) -> None:
         self._scope = scope
+        self._span: trace.Span | None = None
+        self._troubles = troubles
 
     def __enter__(self) -> Self:
-        self._span = self._scope.__enter__()
+        with self._troubles:
+            self._span = self._scope.__enter__()
         return self
 
     def __exit__(
@@ -196,14 +238,20 @@ class _RecordedSpan:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._span is None:
+            return
         # A cancellation is no failure, and its task has its own way of showing it.
         if kind is not None and issubclass(kind, Exception):
-            self._span.set_status(Status(StatusCode.ERROR, kind.__name__))
-        self._scope.__exit__(kind, error, traceback)
+            with self._troubles:
+                self._span.set_status(Status(StatusCode.ERROR, kind.__name__))
+        with self._troubles:
+            self._scope.__exit__(kind, error, traceback)
 
     def set_attribute(self, name: str, value: AttributeValue) -> None:
         _check((name,))
-        self._span.set_attribute(name, _plain(value))
+        if self._span is not None:
+            with self._troubles:
+                self._span.set_attribute(name, _plain(value))
 
 
 def _plain(value: AttributeValue) -> str | bool | int | float:
@@ -215,10 +263,11 @@ class Tracing:
 
     While no SDK is installed a span costs about 0.3 µs. The global provider is then looked at again
     at most every 0.1 s, as asking for it costs more than that; so an SDK that is installed late is
-    found by then, and is kept. May be used from any thread.
+    found by then, and is kept. What a tracer raises is logged once for each type, and goes no
+    further. May be used from any thread.
     """
 
-    __slots__ = ("_clock", "_look_at", "_provider", "_tracer")
+    __slots__ = ("_clock", "_look_at", "_provider", "_tracer", "_troubles")
 
     def __init__(
         self,
@@ -229,6 +278,7 @@ class Tracing:
         self._clock = clock
         self._look_at = float("-inf")
         self._tracer: trace.Tracer | None = None
+        self._troubles = _Troubles()
 
     def span(
         self,
@@ -250,14 +300,15 @@ class Tracing:
             tracer = self._look(now)
             if tracer is None:
                 return _NO_SPAN
-        return _RecordedSpan(
-            tracer.start_as_current_span(
+        with self._troubles:
+            scope = tracer.start_as_current_span(
                 name.value,
                 attributes={key: _plain(value) for key, value in attributes.items()},
                 record_exception=False,
                 set_status_on_exception=False,
-            ),
-        )
+            )
+            return _RecordedSpan(scope, self._troubles)
+        return _NO_SPAN
 
     def _look(self, now: float) -> trace.Tracer | None:
         """The tracer of an installed SDK, to keep; None, and when to look again, without one."""

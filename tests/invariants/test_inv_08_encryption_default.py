@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from durable_core import DurableContext, step
+from durable_core.contracts import MasterKeys
 from durable_core.errors import ConfigError
 from tests.engines import OpenEngine
 from tests.journals import path_of, query
@@ -74,6 +75,38 @@ async def test_the_switch_off_is_explicit_loud_and_real(
     assert query(path_of(url), "SELECT key_id, sealed, stamped FROM durable_executions") == [
         (None, 0, 0),
     ]
+
+
+class NoKeys:
+    """A provider that has lost its keys and does not say so."""
+
+    def load(self) -> MasterKeys:
+        return None  # type: ignore[return-value] # what a careless author lets happen
+
+
+async def test_a_provider_without_keys_is_no_way_around(
+    open_engine: OpenEngine,
+    url: str,
+) -> None:
+    with pytest.raises(ConfigError, match="durable keygen"):
+        async with open_engine(keys=NoKeys()):
+            pass
+    assert not path_of(url).exists()
+
+
+@pytest.mark.parametrize("keys", ["", " \n", NoKeys()])
+async def test_no_key_and_no_encryption_is_a_choice(
+    open_engine: OpenEngine,
+    keys: str | NoKeys,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An empty text says that there is no key: the environment is not asked then."""
+    monkeypatch.setenv("DURABLE_KEY", key)
+    program = version(body)
+    async with open_engine(program, keys=keys, encrypt_payload=False) as engine:
+        assert await engine.run(program) == CANARY
+        assert (await engine.verify()).unstamped == 1
 
 
 async def test_a_key_without_encryption_still_stamps(open_engine: OpenEngine, url: str) -> None:

@@ -280,28 +280,6 @@ async def test_the_digest_shows_what_no_chain_can(
         assert report.digest not in {earlier, later}
 
 
-async def test_an_execution_that_lost_all_its_stamps_is_counted_as_unstamped(
-    reopened: OpenEngine,
-    written: Written,
-) -> None:
-    """Nothing is left to check it by; verifying says so, and the digest misses it."""
-    change(
-        written.path,
-        "UPDATE durable_executions SET key_id = NULL, sealed = 0, stamped = 0, head_hmac = NULL, "
-        "anchor_mac = NULL WHERE execution_id = ?",
-        written.completed.bytes,
-    )
-    change(
-        written.path,
-        "UPDATE durable_journal SET hmac = NULL WHERE execution_id = ?",
-        written.completed.bytes,
-    )
-    async with reopened() as engine:
-        assert (await engine.verify()).unstamped == 1
-        with pytest.raises(IntegrityError, match="sealed in an unsealed execution"):
-            await (await engine.get(written.completed)).result()
-
-
 # --- EC-22: blobs that were moved, each over a row that keeps its other columns
 
 

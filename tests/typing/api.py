@@ -153,3 +153,9 @@ def errors_say_what_a_handler_needs(failure: StepFailed, unavailable: JournalUna
     handle: Callable[[DurableError], None] = print
     handle(failure)
     handle(unavailable)
+
+
+def unknown_settings_are_found_by_the_type_checker_too() -> None:
+    """At run time they are a `ConfigError`."""
+    DurableConfig(urrl="sqlite:///orders.db")  # type: ignore[call-arg] # no such setting
+    DurableConfig(encrypt_payload=None)  # type: ignore[arg-type] # a wrong type

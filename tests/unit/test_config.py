@@ -35,6 +35,7 @@ def test_defaults() -> None:
     assert attrs.asdict(DurableConfig()) == {
         "url": None,
         "encrypt_payload": True,
+        "accept_unstamped": False,
         "cipher": "xaes-256-gcm",
         "durability": Durability.FULL,
         "journal_flush_interval_ms": 10,
@@ -139,6 +140,7 @@ ILLEGAL: list[tuple[str, object, str]] = [
     ("encrypt_payload", 1, "true or false"),
     ("encrypt_payload", "true", "true or false"),
     ("encrypt_payload", None, "true or false"),
+    ("accept_unstamped", 1, "true or false"),
     ("cipher", None, "a plugin's name"),
     ("cipher", "", "a plugin's name"),
     ("cipher", "two words", "a plugin's name"),
@@ -245,6 +247,7 @@ def test_load_reads_every_setting_of_a_file(tmp_path: Path) -> None:
         [durable]
         url = "sqlite:///orders.db"
         encrypt_payload = false
+        accept_unstamped = true
         cipher = "other"
         durability = "normal"
         journal_flush_interval_ms = 20
@@ -275,6 +278,7 @@ def test_load_reads_every_setting_of_a_file(tmp_path: Path) -> None:
     assert DurableConfig.load(path, {}) == DurableConfig(
         url="sqlite:///orders.db",
         encrypt_payload=False,
+        accept_unstamped=True,
         cipher="other",
         durability=Durability.NORMAL,
         journal_flush_interval_ms=20,
@@ -307,6 +311,7 @@ def test_load_reads_every_setting_of_the_environment(tmp_path: Path) -> None:
     environ = {
         "DURABLE_URL": "sqlite:///orders.db",
         "DURABLE_ENCRYPT_PAYLOAD": "FALSE",
+        "DURABLE_ACCEPT_UNSTAMPED": "1",
         "DURABLE_CIPHER": "other",
         "DURABLE_DURABILITY": "normal",
         "DURABLE_JOURNAL_FLUSH_INTERVAL_MS": "20",
@@ -338,6 +343,7 @@ def test_load_reads_every_setting_of_the_environment(tmp_path: Path) -> None:
     assert DurableConfig.load(path, environ) == DurableConfig(
         url="sqlite:///orders.db",
         encrypt_payload=False,
+        accept_unstamped=True,
         cipher="other",
         durability=Durability.NORMAL,
         journal_flush_interval_ms=20,

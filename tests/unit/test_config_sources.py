@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any, cast
 
+import attrs
 import pytest
 
 from durable_core.config import DurableConfig, RetentionConfig
@@ -16,6 +19,30 @@ def write(folder: Path, text: str) -> Path:
     path = folder / "durable.toml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("urrl", "did you mean 'url'"),
+        ("journal_ack_timeout", "did you mean 'journal_ack_timeout_ms'"),
+        ("retentions", "did you mean 'retention'"),
+        ("qqqq", "legal names: accept_unstamped, .*, url"),
+    ],
+)
+def test_an_unknown_keyword_is_refused_with_the_nearest(name: str, hint: str) -> None:
+    settings: dict[str, Any] = {name: "canary"}
+    with pytest.raises(ConfigError, match=rf"'{name}' in DurableConfig\(…\); {hint}") as raised:
+        DurableConfig(**settings)
+    assert "canary" not in str(raised.value)
+    with pytest.raises(ConfigError, match=r"'ttl_secs' in RetentionConfig\(…\)"):
+        RetentionConfig(**cast("dict[str, Any]", {"ttl_secs": 5}))
+
+
+def test_settings_are_copied_as_any_value() -> None:
+    config = DurableConfig(journal_batch_limit=7, retention=RetentionConfig(max_executions=8))
+    assert copy.deepcopy(config) == copy.copy(config) == config
+    assert attrs.evolve(config, journal_batch_limit=9).journal_batch_limit == 9
 
 
 def test_environment_wins_over_file_and_file_over_default(tmp_path: Path) -> None:
@@ -85,7 +112,7 @@ def test_ec_27_file_that_is_no_text_is_not_shown(tmp_path: Path) -> None:
         ),
         ("[durabel]\nurl = 'sqlite:///a.db'", r"'durabel'.*did you mean 'durable'?"),
         ("url = 'sqlite:///a.db'", r"'url' in .*outside of \[durable\]"),
-        ("[durable]\nqqqq = 5", "'qqqq'.*legal names: audit_sinks, cipher, .*, url"),
+        ("[durable]\nqqqq = 5", "'qqqq'.*legal names: accept_unstamped, audit_sinks, .*, url"),
     ],
 )
 def test_unknown_name_in_a_file_is_refused_with_the_nearest(

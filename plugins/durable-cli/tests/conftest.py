@@ -100,11 +100,11 @@ class Shop:
 
     path: Path
 
-    def __call__(self, task: str, url: str, key: str) -> Ran:
+    def __call__(self, task: str, url: str, key: str, **environment: str) -> Ran:
         """Run it to its end."""
         done = subprocess.run(
             [sys.executable, self.path, task, url],
-            env=os.environ | {"DURABLE_KEY": key},
+            env=os.environ | {"DURABLE_KEY": key} | environment,
             capture_output=True,
             text=True,
             timeout=50,

@@ -42,7 +42,7 @@ async def order(ctx: DurableContext, amount: int) -> str:
 
 
 async def main() -> None:
-    async with DurableEngine.open(URL, workflows=[order], config=DurableConfig()) as engine:
+    async with DurableEngine.open(URL, workflows=[order], config=DurableConfig.load()) as engine:
         handle = await engine.start(order, 4200, key="order-42", on_conflict="existing")
         if TASK == "wait":
             sys.stdout.write("open\n")

@@ -161,7 +161,66 @@ def test_verify_refuses_another_digest(durable: Durable, journal: Written) -> No
     ran.require_line("digest", "not the expected one")
 
 
-@pytest.mark.parametrize("command", [["list"], ["show", "{id}"], ["verify"]])
+def test_list_marks_an_altered_row_and_shows_the_others(
+    durable: Durable,
+    journal: Written,
+) -> None:
+    edit(
+        journal.path,
+        "UPDATE durable_executions SET status = 'failed' WHERE execution_key = 'parcel-1'",
+    )
+    environment = {"DURABLE_URL": journal.url, "DURABLE_KEY": journal.key}
+    ran = durable("list", **environment)
+    assert ran.code == 1
+    ran.require_line("DAMAGED: 1;", "changed outside durable-core")
+    marks = [line.split()[-1] for line in ran.out.splitlines()[1:]]
+    assert marks == ["verified", "DAMAGED", "verified"]
+    ran = durable("list", "--json", **environment)
+    assert ran.code == 1
+    assert [(row["verified"], row["check"]) for row in json.loads(ran.out)] == [
+        (True, "verified"),
+        (False, "damaged"),
+        (True, "verified"),
+    ]
+
+
+STRIP = """
+    UPDATE durable_executions SET key_id = NULL, sealed = 0, stamped = 0, head_hmac = NULL,
+        anchor_mac = NULL WHERE execution_key = 'parcel-1'
+"""
+
+
+def test_an_execution_without_stamps_is_listed_and_refused(
+    durable: Durable,
+    journal: Written,
+) -> None:
+    edit(journal.path, STRIP)
+    edit(journal.path, "UPDATE durable_journal SET hmac = NULL, payload = x'00f6'")
+    environment = {"DURABLE_URL": journal.url, "DURABLE_KEY": journal.key}
+    ran = durable("list", **environment)
+    assert ran.code == 0
+    assert [line.split()[-1] for line in ran.out.splitlines()[1:]] == [
+        "verified",
+        "unverified",
+        "verified",
+    ]
+    assert ran.err.startswith("unstamped: ")
+    assert "DURABLE_KEY" not in ran.err
+    (stripped,) = [
+        row["execution_id"]
+        for row in json.loads(durable("list", "--json", **environment).out)
+        if row["check"] == "unstamped"
+    ]
+    shown = durable("show", stripped, **environment)
+    assert (shown.code, shown.err) == (0, ran.err)
+    for refused in (["show", stripped, "--reveal"], ["verify", stripped]):
+        durable(*refused, **environment).require_error("no stamps", "accept_unstamped")
+    accepting = environment | {"DURABLE_ACCEPT_UNSTAMPED": "true"}
+    report = json.loads(durable("verify", stripped, "--json", **accepting).out)
+    assert (report["executions"], report["unstamped"]) == (1, 1)
+
+
+@pytest.mark.parametrize("command", [["show", "{id}"], ["verify"]])
 def test_an_altered_row_is_found(durable: Durable, journal: Written, command: list[str]) -> None:
     edit(journal.path, "UPDATE durable_executions SET status = 'failed'")
     arguments = [word.format(id=journal.ids[0]) for word in command]

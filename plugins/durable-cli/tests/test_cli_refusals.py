@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -67,6 +68,9 @@ def test_no_database_is_named(durable: Durable, command: list[str]) -> None:
         ("sqlite:///no/such/folder/orders.db", "no journal"),
         ("postgres://user:{canary}@host/db", "durable-postgres"),
         ("mysql://user:{canary}@host/db", "mysql"),
+        ("user:{canary}@host://db", "no database URL"),
+        ("user:{canary}@host/db?next=http://other", "no database URL"),
+        ("://user:{canary}@host/db", "no database URL"),
     ],
 )
 def test_ec_27_a_wrong_url_is_refused_without_its_password(
@@ -102,6 +106,18 @@ def test_a_key_that_does_not_fit_is_refused(
         ran = durable(*command, "--url", journal.url, DURABLE_KEY=key)
         ran.require_error(word)
         assert "A" * 43 not in ran.err
+
+
+@pytest.mark.parametrize("key", ["1:" + "A" * 43, "2:" + "A" * 43], ids=["bytes", "id"])
+def test_with_a_key_of_another_database_is_shown_what_needs_none(
+    durable: Durable,
+    journal: Written,
+    key: str,
+) -> None:
+    for command in (["list"], ["show", journal.ids[0]]):
+        without = durable(*command, "--url", journal.url)
+        assert without.code == 0
+        assert durable(*command, "--url", journal.url, DURABLE_KEY=key) == without
 
 
 def test_a_broken_key_is_not_taken_for_no_key(durable: Durable, journal: Written) -> None:
@@ -236,26 +252,20 @@ def test_logged_warnings_do_not_reach_stderr(durable: Durable, blocked: Written)
     ran.require_error("no cipher")
 
 
-def test_without_a_key_verify_refuses_even_a_plain_journal(
-    durable: Durable,
-    tmp_path: Path,
-) -> None:
-    url = f"sqlite:///{tmp_path / 'plain.db'}"
-    asyncio.run(_open_unencrypted(url))
-    durable("verify", "--url", url).require_error("DURABLE_KEY")
-    ran = durable("verify", "--url", url, DURABLE_ENCRYPT_PAYLOAD="false")
-    assert (ran.code, ran.err) == (0, "")
-
-
-def test_without_a_key_nothing_is_revealed(durable: Durable, tmp_path: Path) -> None:
-    """Not even what lies in clear, unless the configuration says that it does."""
+def test_what_was_written_without_a_key_needs_none(durable: Durable, tmp_path: Path) -> None:
+    """There is nothing to check and nothing to open; and nobody says that it was verified."""
     url = f"sqlite:///{tmp_path / 'plain.db'}"
     execution = asyncio.run(_open_unencrypted(url))
-    arguments = ("show", execution, "--reveal", "--url", url)
-    durable(*arguments).require_error("DURABLE_KEY")
-    ran = durable(*arguments, DURABLE_ENCRYPT_PAYLOAD="false")
+    ran = durable("verify", "--url", url)
+    assert ran.code == 0
+    assert ran.err.startswith("unstamped: ")
+    report = json.loads(durable("verify", "--url", url, "--json").out)
+    assert (report["verified"], report["executions"], report["unstamped"]) == (False, 1, 1)
+    ran = durable("show", execution, "--reveal", "--url", url)
     assert ran.code == 0
     assert "hello" in ran.out
+    ran = durable("list", "--url", url)
+    assert (ran.code, "DURABLE_KEY" in ran.err) == (0, False)
 
 
 @workflow(name="greet")

@@ -83,6 +83,20 @@ def test_settling_needs_the_key(durable: Durable, blocked: Written) -> None:
     ran.require_error("DURABLE_KEY")
 
 
+def test_what_was_written_without_a_key_is_settled_without_one(
+    durable: Durable,
+    shop: Shop,
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'plain.db'}"
+    plain = {"DURABLE_ENCRYPT_PAYLOAD": "false"}
+    assert shop("crash", url, "", **plain).code == -9
+    execution = shop("resume", url, "", **plain).out.split()[1]
+    ran = durable("settle", execution, "0", "--ran", "--value", '"charged once"', "--url", url)
+    assert (ran.code, ran.err) == (0, "")
+    assert shop("resume", url, "", **plain).out == "charged once\n"
+
+
 async def test_a_live_owner_is_told(durable: Durable, blocked: Written, shop: Shop) -> None:
     """The program has the execution and keeps running; the word reaches it, and it goes on."""
     program = await asyncio.create_subprocess_exec(

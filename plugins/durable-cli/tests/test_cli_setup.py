@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from durable_cli.output import plain, print_table, shown_time, with_bytes_shown
+from durable_cli.output import plain, print_table, printable, shown_time, with_bytes_shown
 from durable_core.keysources import parse_keys
 
 if TYPE_CHECKING:
@@ -67,14 +67,30 @@ def test_help_names_every_command(durable: Durable) -> None:
 
 
 def test_values_that_json_lacks_are_tagged() -> None:
-    value = {1: b"\x00\xff", "s": {2, 1}, "f": [math.inf, 1.5], "n": None, "i": 1 << 70}
+    value = {"b": b"\x00\xff", "s": {2, 1}, "f": [math.inf, 1.5], "n": None, "i": 1 << 70}
     assert with_bytes_shown(value) == {
-        "1": {"bytes": "00ff"},
+        "b": {"bytes": "00ff"},
         "s": {"set": [1, 2]},
         "f": [{"float": "inf"}, 1.5],
         "n": None,
         "i": 1 << 70,
     }
+
+
+def test_no_key_of_a_map_hides_another() -> None:
+    assert with_bytes_shown({1: "a", "1": {(2,): None}}) == {
+        "map": [[1, "a"], ["1", {"map": [[[2], None]]}]],
+    }
+
+
+def test_integers_of_any_length_are_shown() -> None:
+    """Python itself refuses to write more than 4300 digits."""
+    long = -(10**5000)
+    assert with_bytes_shown([long, {long}]) == [{"int": hex(long)}, {"set": [{"int": hex(long)}]}]
+    value = {"a": [long, (1, "x")], 2: {long}, 3: frozenset({3})}
+    assert repr(printable(value)) == (
+        f"{{'a': [{hex(long)}, (1, 'x')], 2: {{{hex(long)}}}, 3: frozenset({{3}})}}"
+    )
 
 
 def test_times_are_utc_and_never_fail() -> None:

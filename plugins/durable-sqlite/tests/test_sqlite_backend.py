@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from durable_core.contracts import CommitBatch, ExecutionBackend, InboxRow, PruneReport
+from durable_core.contracts import (
+    CommitBatch,
+    ExecutionBackend,
+    InboxRow,
+    PruneReport,
+    Stray,
+    StrayKind,
+)
 from durable_core.errors import EntryRejected
 from durable_sqlite import LocalBackend
 
@@ -140,14 +148,64 @@ async def test_ec_29_the_earlier_owner_cannot_commit(either: LocalBackend, rows:
     assert len(await either.journal.read_execution(claimed.execution_id)) == 2
 
 
-async def test_the_first_key_check_stays(either: LocalBackend) -> None:
+async def test_a_key_check_is_stored_with_what_is_written(
+    either: LocalBackend,
+    rows: Rows,
+) -> None:
+    either.announce_key(7, b"first")
     assert await either.key_checks() == {}
-    assert await either.add_key_check(7, b"first") == b"first"
-    assert await either.add_key_check(7, b"second") == b"first"
-    assert await either.add_key_check(9, b"ninth") == b"ninth"
+    await either.journal.append(rows.start(1))
+    assert await either.key_checks() == {7: b"first"}
+    either.announce_key(9, b"ninth")
+    await either.post_inbox(InboxRow(rows.execution_id(1), "cancel", "cancel", None, 1))
     assert await either.key_checks() == {7: b"first", 9: b"ninth"}
+
+
+async def test_a_key_check_is_stored_once(
+    backend: LocalBackend, opener: Opener, rows: Rows
+) -> None:
+    """Later batches have no statement more."""
+    backend.announce_key(7, b"first")
+    await backend.journal.append(rows.start(1))
+    tamper(opener.path, "DELETE FROM durable_keys")
+    await backend.journal.append(rows.start(2))
+    assert await backend.key_checks() == {}
+
+
+async def test_of_two_checks_for_one_id_the_first_stays(opener: Opener, rows: Rows) -> None:
+    """Nothing of the other key is written, neither with the first batch nor with a later one."""
+    first, second = await opener(), await opener()
+    first.announce_key(7, b"first")
+    second.announce_key(7, b"second")
+    await first.journal.append(rows.start(1))
+    request = InboxRow(rows.execution_id(1), "cancel", "cancel", None, 1)
+    for _ in range(2):
+        with pytest.raises(EntryRejected, match="key id 7 has been used with other key bytes"):
+            await second.journal.append(rows.start(2))
+        with pytest.raises(EntryRejected, match="key id 7"):
+            await second.post_inbox(request)
+    assert await first.key_checks() == {7: b"first"}
+    assert [row.execution_id for row in await first.list_executions()] == [rows.execution_id(1)]
+    assert await first.read_inbox() == []
+
+
+async def test_a_check_that_did_not_commit_goes_with_the_next_batch(
+    either: LocalBackend,
+    rows: Rows,
+) -> None:
+    either.announce_key(7, b"first")
+    broken = rows.start(1)
     with pytest.raises(EntryRejected):
-        await either.add_key_check(0, b"none")
+        await either.journal.append(CommitBatch(broken.starts * 2, (), broken.rows))
+    assert await either.key_checks() == {}
+    await either.journal.append(rows.start(1))
+    assert await either.key_checks() == {7: b"first"}
+
+
+async def test_a_key_id_out_of_range_is_rejected(either: LocalBackend, rows: Rows) -> None:
+    either.announce_key(0, b"none")
+    with pytest.raises(EntryRejected):
+        await either.journal.append(rows.start(1))
 
 
 async def test_the_first_request_for_a_slot_wins(opener: Opener, rows: Rows) -> None:
@@ -191,6 +249,62 @@ async def test_a_request_for_an_unknown_execution_is_refused(
 ) -> None:
     with pytest.raises(EntryRejected):
         await either.post_inbox(InboxRow(rows.execution_id(1), "cancel", "cancel", None, 1))
+
+
+def tamper(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA ignore_check_constraints = ON")
+        for statement in statements:
+            assert other.execute(statement).rowcount > 0
+
+
+async def test_what_no_execution_accounts_for(opener: Opener, rows: Rows) -> None:
+    backend = await opener()
+    for number in (1, 2, 3):
+        await backend.journal.append(rows.start(number, execution_key=str(number)))
+        request = InboxRow(rows.execution_id(number), "cancel", "cancel", None, 1)
+        await backend.post_inbox(request)
+    first, second, third = (rows.execution_id(number) for number in (1, 2, 3))
+    assert await backend.strays() == []
+    tamper(
+        opener.path,
+        f"DELETE FROM durable_executions WHERE execution_id = x'{first.hex()}'",
+        f"INSERT INTO durable_execution_keys VALUES ('checkout', '9', x'{second.hex()}')",
+    )
+    assert sorted(await backend.strays(), key=lambda stray: (stray.kind.value, stray[1])) == [
+        Stray(StrayKind.ENTRIES, first),
+        *[Stray(StrayKind.KEYS, found) for found in (first, second)],
+        Stray(StrayKind.REQUESTS, first),
+    ]
+    assert len(await backend.strays(limit=3)) == 3
+    assert await backend.strays(second) == [Stray(StrayKind.KEYS, second)]
+    assert len(await backend.strays(first)) == 3
+    assert await backend.strays(third) == []
+
+
+async def test_text_that_is_no_utf_8_is_read_and_found_again(opener: Opener, rows: Rows) -> None:
+    """It is damage of its own row: the others are read, and the row can be looked for."""
+    backend = await opener()
+    for number in (1, 2):
+        await backend.journal.append(rows.start(number))
+        await backend.post_inbox(InboxRow(rows.execution_id(number), "cancel", "cancel", None, 1))
+    damaged = rows.execution_id(1)
+    tamper(
+        opener.path,
+        "UPDATE durable_executions SET workflow = CAST(x'FF41' AS TEXT), status = 'bogus' "
+        f"WHERE execution_id = x'{damaged.hex()}'",
+        "UPDATE durable_inbox SET slot = CAST(x'FF' AS TEXT) "
+        f"WHERE execution_id = x'{damaged.hex()}'",
+    )
+    assert [row.workflow for row in await backend.list_executions()] == ["\udcffA", "checkout"]
+    assert [row.status for row in await backend.list_executions(workflow="\udcffA")] == ["bogus"]
+    assert await backend.list_executions(workflow="\ud800") == []
+    assert [row.workflow for row in await backend.heads([damaged])] == ["\udcffA"]
+    requests = await backend.read_inbox()
+    assert sorted(request.slot for request in requests) == ["cancel", "\udcff"]
+    for request in requests:
+        await backend.remove_inbox(request.execution_id, request.slot)
+    assert await backend.read_inbox() == []
 
 
 async def test_a_probe_commits_and_changes_nothing(backend: LocalBackend, opener: Opener) -> None:

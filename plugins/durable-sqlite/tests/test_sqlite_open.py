@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from durable_core.contracts import BackendSettings, Durability
-from durable_core.errors import ConfigError, SchemaTooNew, TransientStoreError
+from durable_core.errors import ConfigError, JournalUnavailable, SchemaTooNew, TransientStoreError
 from durable_core.failpoints import Failpoints
 from durable_sqlite import LocalBackend
 from durable_sqlite._migrate import open_file
@@ -212,12 +212,53 @@ async def test_an_empty_database_with_another_identity_is_refused(opener: Opener
 
 async def test_a_table_of_our_name_alone_is_no_journal(opener: Opener) -> None:
     with closing(sqlite3.connect(opener.path)) as foreign:
-        foreign.execute("CREATE TABLE durable_schema (other)")
+        foreign.execute("CREATE TABLE durable_schema (version)")
+        foreign.execute("INSERT INTO durable_schema VALUES (1)")
         foreign.commit()
     before = _snapshot(opener.folder)
     with pytest.raises(ConfigError, match="is not a journal of ours"):
         await opener()
     assert _snapshot(opener.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        ("DELETE FROM durable_schema", "durable_schema holds no version"),
+        (
+            """
+            DROP TABLE durable_schema;
+            CREATE TABLE durable_schema (version, applied_at);
+            INSERT INTO durable_schema VALUES ('abc', 1);
+            """,
+            "durable_schema holds no version",
+        ),
+        ("DROP TABLE durable_schema", "durable_schema is missing"),
+        ("DROP TABLE durable_inbox; DROP TABLE durable_journal", "durable_inbox, durable_journal"),
+    ],
+)
+async def test_a_journal_of_which_a_part_is_missing_is_refused_and_left_alone(
+    opener: Opener,
+    damage: str,
+    what: str,
+) -> None:
+    await (await opener()).close()
+    with closing(sqlite3.connect(opener.path)) as broken:
+        broken.executescript(damage)
+    before = _snapshot(opener.folder)
+    with pytest.raises(ConfigError, match=f"no whole journal: .*{what}; restore it from a backup"):
+        await opener()
+    assert _snapshot(opener.folder) == before
+
+
+async def test_a_table_that_goes_while_the_journal_is_open_is_named_as_damage(
+    backend: LocalBackend,
+    opener: Opener,
+) -> None:
+    with closing(sqlite3.connect(opener.path)) as broken:
+        broken.execute("DROP TABLE durable_inbox")
+    with pytest.raises(JournalUnavailable, match=r"no whole journal.* restore it from a backup"):
+        await backend.read_inbox()
 
 
 async def test_a_journal_restored_from_sql_text_is_ours(opener: Opener, rows: Rows) -> None:

@@ -12,6 +12,8 @@ from durable_core.contracts.backend import (
     InboxRow,
     Journal,
     PruneReport,
+    Stray,
+    StrayKind,
 )
 from durable_core.contracts.cipher import BoundCipher, PayloadAad, PayloadCipher
 from durable_core.contracts.keys import KeyProvider, MasterKeys
@@ -38,4 +40,6 @@ __all__ = [
     "PayloadAad",
     "PayloadCipher",
     "PruneReport",
+    "Stray",
+    "StrayKind",
 ]

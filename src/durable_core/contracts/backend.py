@@ -6,6 +6,7 @@ takes no part in the choice of what to write. Execution ids are their 16 raw byt
 
 from __future__ import annotations
 
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -30,6 +31,8 @@ __all__ = [
     "InboxRow",
     "Journal",
     "PruneReport",
+    "Stray",
+    "StrayKind",
 ]
 
 
@@ -124,6 +127,21 @@ class PruneReport:
     entries: int
 
 
+class StrayKind(enum.Enum):
+    """In which table something belongs to no execution; the value is the word for its rows."""
+
+    ENTRIES = "entries"
+    REQUESTS = "requests"
+    KEYS = "keys"
+
+
+class Stray(NamedTuple):
+    """Rows that no execution accounts for, and the execution that they name."""
+
+    kind: StrayKind
+    execution_id: bytes
+
+
 class Journal(Protocol):
     """The append-only part of a backend.
 
@@ -155,7 +173,11 @@ class Journal(Protocol):
         ...
 
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
-        """Apply `change` and insert `closing` in one transaction; its seq, or None if fenced."""
+        """Apply `change` and insert `closing` in one transaction; its seq, or None if fenced.
+
+        `append` for one change and one row, for callers that end an execution without a writer. An
+        engine never calls it: what it ends goes through its writer, in order with everything else.
+        """
         ...
 
     async def prune(
@@ -268,11 +290,25 @@ class ExecutionBackend(ABC):
 
     @abstractmethod
     async def key_checks(self) -> dict[int, bytes]:
-        """The stored check of every key id ever used with this database."""
+        """The stored check of every key id that something was written under."""
 
     @abstractmethod
-    async def add_key_check(self, key_id: int, check: bytes) -> bytes:
-        """Store `check` unless the id has one; the one that is stored then. Durable at return."""
+    def announce_key(self, key_id: int, check: bytes) -> None:
+        """What is written from now on may be under `key_id`: its `check` goes with it.
+
+        Stored, unless it is there, in the transaction of the next batch that `Journal.append`
+        commits or request that is filed. `EntryRejected` from those if the id has another check by
+        then. Nothing is stored here: a key under which nothing was written leaves no trace.
+        """
+
+    @abstractmethod
+    async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:
+        """What no execution accounts for, at most `limit`: damage, since no batch leaves any.
+
+        Entries and requests of an execution that has no row, and keys that lead to an execution
+        whose row is not there or has another workflow or key. All of one moment, so that what
+        starts or is pruned beside it does not show. With `execution_id` only what names that one.
+        """
 
     @abstractmethod
     async def post_inbox(self, row: InboxRow) -> bool:

@@ -24,6 +24,8 @@ class KeyProvider(Protocol):
     def load(self) -> MasterKeys:
         """The keys; `ConfigError` that says how to make one where there is none.
 
-        Called once for each engine that is opened, from the event loop's thread.
+        Called once for each engine that is opened, from the event loop's thread. What is returned
+        is checked: anything but proper `MasterKeys` is a `ConfigError`, and None counts as no key
+        at all. Any error that is not a `DurableError` becomes a `PluginError`.
         """
         ...

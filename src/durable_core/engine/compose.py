@@ -27,8 +27,10 @@ from durable_core.ids import RandomIds
 from durable_core.journal.handle import JournalWriterHandle
 from durable_core.journal.settings import WriterSettings
 from durable_core.journal.writer import JournalWriter
+from durable_core.keyloading import load_keys
 from durable_core.keysources import EnvironmentKeys, KeyFile, TextKeys, no_key_error
 from durable_core.registry import Registry
+from durable_core.settings import Url
 from durable_core.telemetry import NO_METRICS, Recorder, SpanName, Tracing
 from durable_core.wire.envelope import WireFormat
 from durable_core.wire.keys import Keyring
@@ -36,9 +38,9 @@ from durable_core.wire.payload import PayloadCodec
 
 __all__ = [
     "check_keys",
-    "compare_keys",
     "compose",
     "find_keys",
+    "fitting_keys",
     "open_backend",
     "payload_codec",
     "wire_format",
@@ -67,6 +69,8 @@ async def compose(
         if not config.encrypt_payload:
             _refuse_or_warn(backend)
         await check_keys(backend, wire.keyring)
+        if wire.keyring.current is not None:
+            backend.announce_key(wire.keyring.current, wire.keyring.check(wire.keyring.current))
         clock = SystemClock()
         ids = RandomIds(clock)
         owner_id = ids.owner_id()
@@ -109,19 +113,22 @@ async def open_backend(
 
     With `must_exist` a database that is not there is refused, and not created.
     """
-    if not url:
+    if url is None or url == "":
         message = (
             "no database: pass a URL such as sqlite:///orders.durable.db, set DURABLE_URL, or "
             'write url = "..." into durable.toml'
         )
         raise ConfigError(message)
-    scheme, separator, _ = url.partition("://")
-    if not separator:
+    # Strictly, since the scheme is shown: before another "://" a password may stand.
+    if not Url().accepts(url):
+        given: object = url
+        what = repr(redact_url(given)) if isinstance(given, str) else f"a {type(given).__name__}"
         message = (
-            f"{redact_url(url)!r} is no database URL; use sqlite:///relative.db, "
+            f"{what} is no database URL; use a text such as sqlite:///relative.db, "
             "sqlite:////absolute.db, sqlite://:memory: or postgres://user@host/db"
         )
         raise ConfigError(message)
+    scheme = url.partition("://")[0]
     backend = plugins.backend(scheme)
     settings = BackendSettings(config.durability, config.journal_ack_timeout_ms, must_exist)
     with Tracing().span(SpanName.BACKEND_OPEN, {"durable.backend": scheme}):
@@ -135,21 +142,31 @@ def find_keys(
 ) -> MasterKeys | None:
     """The master keys: from the caller, else the environment, else the configuration.
 
-    None only where encryption is switched off and no key is configured at all.
+    None only where encryption is switched off and there is no key: none is configured, the caller
+    gives an empty text, or the provider has none.
     """
-    if isinstance(keys, str):
-        return TextKeys(keys).load()
-    if keys is not None:
-        return keys.load()
+    found = _load_keys(config, keys, plugins)
+    if found is None and config.encrypt_payload:
+        raise no_key_error()
+    return found
+
+
+def _load_keys(
+    config: DurableConfig,
+    keys: str | KeyProvider | None,
+    plugins: Registry,
+) -> MasterKeys | None:
     environment = EnvironmentKeys()
+    if isinstance(keys, str):
+        return TextKeys(keys).load() if keys.strip() else None
+    if keys is not None:
+        return load_keys(keys)
     if environment.present:
         return environment.load()
     if config.key_file is not None:
         return KeyFile(Path(config.key_file)).load()
     if config.key_provider is not None:
-        return plugins.key_provider(config.key_provider).load()
-    if config.encrypt_payload:
-        raise no_key_error()
+        return load_keys(plugins.key_provider(config.key_provider), config.key_provider)
     return None
 
 
@@ -164,6 +181,7 @@ def wire_format(
         plugins.cipher(config.cipher) if masters is not None and config.encrypt_payload else None,
         plugins.ciphers(),
         config.max_payload_bytes,
+        config.accept_unstamped,
     )
 
 
@@ -176,27 +194,31 @@ def payload_codec(config: DurableConfig) -> PayloadCodec:
 
 
 async def check_keys(backend: ExecutionBackend, keyring: Keyring) -> None:
-    """`ConfigError` if a key id holds other bytes than when this database last saw it."""
-    for key_id in keyring.key_ids:
-        check = keyring.check(key_id)
-        _require_same(key_id, check, await backend.add_key_check(key_id, check))
+    """`ConfigError` if a key id holds other bytes than this database was written with.
 
-
-async def compare_keys(backend: ExecutionBackend, keyring: Keyring) -> None:
-    """The same for those who only read: a key id that is new to the database is not stored."""
+    Nothing is stored: the check of a key that is new here goes with what is first written under it.
+    """
     stored = await backend.key_checks()
     for key_id in keyring.key_ids:
         check = keyring.check(key_id)
-        _require_same(key_id, check, stored.get(key_id, check))
+        if stored.get(key_id, check) != check:
+            message = (
+                f"key id {key_id} is configured with other key bytes than this database was "
+                "written with; configure the right key, or give the new key an id of its own"
+            )
+            raise ConfigError(message)
 
 
-def _require_same(key_id: int, check: bytes, stored: bytes) -> None:
-    if stored != check:
-        message = (
-            f"key id {key_id} is configured with other key bytes than this database was "
-            "written with; configure the right key, or give the new key an id of its own"
-        )
-        raise ConfigError(message)
+async def fitting_keys(backend: ExecutionBackend, masters: MasterKeys) -> Keyring:
+    """The ring of those keys that this database knows or has never seen, for who can go without."""
+    stored = await backend.key_checks()
+    ring = Keyring.derive(masters)
+    by_id = {
+        key_id: key
+        for key_id, key in masters.by_id.items()
+        if stored.get(key_id, ring.check(key_id)) == ring.check(key_id)
+    }
+    return Keyring.derive(MasterKeys(masters.current, by_id) if by_id else None)
 
 
 def _metrics(config: DurableConfig, plugins: Registry, stack: AsyncExitStack) -> Recorder:

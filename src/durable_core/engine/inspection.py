@@ -6,6 +6,7 @@ them: with a key, whatever they are told has been checked; without one it is mar
 
 from __future__ import annotations
 
+import enum
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -16,17 +17,18 @@ from durable_core.config import DurableConfig
 from durable_core.contracts.backend import ExecutionBackend
 from durable_core.contracts.keys import KeyProvider
 from durable_core.engine.compose import (
-    compare_keys,
+    check_keys,
     find_keys,
+    fitting_keys,
     open_backend,
     payload_codec,
     wire_format,
 )
 from durable_core.engine.outcome import Failure, read_finished
 from durable_core.engine.recorded import read_settled
-from durable_core.engine.stored import OpenIntent, open_intents, reader_of
+from durable_core.engine.stored import OpenIntent, open_intents, read_all, reader_of, stored_id
 from durable_core.engine.verification import VerifyReport, verify
-from durable_core.errors import DecodeError, ExecutionNotFound
+from durable_core.errors import DecodeError, ExecutionNotFound, IntegrityError
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import EntryKind, JournalRow, Outcome
 from durable_core.model.execution import ExecutionRow, Status
@@ -36,8 +38,9 @@ from durable_core.telemetry import Tracing
 from durable_core.wire.envelope import WireFormat
 from durable_core.wire.payload import PayloadCodec, load
 
-__all__ = ["Inspector", "RevealedPayload", "SeenEntry", "SeenExecution", "open_journal"]
+__all__ = ["Check", "Inspector", "RevealedPayload", "SeenEntry", "SeenExecution", "open_journal"]
 
+_ID_BYTES: Final = 16
 _STEP_KINDS: Final = frozenset(
     {
         EntryKind.EFFECT_INTENT,
@@ -48,20 +51,44 @@ _STEP_KINDS: Final = frozenset(
 )
 
 
+class Check(enum.Enum):
+    """What is known of an execution's own row; the value is the word for it."""
+
+    VERIFIED = "verified"
+    """It fits its anchor."""
+
+    NO_KEY = "no key"
+    """It has stamps, and the key that they are checked with is not here."""
+
+    UNSTAMPED = "unstamped"
+    """It has no stamps to check: there was no key when it was written, or they were taken off."""
+
+    DAMAGED = "damaged"
+    """It does not fit its anchor."""
+
+
 @frozen
 class SeenExecution:
-    """An execution's committed row, and whether it was checked against its anchor.
-
-    Only a stamped execution can be checked, and only with its key.
-    """
+    """An execution's committed row, and what checking it against its anchor gave."""
 
     row: ExecutionRow
-    verified: bool
+    check: Check
+
+    @property
+    def verified(self) -> bool:
+        """Whether the row is known to be what was written."""
+        return self.check is Check.VERIFIED
 
     @property
     def execution_id(self) -> ExecutionId:
         """The row's id."""
         return ExecutionId(bytes=self.row.execution_id)
+
+    @property
+    def name(self) -> str:
+        """The id to show; one that somebody has made unlike any id too."""
+        stored = self.row.execution_id
+        return str(self.execution_id) if len(stored) == _ID_BYTES else stored.hex()
 
 
 @frozen
@@ -98,32 +125,35 @@ class Inspector:
         workflow: str | None = None,
         limit: int = 100,
     ) -> list[SeenExecution]:
-        """At most `limit` executions, oldest first. `IntegrityError` for an altered row."""
+        """At most `limit` executions, oldest first; one that was altered is among them, marked."""
         rows = await self.backend.list_executions(
             statuses=() if status is None else (status.label,),
             workflow=workflow,
             limit=limit,
         )
-        return [self._seen(row) for row in rows]
+        return [SeenExecution(row, self._check(row)) for row in rows]
 
     async def execution(self, execution_id: ExecutionId) -> SeenExecution:
-        """One execution; `ExecutionNotFound`, `IntegrityError`."""
-        row = await self.backend.load(execution_id.bytes)
+        """One execution; `ExecutionNotFound`, `IntegrityError` if its row was altered."""
+        row = await self.backend.load(stored_id(execution_id))
         if row is None:
             message = f"no execution {execution_id} in this journal"
             raise ExecutionNotFound(message)
-        return self._seen(row)
+        seen = SeenExecution(row, self._check(row))
+        if seen.check is Check.DAMAGED:
+            self.wire.verified(row)
+        return seen
 
     async def entries(self, seen: SeenExecution, *, reveal: bool = False) -> list[SeenEntry]:
         """Every entry of an execution by `entry_no`; the whole chain is checked where it can be.
 
-        With `reveal` payloads are opened and decoded, which needs the key. Raises `IntegrityError`
-        for damage, `DecodeError`, `PayloadTooLarge`.
+        With `reveal` payloads are opened and decoded, which needs the key, and stamps if there is a
+        key. Raises `IntegrityError` for damage, `ExecutionNotFound` for an execution that was
+        pruned meanwhile, `DecodeError`, `PayloadTooLarge`.
         """
-        if not reveal and not self._checkable(seen.row):
-            rows = await self.backend.journal.read_execution(seen.row.execution_id)
-            return [SeenEntry(row, _step_name(row)) for row in rows]
-        reader = reader_of(self, seen.row)
+        if not reveal and seen.check is Check.NO_KEY:
+            return await self._unchecked_entries(seen)
+        reader = reader_of(self if reveal else self._lenient, seen.row)
         entries: list[SeenEntry] = []
 
         def take(row: JournalRow) -> None:
@@ -132,8 +162,14 @@ class Inspector:
                 payload = _revealed(row, reader.envelope.open(row))
             entries.append(SeenEntry(row, _step_name(row), payload))
 
-        await reader.each(take)
+        await read_all(self, reader, take)
         return entries
+
+    async def _unchecked_entries(self, seen: SeenExecution) -> list[SeenEntry]:
+        rows = await self.backend.journal.read_execution(seen.row.execution_id)
+        if not rows:
+            await self.execution(seen.execution_id)
+        return [SeenEntry(row, _step_name(row)) for row in rows]
 
     async def open_intents(self, seen: SeenExecution) -> Sequence[OpenIntent]:
         """The guarded effects whose outcome nobody knows; the whole chain is checked."""
@@ -143,14 +179,20 @@ class Inspector:
         """Check one execution or all of them; see `DurableEngine.verify`."""
         return await verify(self, execution_id)
 
-    def _checkable(self, row: ExecutionRow) -> bool:
-        return bool(self.wire.keyring.key_ids) or not (row.sealed or row.stamped)
+    @property
+    def _lenient(self) -> Inspector:
+        """One that shows what carries no stamps: it is marked, and no payload of it is shown."""
+        return evolve(self, wire=evolve(self.wire, accept_unstamped=True))
 
-    def _seen(self, row: ExecutionRow) -> SeenExecution:
-        if not self._checkable(row):
-            return SeenExecution(row, verified=False)
-        self.wire.verified(row)
-        return SeenExecution(row, verified=row.stamped)
+    def _check(self, row: ExecutionRow) -> Check:
+        known = self.wire.keyring.key_ids
+        if (row.key_id is not None or (row.sealed and not known)) and row.key_id not in known:
+            return Check.NO_KEY
+        try:
+            self._lenient.wire.verified(row)
+        except IntegrityError:
+            return Check.DAMAGED
+        return Check.VERIFIED if row.stamped else Check.UNSTAMPED
 
 
 @asynccontextmanager
@@ -164,18 +206,22 @@ async def open_journal(
 ) -> AsyncIterator[Inspector]:
     """Open an existing journal for reading; what an engine does beside it goes on undisturbed.
 
-    Settings and keys are found as `DurableEngine.open` finds them. With `key_optional` a missing
-    key is no error: then nothing is verified. Raises `ConfigError` (also for a database that does
-    not exist, which is not created), `PluginError`, `SchemaTooNew`, `JournalUnavailable`.
+    Settings and keys are found as `DurableEngine.open` finds them. A missing key is no error here,
+    but wherever something is sealed or stamped under it. `ConfigError` for a key id with other
+    bytes than this database knows; with `key_optional` that key counts as missing. Also raises
+    `ConfigError` for a database that does not exist, which is not created, and `PluginError`,
+    `SchemaTooNew`, `JournalUnavailable`.
     """
     plugins = registry or Registry.discover()
     # Nothing is sealed here, so that the cipher of new payloads need not be installed.
     reading = evolve(config, encrypt_payload=False)
-    masters = find_keys(reading if key_optional else config, keys, plugins)
+    masters = find_keys(reading, keys, plugins)
     wire = wire_format(reading, masters, plugins)
     backend = await open_backend(url or config.url, config, plugins, must_exist=True)
     try:
-        await compare_keys(backend, wire.keyring)
+        if key_optional and masters is not None:
+            wire = evolve(wire, keyring=await fitting_keys(backend, masters))
+        await check_keys(backend, wire.keyring)
         yield Inspector(
             config,
             backend,

@@ -16,6 +16,7 @@ from durable_core.contracts.backend import ExecutionBackend
 from durable_core.engine.outcome import Failure, Outcome, read_finished
 from durable_core.errors import (
     AmbiguousEffect,
+    ConfigError,
     DecodeError,
     ExecutionCancelled,
     ExecutionFailed,
@@ -23,6 +24,7 @@ from durable_core.errors import (
     IntegrityError,
     ReplayDivergence,
 )
+from durable_core.ids import ExecutionId
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_of
 from durable_core.replay.detail import StepDetail
@@ -35,8 +37,10 @@ __all__ = [
     "OpenIntent",
     "ReadingParts",
     "open_intents",
+    "read_all",
     "read_input",
     "reader_of",
+    "stored_id",
     "stored_outcome",
 ]
 
@@ -78,6 +82,18 @@ class OpenIntent:
     name: str
 
 
+def stored_id(execution_id: ExecutionId) -> bytes:
+    """The id as the backend has it; `ConfigError` for what is no id at all, such as its text."""
+    given: object = execution_id
+    if not isinstance(given, ExecutionId):
+        message = (
+            f"an execution id is a UUID and no {type(given).__name__}; "
+            "uuid.UUID(text) makes one from its text"
+        )
+        raise ConfigError(message)
+    return given.bytes
+
+
 def reader_of(parts: ReadingParts, row: ExecutionRow) -> ChainReader:
     """A reader of the execution, once its own row was checked against its anchor."""
     return ChainReader(
@@ -90,7 +106,7 @@ def reader_of(parts: ReadingParts, row: ExecutionRow) -> ChainReader:
     )
 
 
-async def _read(
+async def read_all(
     parts: ReadingParts,
     reader: ChainReader,
     take: Callable[[JournalRow], object],
@@ -114,7 +130,7 @@ async def read_input(parts: ReadingParts, row: ExecutionRow) -> bytes:
         if entry.entry_kind == EntryKind.EXECUTION_STARTED:
             starts.append(entry)
 
-    await _read(parts, reader, take)
+    await read_all(parts, reader, take)
     if not starts:
         message = f"execution {row.execution_id.hex()} has no entry that starts it"
         raise DecodeError(message)
@@ -129,7 +145,7 @@ async def open_intents(parts: ReadingParts, row: ExecutionRow) -> list[OpenInten
         if entry.generation == row.generation and entry.step_id:
             last[entry.step_id] = entry
 
-    await _read(parts, reader_of(parts, row), take)
+    await read_all(parts, reader_of(parts, row), take)
     return [
         OpenIntent(entry, StepDetail.decode(entry.detail).name)
         for entry in last.values()
@@ -148,7 +164,7 @@ async def stored_outcome(
         return Outcome(error=await _why_blocked(parts, row))
     reader = reader_of(parts, row)
     ending: deque[JournalRow] = deque(maxlen=1)
-    await _read(parts, reader, ending.append)
+    await read_all(parts, reader, ending.append)
     if not ending or ending[0].entry_kind != EntryKind.EXECUTION_FINISHED:
         message = f"execution {row.execution_id.hex()} is {status.label} without a closing entry"
         raise DecodeError(message)

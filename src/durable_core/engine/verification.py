@@ -7,18 +7,25 @@ outside shows it.
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import frozen
 from blake3 import blake3
 
-from durable_core.engine.stored import ReadingParts, reader_of
-from durable_core.errors import ExecutionNotFound, IntegrityError
+from durable_core.contracts.backend import InboxRow
+from durable_core.engine.requests import CANCEL, SETTLE
+from durable_core.engine.stored import ReadingParts, reader_of, stored_id
+from durable_core.errors import ExecutionNotFound, IntegrityError, PayloadError
 from durable_core.ids import ExecutionId
+from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
 from durable_core.wire.fields import field
 
 __all__ = ["VerifyReport", "verify"]
 
-_PAGE = 500
+_PAGE: Final = 500
+_REQUESTS: Final = 10_000
+_RESTORE: Final = "the journal was changed outside durable-core; restore it from a backup"
 
 
 @frozen
@@ -34,11 +41,15 @@ class VerifyReport:
 async def verify(parts: ReadingParts, execution_id: ExecutionId | None = None) -> VerifyReport:
     """Verify one execution or all of them; the first damage found is raised as `IntegrityError`.
 
-    May run beside appends and pruning: each execution is checked as it stood when its row was read.
+    Also checked is that nothing stands in the tables that no execution accounts for: entries beyond
+    the last, rows and requests of an execution that is not there, keys that lead elsewhere. May run
+    beside appends and pruning: each execution is checked as it stood when its row was read.
     """
+    only = None if execution_id is None else stored_id(execution_id)
     digest = blake3()
     executions = entries = unstamped = 0
     after: bytes | None = None
+    await _check_strays(parts, only)
     while True:
         rows = await _page(parts, execution_id, after)
         for row in rows:
@@ -53,8 +64,10 @@ async def verify(parts: ReadingParts, execution_id: ExecutionId | None = None) -
             if row.stamped:
                 digest.update(field(row.execution_id) + field(row.anchor_mac))
         if execution_id is not None or len(rows) < _PAGE:
-            return VerifyReport(executions, entries, unstamped, digest.hexdigest())
+            break
         after = rows[-1].execution_id
+    await _check_requests(parts, only)
+    return VerifyReport(executions, entries, unstamped, digest.hexdigest())
 
 
 async def _page(
@@ -71,6 +84,15 @@ async def _page(
     return [row]
 
 
+async def _check_strays(parts: ReadingParts, only: bytes | None) -> None:
+    for stray in await parts.backend.strays(only, 1):
+        message = (
+            f"the table of {stray.kind.value} names execution {stray.execution_id.hex()} where the "
+            f"execution's own record does not account for it: {_RESTORE}"
+        )
+        raise IntegrityError(message)
+
+
 async def _verify_one(parts: ReadingParts, row: ExecutionRow) -> int:
     await reader_of(parts, row).each(lambda _: None)
     beyond = await parts.backend.journal.read_execution_range(
@@ -82,8 +104,7 @@ async def _verify_one(parts: ReadingParts, row: ExecutionRow) -> int:
         now = await parts.backend.load(row.execution_id)
         if now is not None and now.entry_count < beyond[0].entry_no:
             message = (
-                f"execution {ExecutionId(bytes=row.execution_id)} holds an entry beyond its last "
-                "one: the journal was changed outside durable-core; restore it from a backup"
+                f"execution {row.execution_id.hex()} holds an entry beyond its last one: {_RESTORE}"
             )
             raise IntegrityError(message)
     await _check_key(parts, row)
@@ -96,8 +117,35 @@ async def _check_key(parts: ReadingParts, row: ExecutionRow) -> None:
         return
     if await parts.backend.find(row.workflow, row.execution_key) != row.execution_id:
         message = (
-            f"the table of keys does not lead to execution {ExecutionId(bytes=row.execution_id)}, "
-            "which has the key: the journal was changed outside durable-core; restore it from a "
-            "backup"
+            f"the table of keys does not lead to execution {row.execution_id.hex()}, which has "
+            f"the key: {_RESTORE}"
         )
         raise IntegrityError(message)
+
+
+async def _check_requests(parts: ReadingParts, only: bytes | None) -> None:
+    """Each request is one that can be filed, and a value in it was sealed for its place."""
+    for request in await parts.backend.read_inbox(limit=_REQUESTS):
+        if only is not None and request.execution_id != only:
+            continue
+        row = await parts.backend.load(request.execution_id)
+        if row is None:
+            continue  # pruned since, with its requests
+        _check_request(parts, row, request)
+
+
+def _check_request(parts: ReadingParts, row: ExecutionRow, request: InboxRow) -> None:
+    name = request.execution_id.hex()
+    if request.kind == CANCEL and request.slot == CANCEL and request.payload is None:
+        return
+    try:
+        if request.kind == SETTLE and request.slot.startswith(f"{SETTLE}:"):
+            sealed = (request.slot, EntryKind.INTENT_SETTLED, request.payload)
+            envelope = parts.wire.verified(row)
+            envelope.open_request(*sealed)
+            return
+    except PayloadError as error:
+        message = f"a request to execution {name} cannot be read: {_RESTORE}"
+        raise IntegrityError(message) from error
+    message = f"a request to execution {name} is none that anybody files: {_RESTORE}"
+    raise IntegrityError(message)

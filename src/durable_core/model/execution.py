@@ -6,7 +6,7 @@ import enum
 import re
 from typing import Final, NamedTuple
 
-from durable_core.errors import ConfigError
+from durable_core.errors import ConfigError, IntegrityError
 
 __all__ = [
     "LEGAL_TRANSITIONS",
@@ -38,8 +38,15 @@ _BY_LABEL: Final = {status.label: status for status in Status}
 
 
 def status_of(label: str) -> Status:
-    """The status that a stored word names; `KeyError` for any other word."""
-    return _BY_LABEL[label]
+    """The status that a stored word names; `IntegrityError` for any other word."""
+    status = _BY_LABEL.get(label)
+    if status is None:
+        message = (
+            "an execution is stored with a status that no journal writes: it was changed outside "
+            "durable-core; restore it from a backup"
+        )
+        raise IntegrityError(message)
+    return status
 
 
 TERMINAL: Final = frozenset(

@@ -40,6 +40,9 @@ class WireFormat:
     cipher: PayloadCipher | None
     ciphers: Mapping[int, PayloadCipher]
     max_payload_bytes: int
+    accept_unstamped: bool = False
+    """Read executions without stamps although there is a key, on the word of the settings."""
+
     _bound: dict[tuple[int, int], BoundCipher] = field(init=False, factory=dict, repr=False)
 
     def guard(self, payload: bytes) -> None:
@@ -59,16 +62,29 @@ class WireFormat:
         )
 
     def verified(self, row: ExecutionRow) -> ExecutionEnvelope:
-        """The envelope of a stored execution whose own row was checked against its anchor."""
+        """The envelope of a stored execution whose own row was checked against its anchor.
+
+        `IntegrityError` if it does not fit, and for a row without stamps where a key is configured,
+        unless `accept_unstamped`: whoever can write the file could have taken them off, and then
+        write what he likes. `ConfigError` if the key is missing.
+        """
         if row.sealed and not self.keyring.key_ids:
             message = (
                 f"execution {bytes(row.execution_id).hex()} is sealed and no key is configured; "
                 "set DURABLE_KEY to the key it was written with"
             )
             raise ConfigError(message)
-        envelope = self.envelope(row)
-        check_anchor(envelope.keys.mac_key, row)
-        return envelope
+        # First, since what the envelope is made of is only known to be sound after it.
+        check_anchor(self.keyring.execution_keys(row.key_id).mac_key, row)
+        if not row.stamped and self.keyring.key_ids and not self.accept_unstamped:
+            message = (
+                f"execution {bytes(row.execution_id).hex()} carries no stamps although a key is "
+                "configured: it was written before there was a key, or somebody took them off; if "
+                "this journal began without a key, set accept_unstamped = true, else restore it "
+                "from a backup"
+            )
+            raise IntegrityError(message)
+        return self.envelope(row)
 
     def sealing_cipher(self) -> tuple[bytes, BoundCipher]:
         """The frame in front of a new blob, and the current cipher under the current key."""
@@ -137,7 +153,13 @@ class ExecutionEnvelope:
         return self._seal(payload, _aad_of(self._request_place(slot, kind, None)))
 
     def open_request(self, slot: str, kind: int, blob: bytes | None) -> bytes:
-        """The plain payload of a request; raises as `open` does."""
+        """The plain payload of a request; raises as `open` does. No chain covers the request."""
+        if not slot.isascii():
+            message = (
+                f"a request to execution {self.execution_id.hex()} has a slot that nobody files: "
+                "the journal was changed outside durable-core; restore it from a backup"
+            )
+            raise IntegrityError(message)
         return self.open(self._request_place(slot, kind, blob))
 
     def _request_place(self, slot: str, kind: int, blob: bytes | None) -> JournalRow:

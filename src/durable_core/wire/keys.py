@@ -93,8 +93,14 @@ class Keyring:
             raise _missing(key_id) from None
 
     def check(self, key_id: int) -> bytes:
-        """A MAC of a fixed text: equal checks mean equal keys, and tell nothing else."""
-        return self._checks[key_id]
+        """A MAC of a fixed text: equal checks mean equal keys, and tell nothing else.
+
+        `ConfigError` if the key is not here.
+        """
+        try:
+            return self._checks[key_id]
+        except KeyError:
+            raise _missing(key_id) from None
 
 
 def _missing(key_id: int) -> ConfigError:

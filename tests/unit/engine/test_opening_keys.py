@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+import sqlite3
+from contextlib import AbstractAsyncContextManager, closing
 from typing import Any
 
 import pytest
 
-from durable_core import DurableEngine
-from durable_core.errors import ConfigError, DurableError, IntegrityError
+from durable_core import DurableContext, DurableEngine
+from durable_core.errors import (
+    ConfigError,
+    DurableError,
+    EntryRejected,
+    IntegrityError,
+)
 from durable_core.ids import ExecutionId
 from tests.engines import OpenEngine
 from tests.journals import MASTER, OTHER_MASTER, key_text, path_of, query
+from tests.programs import version
 from tests.tampering import (
     ENTRIES,
     KEYS,
@@ -23,6 +30,10 @@ from tests.tampering import (
     journal_of,
     write,
 )
+
+
+async def echo(_: DurableContext) -> str:
+    return "echo"
 
 
 async def test_ec_23_a_previous_key_opens_and_the_current_one_seals(
@@ -102,6 +113,50 @@ async def test_ec_24_other_bytes_under_a_known_key_id_write_nothing(
         async with reopened(keys=key_text((1, OTHER_MASTER)), recover=True):
             pass
     assert journal_of(written.path) == before
+
+
+async def test_a_key_that_nothing_was_written_under_leaves_its_id_free(
+    reopened: OpenEngine,
+    written: Written,
+) -> None:
+    """A mistake that only opened the journal is made good by the right key, under the same id."""
+    mistake, right = key_text((3, bytes(32)), (1, MASTER)), key_text((3, MASTER), (1, MASTER))
+    async with reopened(keys=mistake) as engine:
+        assert await (await engine.get(written.completed)).result() == RESULT
+    assert query(written.path, "SELECT key_id FROM durable_keys") == [(1,)]
+    async with reopened(keys=right) as engine:
+        assert await (await engine.resume(written.running)).result() == RESULT
+    assert query(written.path, "SELECT key_id FROM durable_keys") == [(1,), (3,)]
+    with pytest.raises(ConfigError, match="key id 3 is configured with other key bytes"):
+        async with reopened(keys=mistake):
+            pass
+
+
+async def test_of_two_engines_with_other_bytes_for_one_new_id_one_writes(
+    open_engine: OpenEngine,
+) -> None:
+    """What the other one could not write is told by its start."""
+    program = version(echo)
+    used = "key id 3 has been used with other key bytes"
+
+    async with open_engine(program, keys=key_text((3, MASTER))) as engine:
+        async with open_engine(program, keys=key_text((3, OTHER_MASTER))) as second:
+            assert await engine.run(program) == "echo"
+            with pytest.raises(EntryRejected, match=used):
+                await second.start(program)
+        assert (await engine.verify()).executions == 1
+
+
+async def test_a_journal_is_opened_while_somebody_else_holds_its_write_lock(
+    reopened: OpenEngine,
+    written: Written,
+) -> None:
+    """Opening a journal that is up to date writes nothing, also under a key that is new to it."""
+    with closing(sqlite3.connect(written.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with reopened(keys=key_text((3, bytes(32)), (1, MASTER))) as engine:
+            assert await (await engine.get(written.completed)).result() == RESULT
+        other.execute("ROLLBACK")
 
 
 async def test_inv_16_without_encryption_a_key_still_stamps(

@@ -211,6 +211,9 @@ def test_ec_24_marks_and_keys_that_contradict_each_other_are_found(
     ("column", "value"),
     [
         ("status", "paused"),
+        ("status", "\udcff"),
+        ("workflow", "\udcff"),
+        ("execution_key", "\ud800"),
         ("generation", -1),
         ("entry_count", "two"),
         ("workflow", 7),
@@ -225,3 +228,11 @@ def test_ec_26_a_state_that_no_writer_produces_is_damage_and_no_crash(
     with pytest.raises(IntegrityError, match=ALTERED) as raised:
         check_anchor(MAC_KEY, anchored(EXECUTION)._replace(**broken))
     assert raised.value.__suppress_context__, "what the driver returned is not shown"
+
+
+def test_ec_26_an_unknown_status_is_damage_without_stamps_too() -> None:
+    bare = EXECUTION._replace(key_id=None, sealed=False, stamped=False, head_hmac=None)
+    bare = bare._replace(anchor_mac=None)
+    check_anchor(None, bare)
+    with pytest.raises(IntegrityError, match=ALTERED):
+        check_anchor(None, bare._replace(status="paused"))

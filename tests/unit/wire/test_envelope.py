@@ -208,6 +208,14 @@ def test_ec_24_a_sealed_execution_without_any_key_is_a_matter_of_configuration()
         wire_format(None).verified(execution())
 
 
+def test_inv_16_an_execution_without_stamps_is_refused_where_there_is_a_key() -> None:
+    bare = execution(None, sealed=False)
+    assert wire_format(None).verified(bare).keys.mac_key is None
+    with pytest.raises(IntegrityError, match=r"no stamps .*somebody took them off.*backup"):
+        wire_format().verified(bare)
+    assert evolve(wire_format(), accept_unstamped=True).verified(bare).keys.mac_key is None
+
+
 def test_ec_24_a_stamped_execution_without_its_key_names_the_key() -> None:
     with pytest.raises(ConfigError, match="key id 1"):
         wire_format(None).verified(execution(sealed=False))

@@ -72,6 +72,8 @@ def test_a_key_that_is_not_there_is_named(ring: Keyring) -> None:
         ring.payload_key(7)
     with pytest.raises(ConfigError, match=r"key id 7 .*not configured.*DURABLE_KEY"):
         ring.execution_keys(7)
+    with pytest.raises(ConfigError, match=r"key id 7 .*not configured.*DURABLE_KEY"):
+        ring.check(7)
 
 
 def test_equal_checks_mean_equal_keys() -> None:

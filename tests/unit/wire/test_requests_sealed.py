@@ -54,6 +54,13 @@ def test_ec_22_a_request_is_no_entry_and_an_entry_no_request() -> None:
     assert type(refusal(row._replace(payload=blob))) is IntegrityError
 
 
+@pytest.mark.parametrize("slot", ["settle:\udcff", "settle:é"])
+def test_ec_26_a_slot_that_nobody_files_is_damage_and_no_crash(slot: str) -> None:
+    blob = sealing().seal_request("settle:4", EntryKind.INTENT_SETTLED, b"\x01word")
+    with pytest.raises(IntegrityError, match=r"a slot that nobody files.*backup"):
+        sealing().open_request(slot, EntryKind.INTENT_SETTLED, blob)
+
+
 def test_a_request_without_a_value_is_refused() -> None:
     with pytest.raises(DecodeError, match="has no payload"):
         sealing().open_request("settle:4", EntryKind.INTENT_SETTLED, None)

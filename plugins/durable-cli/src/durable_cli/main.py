@@ -12,6 +12,7 @@ from durable_cli.demo.command import demo
 from durable_cli.keygen import keygen
 from durable_cli.plugins import plugins
 from durable_cli.reading import list_executions, show, verify
+from durable_cli.reporting import streams
 from durable_cli.settling import settle
 from durable_cli.source import KeyFileOption, Source, UrlOption
 
@@ -50,7 +51,8 @@ def run() -> None:
     """Run the command with the process's arguments and end the process with its exit code."""
     # Warnings of the engine have no place among the one line that an error may have.
     logging.getLogger().addHandler(logging.NullHandler())
-    build()(prog_name="durable")
+    with streams():
+        build()(prog_name="durable")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value

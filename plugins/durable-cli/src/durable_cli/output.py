@@ -12,13 +12,24 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
+from attrs import frozen
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["console", "plain", "print_json", "print_table", "shown_time", "with_bytes_shown"]
+__all__ = [
+    "console",
+    "plain",
+    "print_json",
+    "print_table",
+    "printable",
+    "shown_time",
+    "with_bytes_shown",
+]
 
 _WIDE: Final = 100_000
+_LONGEST_INTEGER_BITS: Final = 4096
+"""Longer ones are shown in hexadecimal: Python refuses to write thousands of decimal digits."""
 
 
 class _Console(Console):
@@ -76,17 +87,51 @@ def shown_time(
 def with_bytes_shown(value: object) -> object:
     """Decoded CBOR as JSON can say it; what JSON has no word for is tagged: `{"bytes": "00ff"}`."""
     match value:
+        case int() if _is_long(value):
+            return {"int": hex(value)}
         case None | bool() | int() | str():
             return value
+        case Mapping() if all(isinstance(key, str) for key in value):
+            return {key: with_bytes_shown(item) for key, item in value.items()}
         case Mapping():
-            return {
-                key if isinstance(key, str) else plain(repr(key)): with_bytes_shown(item)
-                for key, item in value.items()
-            }
+            # JSON's keys are texts, and two keys may have one spelling.
+            pairs = value.items()
+            return {"map": [[with_bytes_shown(key), with_bytes_shown(item)] for key, item in pairs]}
         case list() | tuple():
             return [with_bytes_shown(item) for item in value]
         case _:
             return _tagged(value)
+
+
+def printable(value: object) -> object:
+    """Decoded CBOR whose `repr` can be taken, whatever the length of its integers."""
+    match value:
+        case int() if _is_long(value):
+            return _Hexadecimal(value)
+        case Mapping():
+            return {printable(key): printable(item) for key, item in value.items()}
+        case list():
+            return [printable(item) for item in value]
+        case tuple() | set() | frozenset():
+            return type(value)(printable(item) for item in value)
+        case _:
+            return value
+
+
+@frozen(repr=False)
+class _Hexadecimal:
+    value: int
+
+    def __repr__(self) -> str:
+        return hex(self.value)
+
+
+def _is_long(value: int) -> bool:
+    return value.bit_length() > _LONGEST_INTEGER_BITS
+
+
+def _in_order(items: Iterable[object]) -> list[object]:
+    return sorted(items, key=lambda item: repr(printable(item)))
 
 
 def _tagged(value: object) -> object:
@@ -96,6 +141,6 @@ def _tagged(value: object) -> object:
         case bytes() | bytearray():
             return {"bytes": bytes(value).hex()}
         case set() | frozenset():
-            return {"set": [with_bytes_shown(item) for item in sorted(value, key=repr)]}
+            return {"set": [with_bytes_shown(item) for item in _in_order(value)]}
         case _:
             return {type(value).__name__.lower(): str(value)}

@@ -6,25 +6,29 @@ Payloads stay sealed unless `show` is told to reveal them, and then a warning co
 from __future__ import annotations
 
 import hmac
-from pprint import pformat
 from typing import Annotated, Final
 
 import typer
 
-from durable_cli.output import plain, print_json, print_table, shown_time
+from durable_cli.output import print_json
 from durable_cli.reporting import execute, note, reporting
+from durable_cli.showing import (
+    entry_data,
+    execution_data,
+    print_entries,
+    print_executions,
+    print_payloads,
+    print_report,
+)
 from durable_cli.source import JsonOption, KeyFileOption, Source, UrlOption, source_of
-from durable_core.engine.inspection import SeenEntry, SeenExecution
+from durable_core.engine.inspection import Check, SeenEntry, SeenExecution
 from durable_core.engine.verification import VerifyReport
 from durable_core.errors import ExecutionNotFound, IntegrityError
 from durable_core.ids import ExecutionId, parse_execution_id
-from durable_core.model.effects import EffectClass
-from durable_core.model.entries import EntryKind
 from durable_core.model.execution import Status, status_of
 
 __all__ = ["execution_id_of", "list_executions", "show", "verify"]
 
-_UNVERIFIED: Final = "unverified: nothing of this was checked against a key; set DURABLE_KEY"
 _LABELS: Final = [status.label for status in Status]
 
 
@@ -32,7 +36,7 @@ def execution_id_of(text: str) -> ExecutionId:
     """The id that `text` spells; `ExecutionNotFound` where it spells none."""
     execution_id = parse_execution_id(text)
     if execution_id is None:
-        message = f"no execution {plain(text)!r}: an id is a UUID, as `durable list` shows it"
+        message = f"no execution {text!r}: an id is a UUID, as `durable list` shows it"
         raise ExecutionNotFound(message)
     return execution_id
 
@@ -55,18 +59,19 @@ def list_executions(
 ) -> None:
     """List executions, the oldest first. With a key each is checked against its anchor."""
     if status is not None and status not in _LABELS:
-        message = f"{plain(status)!r} is not one of {', '.join(_LABELS)}"
+        message = f"{status!r} is not one of {', '.join(_LABELS)}"
         raise typer.BadParameter(message, param_hint="--status")
     wanted = None if status is None else status_of(status)
     with reporting():
         found = execute(_listed(source_of(ctx, url, key_file), wanted, workflow, limit + 1))
         seen = found[:limit]
         if as_json:
-            print_json([_execution_data(one) for one in seen])
+            print_json([execution_data(one) for one in seen])
         else:
-            _print_executions(seen)
+            print_executions(seen)
         if len(found) > limit:
             note(f"there are more than these {limit}; raise --limit to see them")
+        _require_undamaged(seen)
 
 
 def show(
@@ -88,15 +93,15 @@ def show(
         if reveal:
             note("warning: plaintext follows: arguments, results and error messages, in clear")
         if as_json:
-            entry_data = [_entry_data(entry, reveal=reveal) for entry in entries]
-            print_json(_execution_data(seen) | {"entries": entry_data})
+            shown = [entry_data(entry, reveal=reveal) for entry in entries]
+            print_json(execution_data(seen) | {"entries": shown})
             return
-        _print_executions([seen])
+        print_executions([seen])
         typer.echo()
-        _print_entries(entries)
+        print_entries(entries)
         if reveal:
             typer.echo()
-            _print_payloads(entries)
+            print_payloads(entries)
 
 
 def verify(
@@ -122,7 +127,7 @@ def verify(
     with reporting():
         wanted = None if execution is None else execution_id_of(execution)
         report = execute(_verified(source_of(ctx, url, key_file), wanted))
-        _print_report(report, as_json=as_json)
+        print_report(report, as_json=as_json)
         if expect is not None and not _same(report.digest, expect):
             message = (
                 "the digest of the anchors is not the expected one: the journal has gone on since "
@@ -158,119 +163,14 @@ async def _verified(source: Source, execution_id: ExecutionId | None) -> VerifyR
 
 
 def _same(digest: str, expected: str) -> bool:
-    return hmac.compare_digest(digest.encode(), expected.strip().lower().encode())
+    return hmac.compare_digest(digest.encode(), expected.strip().lower().encode(errors="replace"))
 
 
-def _print_executions(seen: list[SeenExecution]) -> None:
-    print_table(
-        ("ID", "WORKFLOW", "KEY", "STATUS", "GEN", "ENTRIES", "CREATED", "CHECKED"),
-        [
-            (
-                str(one.execution_id),
-                one.row.workflow,
-                one.row.execution_key or "-",
-                one.row.status,
-                str(one.row.generation),
-                str(one.row.entry_count),
-                shown_time(one.row.created_at, "seconds") or "-",
-                "verified" if one.verified else "unverified",
-            )
-            for one in seen
-        ],
-    )
-    if any(not one.verified for one in seen):
-        note(_UNVERIFIED)
-
-
-def _print_entries(entries: list[SeenEntry]) -> None:
-    print_table(
-        ("NO", "GEN", "STEP", "KIND", "NAME", "EFFECT", "BYTES", "CREATED"),
-        [
-            (
-                str(entry.row.entry_no),
-                str(entry.row.generation),
-                entry.row.step_id or "-",
-                _kind(entry),
-                entry.step_name or "-",
-                _effect(entry) or "-",
-                "-" if entry.row.payload is None else str(len(entry.row.payload)),
-                shown_time(entry.row.created_at) or "-",
-            )
-            for entry in entries
-        ],
-    )
-
-
-def _print_payloads(entries: list[SeenEntry]) -> None:
-    for entry in entries:
-        if entry.payload is not None:
-            value = pformat(entry.payload.value, width=100)
-            first = f"{entry.row.entry_no} {_kind(entry)}, {entry.payload.meaning}: "
-            typer.echo(first + value.replace("\n", "\n" + " " * len(first)))
-
-
-def _print_report(report: VerifyReport, *, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {
-                "verified": True,
-                "executions": report.executions,
-                "entries": report.entries,
-                "unstamped": report.unstamped,
-                "digest": report.digest,
-            },
+def _require_undamaged(seen: list[SeenExecution]) -> None:
+    damaged = sum(one.check is Check.DAMAGED for one in seen)
+    if damaged:
+        message = (
+            f"executions marked DAMAGED: {damaged}; their records were changed outside "
+            "durable-core, restore the journal from a backup (`durable verify ID` says more)"
         )
-        return
-    typer.echo(f"executions  {report.executions}")
-    typer.echo(f"entries     {report.entries}")
-    typer.echo(f"unstamped   {report.unstamped}")
-    typer.echo(f"digest      {report.digest}")
-
-
-def _execution_data(seen: SeenExecution) -> dict[str, object]:
-    row = seen.row
-    return {
-        "execution_id": str(seen.execution_id),
-        "workflow": row.workflow,
-        "key": row.execution_key,
-        "kind": row.kind,
-        "status": row.status,
-        "generation": row.generation,
-        "key_id": row.key_id,
-        "sealed": row.sealed,
-        "stamped": row.stamped,
-        "entry_count": row.entry_count,
-        "created_at": shown_time(row.created_at),
-        "updated_at": shown_time(row.updated_at),
-        "finalized_at": shown_time(row.finalized_at),
-        "verified": seen.verified,
-    }
-
-
-def _entry_data(entry: SeenEntry, *, reveal: bool) -> dict[str, object]:
-    row = entry.row
-    data: dict[str, object] = {
-        "entry_no": row.entry_no,
-        "generation": row.generation,
-        "step_id": row.step_id or None,
-        "kind": _kind(entry),
-        "name": entry.step_name,
-        "effect_class": _effect(entry),
-        "payload_bytes": None if row.payload is None else len(row.payload),
-        "created_at": shown_time(row.created_at),
-    }
-    if reveal:
-        data["meaning"] = None if entry.payload is None else entry.payload.meaning
-        data["payload"] = None if entry.payload is None else entry.payload.value
-    return data
-
-
-def _kind(entry: SeenEntry) -> str:
-    kinds = {int(kind): kind.label for kind in EntryKind}
-    return kinds.get(entry.row.entry_kind, str(entry.row.entry_kind))
-
-
-def _effect(entry: SeenEntry) -> str | None:
-    classes = {int(effect): effect.name.lower() for effect in EffectClass}
-    code = entry.row.effect_class
-    return classes.get(code, str(code)) if code else None
+        raise IntegrityError(message)

@@ -81,12 +81,23 @@ def _result(word: _Word, value: str | None) -> object:
         raise typer.BadParameter(message, param_hint="--value")
     if value is None:
         return None
-    text = sys.stdin.read() if value == _STDIN else value
     try:
-        return json.loads(text)
+        return json.loads(_read_stdin() if value == _STDIN else value)
     except (ValueError, RecursionError):
         # Not chained and not shown: the value may be a secret.
         message = "the value is not JSON; a text needs its quotes, as in '\"ch_42\"'"
+        raise typer.BadParameter(message, param_hint="--value") from None
+
+
+def _read_stdin() -> str:
+    """All of stdin as UTF-8, whatever the locale says; `ValueError` where it is not."""
+    if sys.__stdin__ is None:
+        message = "stdin is closed; there is no value to read"
+        raise typer.BadParameter(message, param_hint="--value")
+    try:
+        return sys.stdin.buffer.read().decode()
+    except OSError as error:
+        message = f"stdin cannot be read: {error.strerror}"
         raise typer.BadParameter(message, param_hint="--value") from None
 
 
@@ -100,14 +111,15 @@ async def _settled(
     async with source.inspect() as journal:
         seen = await journal.execution(execution_id)
         waiting = [intent.row.step_id for intent in await journal.open_intents(seen)]
+        keyless = journal.wire.keyring.current is None
     if seen.row.status != Status.BLOCKED.label or step not in waiting:
         blocked = seen.row.status == Status.BLOCKED.label
         message = (
             f"execution {execution_id} is {seen.row.status} and waits for no word on step "
-            f"{plain(step)!r}; it waits for: {', '.join(waiting) if blocked else ''}"
+            f"{step!r}; it waits for: {', '.join(waiting) if blocked else ''}"
         )
         raise ExecutionError(message.removesuffix("; it waits for: "))
-    async with source.engine() as engine:
+    async with source.engine(keyless=keyless) as engine:
         if word is _Word.ABANDON:
             await engine.cancel(execution_id)
         else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from attrs import frozen
+from attrs import evolve, frozen
 
 from durable_core import DurableConfig, DurableEngine
 from durable_core.contracts import KeyProvider
@@ -53,12 +53,16 @@ class Source:
             key_optional=key_optional,
         )
 
-    def engine(self) -> AbstractAsyncContextManager[DurableEngine]:
-        """Open an engine that has no workflows and so runs nothing."""
+    def engine(self, *, keyless: bool = False) -> AbstractAsyncContextManager[DurableEngine]:
+        """Open an engine that has no workflows and so runs nothing.
+
+        `keyless` is for what was written without a key: then none is asked for.
+        """
+        config = DurableConfig.load()
         return DurableEngine.open(
             self.url,
-            config=DurableConfig.load(),
-            keys=self._keys(),
+            config=evolve(config, encrypt_payload=False) if keyless else config,
+            keys="" if keyless else self._keys(),
             recover=False,
         )
 

@@ -18,6 +18,7 @@ from durable_core.failpoints import Failpoints
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status
 from durable_sqlite import _sql
 from durable_sqlite._connection import abandon
+from durable_sqlite._keycheck import KeyCheck
 
 __all__ = ["commit"]
 
@@ -29,12 +30,14 @@ def commit(
     connection: sqlite3.Connection,
     batch: CommitBatch,
     failpoints: Failpoints,
+    key_check: KeyCheck,
 ) -> BatchOutcome:
     """Write what of `batch` applies; on any exception nothing of it is written."""
     failpoints.reach("backend.commit.before")
     abandon(connection)
     try:
         unmatched = _begin_and_change(connection, batch.changes)
+        key_check.store(connection)
         taken = _taken(connection, batch.starts)
         _start(connection, [start for start in batch.starts if start.execution_id not in taken])
         lost = unmatched | taken.keys()
@@ -47,6 +50,7 @@ def commit(
     except BaseException:
         abandon(connection)
         raise
+    key_check.committed()
     failpoints.reach("backend.commit.after")
     # AUTOINCREMENT numbers without a gap while this transaction holds the write lock.
     seqs = range(last - len(rows) + 1, last + 1)

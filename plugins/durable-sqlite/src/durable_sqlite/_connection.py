@@ -23,6 +23,7 @@ __all__ = [
     "prepare_pruner",
     "prepare_reader",
     "prepare_writer",
+    "stored_bytes",
 ]
 
 T = TypeVar("T")
@@ -99,10 +100,12 @@ async def _opened(connection: Connection) -> None:
 def connect(path: str, settings: BackendSettings) -> sqlite3.Connection:
     """A bare connection in autocommit mode; transactions are begun and ended by our own SQL.
 
-    The lock wait is 1 s, or half of the acknowledgement timeout where that is shorter.
+    The lock wait is 1 s, or half of the acknowledgement timeout where that is shorter. Text that is
+    no UTF-8 is read with surrogates in place of its bytes: it is damage, but of its own row alone,
+    and whoever checks that row finds it.
     """
     wait_ms = min(_BUSY_TIMEOUT_MS, settings.ack_timeout_ms // 2)
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         path,
         timeout=wait_ms / 1000,
         isolation_level=None,
@@ -110,6 +113,20 @@ def connect(path: str, settings: BackendSettings) -> sqlite3.Connection:
         # The thread of aiosqlite uses it; what is left over is closed where it is collected.
         check_same_thread=False,
     )
+    connection.text_factory = _text
+    return connection
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogateescape")
+
+
+def stored_bytes(text: str) -> bytes:
+    """The bytes that `text` was read from, for `CAST(? AS TEXT)`: the driver takes UTF-8 alone."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")  # was read from nowhere, and is found nowhere
 
 
 def prepare_writer(connection: sqlite3.Connection, settings: BackendSettings) -> None:

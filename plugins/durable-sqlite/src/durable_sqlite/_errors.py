@@ -36,6 +36,8 @@ _REJECTED: Final = (
 """What SQLite or its driver raises for values that can never be stored as they are."""
 
 _REMEDIES: Final = {
+    sqlite3.SQLITE_ERROR: "it is no whole journal, a table or column is not what this version "
+    "made; restore it from a backup",
     sqlite3.SQLITE_FULL: "the disk is full; free disk space",
     sqlite3.SQLITE_IOERR: "reading or writing failed; check the disk, its free space and its mount",
     sqlite3.SQLITE_READONLY: "it is read-only; make the file, its folder and its mount writable",

@@ -1,4 +1,4 @@
-"""The journal's file before SQLite opens it: made with mode 0600, or refused with a clear error."""
+"""The journal's file beside SQLite: made with mode 0600 or refused, and looked for while open."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from durable_core.errors import ConfigError
+from attrs import frozen
+
+from durable_core.errors import ConfigError, JournalUnavailable
 from durable_core.ids import RandomIds
 
-__all__ = ["check_file"]
+__all__ = ["OpenedFile", "check_file"]
 
 _SMALLEST: Final = 512
 """No database is smaller; SQLite would take a file of one byte for an empty one."""
@@ -45,6 +47,43 @@ def check_file(path: str, *, create: bool) -> None:
             f"cannot use {path} as a journal: it or its folder is read-only; make both writable"
         )
         raise ConfigError(message)
+
+
+@frozen
+class OpenedFile:
+    """The file that was opened, to tell it from what lies at its path later.
+
+    SQLite would go on writing to a file that was removed, and acknowledge what nobody will ever
+    read. While it is open here, the system gives its number to no other file.
+    """
+
+    path: str | None
+    _opened: os.stat_result | None
+
+    @classmethod
+    def at(cls, path: str | None) -> OpenedFile:
+        """The file that lies at `path` now; None is a database in memory."""
+        return cls(path, None if path is None else Path(path).stat())
+
+    def require_in_place(self) -> None:
+        """`JournalUnavailable` unless the path still leads to it. Costs a few microseconds."""
+        if self.path is None or self._opened is None:
+            return
+        try:
+            status = os.stat(self.path)  # noqa: PTH116 - on the way of each commit
+        except FileNotFoundError:
+            what = "was removed or moved away"
+        except OSError as error:
+            what = f"cannot be reached any more ({error.strerror})"
+        else:
+            if os.path.samestat(status, self._opened):
+                return
+            what = "was replaced by another file"
+        message = (
+            f"the journal's file {self.path} {what} while it was open; put it back, or stop this "
+            "process and open what lies there now"
+        )
+        raise JournalUnavailable(message)
 
 
 def _check_exists(path: str) -> None:

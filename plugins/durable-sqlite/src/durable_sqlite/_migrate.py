@@ -119,12 +119,16 @@ def _look_at(path: str) -> None:
 
 def _is_journal(connection: sqlite3.Connection, path: str) -> bool:
     """Whether the database holds a journal; False where it is empty, an error for anything else."""
-    tables, schema = connection.execute(_sql.COUNT_TABLES).fetchone()
+    tables = _tables(connection)
     identity = connection.execute(_sql.GET_APPLICATION_ID).fetchone()[0]
-    if schema or (not tables and identity in {0, _sql.APPLICATION_ID}):
-        if schema:
-            _check_version(connection, path)
-        return bool(schema)
+    known = identity == _sql.APPLICATION_ID or len(tables & _sql.TABLES) > 1
+    if _sql.SCHEMA in tables and known:
+        _check_version(connection, path, tables)
+        return True
+    if not tables and identity in {0, _sql.APPLICATION_ID}:
+        return False
+    if identity == _sql.APPLICATION_ID:
+        raise _damaged(path, f"its table {_sql.SCHEMA} is missing")
     message = (
         f"{path} is not a journal of ours, but the database of another application; "
         "the journal wants a database of its own"
@@ -132,7 +136,11 @@ def _is_journal(connection: sqlite3.Connection, path: str) -> bool:
     raise ConfigError(message)
 
 
-def _check_version(connection: sqlite3.Connection, path: str) -> None:
+def _tables(connection: sqlite3.Connection) -> frozenset[str]:
+    return frozenset(name for (name,) in connection.execute(_sql.SELECT_TABLES).fetchall())
+
+
+def _check_version(connection: sqlite3.Connection, path: str, tables: frozenset[str]) -> None:
     try:
         stored = connection.execute(_sql.SELECT_VERSION).fetchone()[0]
     except sqlite3.OperationalError as error:
@@ -141,12 +149,24 @@ def _check_version(connection: sqlite3.Connection, path: str) -> None:
         message = f"{path} is not a journal of ours; the journal wants a database of its own"
         raise ConfigError(message) from error
     newest = len(_migrations())
+    # A migration and its version are one transaction: there is no journal without a version.
+    if type(stored) is not int or stored < 1:
+        raise _damaged(path, f"its table {_sql.SCHEMA} holds no version")
     if stored > newest:
         message = (
             f"{path} has schema version {stored} and this durable-sqlite knows {newest}; "
             "upgrade durable-sqlite"
         )
         raise SchemaTooNew(message)
+    missing = _sql.TABLES - tables
+    if stored == newest and missing:
+        raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
+
+
+def _damaged(path: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"{path} is no whole journal: {what}; restore it from a backup, or give another path",
+    )
 
 
 def _adopt(connection: sqlite3.Connection, path: str, settings: BackendSettings) -> None:
@@ -190,8 +210,9 @@ def _migrate(connection: sqlite3.Connection, failpoints: Failpoints) -> None:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    schema = connection.execute(_sql.COUNT_TABLES).fetchone()[1]
-    return int(connection.execute(_sql.SELECT_VERSION).fetchone()[0]) if schema else 0
+    if _sql.SCHEMA not in _tables(connection):
+        return 0
+    return int(connection.execute(_sql.SELECT_VERSION).fetchone()[0])
 
 
 def _migrations() -> list[_Migration]:

@@ -122,16 +122,40 @@ SELECT_BY_KEY: Final = (
     "SELECT execution_id FROM durable_execution_keys WHERE workflow = ? AND execution_key = ?"
 )
 
-# The two lists take the same parameters. What has not ended is little and stands together in the
-# index over (status, finalized_at); a list of anything else walks the primary key, whose order it
-# wants, and the unary plus keeps SQLite from collecting and sorting by way of that index.
-_PAGE: Final = "execution_id > ? AND (? IS NULL OR workflow = ?) ORDER BY execution_id LIMIT ?"
+# The two lists by status take the same parameters. What has not ended is little and stands
+# together in the index over (status, finalized_at); a list of anything else walks the primary key,
+# whose order it wants, and the unary plus keeps SQLite from sorting by way of that index.
+# Text is bound as bytes and cast, so that a filter finds also what is no UTF-8.
+_PAGE: Final = (
+    "execution_id > ? AND (? IS NULL OR workflow = CAST(? AS TEXT)) ORDER BY execution_id LIMIT ?"
+)
 LIST_ACTIVE: Final = (
     f"SELECT {_EXECUTION} FROM durable_executions "
     f"WHERE status IN (?, ?, ?, ?, ?, ?) AND finalized_at IS NULL AND {_PAGE}"
 )
 LIST_ANY: Final = (
     f"SELECT {_EXECUTION} FROM durable_executions WHERE +status IN (?, ?, ?, ?, ?, ?) AND {_PAGE}"
+)
+
+LIST_ALL: Final = f"SELECT {_EXECUTION} FROM durable_executions WHERE {_PAGE}"
+
+# One statement, so that all of it is of one moment.
+_STRAYS: Final = """
+    SELECT DISTINCT 'entries' AS kind, execution_id FROM durable_journal
+        WHERE {only} AND execution_id NOT IN (SELECT execution_id FROM durable_executions)
+    UNION ALL
+    SELECT DISTINCT 'requests', execution_id FROM durable_inbox
+        WHERE {only} AND execution_id NOT IN (SELECT execution_id FROM durable_executions)
+    UNION ALL
+    SELECT 'keys', k.execution_id FROM durable_execution_keys AS k
+        LEFT JOIN durable_executions AS e ON e.execution_id = k.execution_id
+        WHERE {only_k} AND (e.workflow IS NOT k.workflow OR e.execution_key IS NOT k.execution_key)
+    LIMIT :limit
+"""
+SELECT_STRAYS: Final = _STRAYS.format(only="TRUE", only_k="TRUE")
+SELECT_STRAYS_OF: Final = _STRAYS.format(
+    only="execution_id = :only",
+    only_k="k.execution_id = :only",
 )
 
 # --- ownership, keys, inbox
@@ -151,7 +175,9 @@ INSERT_REQUEST: Final = (
     f"INSERT INTO durable_inbox ({_REQUEST}) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (execution_id, slot) DO NOTHING"
 )
-DELETE_REQUEST: Final = "DELETE FROM durable_inbox WHERE execution_id = ? AND slot = ?"
+DELETE_REQUEST: Final = (
+    "DELETE FROM durable_inbox WHERE execution_id = ? AND slot = CAST(? AS TEXT)"
+)
 _OLDEST: Final = "ORDER BY created_at, execution_id, slot LIMIT ?"
 SELECT_REQUESTS: Final = f"SELECT {_REQUEST} FROM durable_inbox {_OLDEST}"
 # CROSS JOIN fixes the order of the loops: an inbox is almost always empty, and it is polled.
@@ -188,10 +214,22 @@ PRUNE_EXECUTIONS: Final = (
 
 # --- identity and migration
 
-COUNT_TABLES: Final = (
-    "SELECT count(*), coalesce(sum(name = 'durable_schema'), 0) FROM sqlite_master "
-    "WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+SELECT_TABLES: Final = (
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 )
+SCHEMA: Final = "durable_schema"
+TABLES: Final = frozenset(
+    {
+        SCHEMA,
+        "durable_executions",
+        "durable_execution_keys",
+        "durable_journal",
+        "durable_inbox",
+        "durable_keys",
+    },
+)
+"""What a journal of the newest version has."""
+
 SELECT_VERSION: Final = "SELECT coalesce(max(version), 0) FROM durable_schema"
 INSERT_VERSION: Final = "INSERT INTO durable_schema (version, applied_at) VALUES (?, ?)"
 BEGIN_EXCLUSIVE: Final = "BEGIN EXCLUSIVE"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar, Final, Self
 
@@ -18,6 +18,8 @@ from durable_core.contracts import (
     ExecutionBackend,
     InboxRow,
     Journal,
+    Stray,
+    StrayKind,
 )
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow, Status
@@ -25,9 +27,14 @@ from durable_sqlite import _sql
 from durable_sqlite._connection import (
     Connection,
     connect,
+    immediate,
     prepare_pruner,
     prepare_reader,
+    stored_bytes,
 )
+from durable_sqlite._errors import opening_errors
+from durable_sqlite._file import OpenedFile
+from durable_sqlite._keycheck import KeyCheck
 from durable_sqlite._migrate import open_file, open_memory
 from durable_sqlite._owners import OwnerLocks
 from durable_sqlite._url import Location, parse_url
@@ -55,6 +62,7 @@ class LocalBackend(ExecutionBackend):
         settings: BackendSettings,
         writer: Connection,
         reader: Connection,
+        file: OpenedFile,
         failpoints: Failpoints,
     ) -> None:
         self._location = location
@@ -64,7 +72,10 @@ class LocalBackend(ExecutionBackend):
         self._pruner: Connection | None = None
         self._opening_pruner = asyncio.Lock()
         self._owners = OwnerLocks(location.owners)
-        self._journal = SqliteJournal(writer, reader, self._open_pruner, failpoints)
+        self._key_check = KeyCheck()
+        opener = self._open_pruner
+        self._file = file
+        self._journal = SqliteJournal(writer, reader, opener, failpoints, self._key_check, file)
 
     @classmethod
     async def open(cls, url: str, settings: BackendSettings) -> Self:
@@ -84,19 +95,21 @@ class LocalBackend(ExecutionBackend):
                 lambda: open_memory(settings, failpoints),
                 location.address,
             )
-            return cls(location, settings, memory, memory, failpoints)
+            return cls(location, settings, memory, memory, OpenedFile.at(None), failpoints)
         writer = await Connection.start(
             lambda: open_file(path, settings, failpoints),
             location.address,
         )
         async with AsyncExitStack() as on_error:
             on_error.push_async_callback(writer.close)
+            with opening_errors(location.address):
+                file = OpenedFile.at(path)
             reader = await Connection.start(
                 lambda: prepare_reader(connect(path, settings)),
                 location.address,
             )
             on_error.pop_all()
-        return cls(location, settings, writer, reader, failpoints)
+        return cls(location, settings, writer, reader, file, failpoints)
 
     @property
     def journal(self) -> Journal:
@@ -136,11 +149,15 @@ class LocalBackend(ExecutionBackend):
         limit: int = 100,
     ) -> list[ExecutionRow]:
         """At most `limit` rows by execution id (so by age) above `after`; no filter where empty."""
-        wanted = tuple(dict.fromkeys(statuses)) or _ALL
+        wanted = tuple(dict.fromkeys(statuses))
+        name = None if workflow is None else stored_bytes(workflow)
+        page = (after or b"", name, name, limit)
+        if not wanted:
+            # Not by way of all the words: a row with another one is not to be left out.
+            return await self._executions(self._reader, _sql.LIST_ALL, page)
         text = _sql.LIST_ACTIVE if _ACTIVE.issuperset(wanted) else _sql.LIST_ANY
         slots = tuple(wanted[min(i, len(wanted) - 1)] for i in range(len(_ALL)))
-        parameters = (*slots, after or b"", workflow, workflow, limit)
-        return await self._executions(self._reader, text, parameters)
+        return await self._executions(self._reader, text, (*slots, *page))
 
     async def heads(self, execution_ids: Sequence[bytes]) -> list[ExecutionRow]:
         """The rows of these executions, read *behind* every append that was handed over before."""
@@ -190,27 +207,39 @@ class LocalBackend(ExecutionBackend):
         """The stored check of every key id ever used with this database."""
         return dict(await _fetch(self._reader, _sql.SELECT_KEY_CHECKS))
 
-    async def add_key_check(self, key_id: int, check: bytes) -> bytes:
-        """Store `check` unless the id has one; the one that is stored then. Durable at return."""
+    def announce_key(self, key_id: int, check: bytes) -> None:
+        """Store `check` in the transaction of the next batch or request of this backend."""
+        self._key_check.announce(key_id, check)
 
-        def job(connection: sqlite3.Connection) -> bytes:
-            connection.execute(_sql.INSERT_KEY_CHECK, (key_id, check))
-            (stored,) = connection.execute(_sql.SELECT_KEY_CHECK, (key_id,)).fetchone()
-            return bytes(stored)
-
-        return await self._writer.call(job)
+    async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:
+        """What no execution accounts for, at most `limit`, read in one statement."""
+        text = _sql.SELECT_STRAYS if execution_id is None else _sql.SELECT_STRAYS_OF
+        rows = await _fetch(self._reader, text, {"only": execution_id, "limit": limit})
+        return [Stray(StrayKind(kind), found) for kind, found in rows]
 
     async def post_inbox(self, row: InboxRow) -> bool:
         """File a request unless its slot is taken; whether it was filed. Durable at return.
 
         `EntryRejected` where the execution does not exist.
         """
-        return await self._writer.call(
-            lambda connection: connection.execute(_sql.INSERT_REQUEST, row).rowcount == 1,
-        )
+        check = self._key_check
+
+        def job(connection: sqlite3.Connection) -> bool:
+            with immediate(connection):
+                check.store(connection)
+                filed = connection.execute(_sql.INSERT_REQUEST, row).rowcount == 1
+            check.committed()
+            return filed
+
+        return await self._writer.call(job)
 
     async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
-        """The oldest requests, all or those for executions of one owner."""
+        """The oldest requests, all or those for executions of one owner.
+
+        `JournalUnavailable` also where the file is not in its place any more: an engine that
+        commits nothing asks for requests all the time, so this is where it learns that.
+        """
+        self._file.require_in_place()
         if owner_id is None:
             rows = await _fetch(self._reader, _sql.SELECT_REQUESTS, (limit,))
         else:
@@ -219,10 +248,11 @@ class LocalBackend(ExecutionBackend):
 
     async def remove_inbox(self, execution_id: bytes, slot: str) -> None:
         """Delete a request that its owner has journaled or refused."""
-        await _fetch(self._writer, _sql.DELETE_REQUEST, (execution_id, slot))
+        await _fetch(self._writer, _sql.DELETE_REQUEST, (execution_id, stored_bytes(slot)))
 
     async def probe(self) -> None:
         """Commit something that changes nothing; raises like `Journal.append` if that fails."""
+        self._file.require_in_place()
         await _fetch(self._writer, _sql.PROBE)
 
     async def _executions(
@@ -240,6 +270,7 @@ class LocalBackend(ExecutionBackend):
             return self._writer
         async with self._opening_pruner:
             if self._pruner is None:
+                self._file.require_in_place()  # or SQLite would make a new one
                 self._pruner = await Connection.start(
                     lambda: prepare_pruner(connect(path, self._settings), self._settings),
                     self.address,
@@ -250,7 +281,7 @@ class LocalBackend(ExecutionBackend):
 async def _fetch(
     connection: Connection,
     text: str,
-    parameters: Sequence[object] = (),
+    parameters: Sequence[object] | Mapping[str, object] = (),
 ) -> list[tuple[Any, ...]]:
     """All rows of one statement, which commits by itself where it writes."""
     return await connection.call(lambda raw: raw.execute(text, parameters).fetchall())

@@ -13,6 +13,8 @@ from durable_core.model.execution import TERMINAL, Status
 from durable_sqlite import _sql
 from durable_sqlite._commit import commit
 from durable_sqlite._connection import Connection, immediate
+from durable_sqlite._file import OpenedFile
+from durable_sqlite._keycheck import KeyCheck
 
 __all__ = ["SqliteJournal"]
 
@@ -32,19 +34,28 @@ class SqliteJournal:
         reader: Connection,
         pruner: Callable[[], Awaitable[Connection]],
         failpoints: Failpoints,
+        key_check: KeyCheck,
+        file: OpenedFile,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._pruner = pruner
         self._failpoints = failpoints
+        self._key_check = key_check
+        self._file = file
 
     async def append(self, batch: CommitBatch) -> BatchOutcome:
         """Write `batch` in one transaction; durable at return, as `Journal.append` says.
 
         A cancelled caller does not stop the transaction, and a later append runs behind it.
         """
-        failpoints = self._failpoints
-        return await self._writer.call(lambda connection: commit(connection, batch, failpoints))
+        rest = (batch, self._failpoints, self._key_check)
+
+        def job(connection: sqlite3.Connection) -> BatchOutcome:
+            self._file.require_in_place()
+            return commit(connection, *rest)
+
+        return await self._writer.call(job)
 
     async def read_execution(self, execution_id: bytes) -> list[JournalRow]:
         """All rows of an execution by `entry_no`; empty where there is none. Unbounded."""
@@ -60,7 +71,7 @@ class SqliteJournal:
         return await self._entries(_sql.SELECT_ENTRY_RANGE, (execution_id, after, limit))
 
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
-        """Apply `change` and insert `closing` in one transaction; its seq, or None if fenced."""
+        """`append` for one change and one row, without a writer; its seq, or None if fenced."""
         outcome = await self.append(CommitBatch((), (change,), (closing,)))
         return outcome.seqs[0]
 
