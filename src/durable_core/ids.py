@@ -9,6 +9,7 @@ from typing import NewType, Protocol
 from attrs import frozen
 
 from durable_core.clock import Clock, SystemClock
+from durable_core.errors import ConfigError, ExecutionNotFound
 
 __all__ = [
     "NO_STEP",
@@ -18,7 +19,7 @@ __all__ = [
     "OwnerId",
     "RandomIds",
     "StepId",
-    "parse_execution_id",
+    "execution_id_of",
     "root_step",
 ]
 
@@ -43,12 +44,21 @@ def root_step(position: int) -> StepId:
     return StepId(str(position))
 
 
-def parse_execution_id(text: str) -> ExecutionId | None:
-    """The execution id that `text` spells, or None where it spells none."""
+def execution_id_of(given: object) -> ExecutionId:
+    """The execution id that a caller gives, as it is or as text.
+
+    `ExecutionNotFound` for a text that is no UUID, `ConfigError` for anything else.
+    """
+    if isinstance(given, ExecutionId):
+        return given
+    if not isinstance(given, str):
+        message = f"an execution id is a UUID or its text, not {type(given).__name__}"
+        raise ConfigError(message)
     try:
-        return uuid.UUID(text)
+        return uuid.UUID(given)
     except ValueError:
-        return None
+        message = f"no execution {given!r}: an id is a UUID, as `durable list` shows it"
+        raise ExecutionNotFound(message) from None
 
 
 class IdSource(Protocol):

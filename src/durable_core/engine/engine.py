@@ -13,7 +13,7 @@ from durable_core.engine.compose import compose
 from durable_core.engine.definition import Workflow
 from durable_core.engine.handle import ExecutionHandle
 from durable_core.engine.outcome import Outcome
-from durable_core.engine.ownership import Ownership, execution_id_of
+from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.roster import Roster
 from durable_core.engine.starting import Starter
@@ -21,7 +21,7 @@ from durable_core.engine.stored import stored_outcome
 from durable_core.engine.verification import VerifyReport, verify
 from durable_core.engine.watch import Watch
 from durable_core.errors import ConfigError, ExecutionLocked, ExecutionNotFound
-from durable_core.ids import ExecutionId
+from durable_core.ids import ExecutionId, execution_id_of
 from durable_core.journal.settings import WriterHealth
 from durable_core.model.execution import ExecutionRow, Status, status_of
 from durable_core.registry import Registry

@@ -26,10 +26,10 @@ from durable_core.engine.compose import (
 )
 from durable_core.engine.outcome import Failure, read_finished
 from durable_core.engine.recorded import read_settled
-from durable_core.engine.stored import OpenIntent, open_intents, read_all, reader_of, stored_id
+from durable_core.engine.stored import OpenIntent, open_intents, read_all, reader_of
 from durable_core.engine.verification import VerifyReport, verify
 from durable_core.errors import DecodeError, ExecutionNotFound, IntegrityError
-from durable_core.ids import ExecutionId
+from durable_core.ids import ExecutionId, execution_id_of
 from durable_core.model.entries import EntryKind, JournalRow, Outcome
 from durable_core.model.execution import ExecutionRow, Status
 from durable_core.registry import Registry
@@ -135,7 +135,7 @@ class Inspector:
 
     async def execution(self, execution_id: ExecutionId) -> SeenExecution:
         """One execution; `ExecutionNotFound`, `IntegrityError` if its row was altered."""
-        row = await self.backend.load(stored_id(execution_id))
+        row = await self.backend.load(execution_id_of(execution_id).bytes)
         if row is None:
             message = f"no execution {execution_id} in this journal"
             raise ExecutionNotFound(message)

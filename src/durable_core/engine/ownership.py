@@ -8,38 +8,20 @@ from typing import Final
 
 from durable_core.engine.parts import EngineParts
 from durable_core.errors import (
-    ConfigError,
     ExecutionLocked,
     ExecutionNotFound,
     IntegrityError,
 )
-from durable_core.ids import ExecutionId, parse_execution_id
+from durable_core.ids import ExecutionId
 from durable_core.model.execution import ExecutionRow, Status
 
-__all__ = ["NOBODY", "Ownership", "execution_id_of"]
+__all__ = ["NOBODY", "Ownership"]
 
 NOBODY: Final = ""
 """The owner id of an execution that was given up; no lock can have that name, so it never lives."""
 
 _FIRST_POLL: Final = 0.05
 _LONGEST_POLL: Final = 1.0
-
-
-def execution_id_of(given: object) -> ExecutionId:
-    """The execution id that a caller gives, as it is or as text.
-
-    `ExecutionNotFound` for a text that is no UUID, `ConfigError` for anything else.
-    """
-    if isinstance(given, ExecutionId):
-        return given
-    if not isinstance(given, str):
-        message = f"an execution id is a UUID or its text, not {type(given).__name__}"
-        raise ConfigError(message)
-    execution_id = parse_execution_id(given)
-    if execution_id is None:
-        message = "no execution has that id: an id is a UUID, as `durable list` shows it"
-        raise ExecutionNotFound(message)
-    return execution_id
 
 
 class Ownership:

@@ -16,7 +16,6 @@ from durable_core.contracts.backend import ExecutionBackend
 from durable_core.engine.outcome import Failure, Outcome, read_finished
 from durable_core.errors import (
     AmbiguousEffect,
-    ConfigError,
     DecodeError,
     ExecutionCancelled,
     ExecutionFailed,
@@ -24,7 +23,6 @@ from durable_core.errors import (
     IntegrityError,
     ReplayDivergence,
 )
-from durable_core.ids import ExecutionId
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_of
 from durable_core.replay.detail import StepDetail
@@ -40,7 +38,6 @@ __all__ = [
     "read_all",
     "read_input",
     "reader_of",
-    "stored_id",
     "stored_outcome",
 ]
 
@@ -80,18 +77,6 @@ class OpenIntent:
 
     row: JournalRow
     name: str
-
-
-def stored_id(execution_id: ExecutionId) -> bytes:
-    """The id as the backend has it; `ConfigError` for what is no id at all, such as its text."""
-    given: object = execution_id
-    if not isinstance(given, ExecutionId):
-        message = (
-            f"an execution id is a UUID and no {type(given).__name__}; "
-            "uuid.UUID(text) makes one from its text"
-        )
-        raise ConfigError(message)
-    return given.bytes
 
 
 def reader_of(parts: ReadingParts, row: ExecutionRow) -> ChainReader:

@@ -14,9 +14,9 @@ from blake3 import blake3
 
 from durable_core.contracts.backend import InboxRow
 from durable_core.engine.requests import CANCEL, SETTLE
-from durable_core.engine.stored import ReadingParts, reader_of, stored_id
+from durable_core.engine.stored import ReadingParts, reader_of
 from durable_core.errors import ExecutionNotFound, IntegrityError, PayloadError
-from durable_core.ids import ExecutionId
+from durable_core.ids import ExecutionId, execution_id_of
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
 from durable_core.wire.fields import field
@@ -45,7 +45,7 @@ async def verify(parts: ReadingParts, execution_id: ExecutionId | None = None) -
     the last, rows and requests of an execution that is not there, keys that lead elsewhere. May run
     beside appends and pruning: each execution is checked as it stood when its row was read.
     """
-    only = None if execution_id is None else stored_id(execution_id)
+    only = None if execution_id is None else execution_id_of(execution_id).bytes
     digest = blake3()
     executions = entries = unstamped = 0
     after: bytes | None = None

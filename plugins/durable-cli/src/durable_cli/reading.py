@@ -23,22 +23,13 @@ from durable_cli.showing import (
 from durable_cli.source import JsonOption, KeyFileOption, Source, UrlOption, source_of
 from durable_core.engine.inspection import Check, SeenEntry, SeenExecution
 from durable_core.engine.verification import VerifyReport
-from durable_core.errors import ExecutionNotFound, IntegrityError
-from durable_core.ids import ExecutionId, parse_execution_id
+from durable_core.errors import IntegrityError
+from durable_core.ids import ExecutionId, execution_id_of
 from durable_core.model.execution import Status, status_of
 
-__all__ = ["execution_id_of", "list_executions", "show", "verify"]
+__all__ = ["list_executions", "show", "verify"]
 
 _LABELS: Final = [status.label for status in Status]
-
-
-def execution_id_of(text: str) -> ExecutionId:
-    """The id that `text` spells; `ExecutionNotFound` where it spells none."""
-    execution_id = parse_execution_id(text)
-    if execution_id is None:
-        message = f"no execution {text!r}: an id is a UUID, as `durable list` shows it"
-        raise ExecutionNotFound(message)
-    return execution_id
 
 
 def list_executions(

@@ -10,11 +10,10 @@ from typing import Annotated, Final
 import typer
 
 from durable_cli.output import plain
-from durable_cli.reading import execution_id_of
 from durable_cli.reporting import execute, reporting
 from durable_cli.source import KeyFileOption, Source, UrlOption, source_of
 from durable_core.errors import ExecutionError
-from durable_core.ids import ExecutionId
+from durable_core.ids import ExecutionId, execution_id_of
 from durable_core.model.execution import Status
 
 __all__ = ["settle"]
