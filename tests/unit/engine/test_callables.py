@@ -58,10 +58,6 @@ class Service:
 
 
 class Callee:
-    """Allows no weak reference to its objects."""
-
-    __slots__ = ()
-
     async def __call__(self) -> int:
         return 5
 
@@ -115,16 +111,21 @@ async def test_a_function_without_a_name_is_refused(open_engine: OpenEngine) -> 
         assert "needs a named function" in await engine.run(program)
 
 
-async def test_another_object_is_the_same_step(open_engine: OpenEngine) -> None:
-    """The object is neither journaled nor compared: on replay it is a new one."""
+async def test_each_object_is_called_and_none_is_part_of_its_step(open_engine: OpenEngine) -> None:
+    """It is neither journaled nor compared: on replay there are other objects."""
     made: list[Service] = []
 
-    async def body(ctx: DurableContext) -> str:
-        made.append(Service(f"service {len(made)}"))
-        return await ctx.step(made[-1].undeclared, "x") + await ctx.step(made[-1].declared, "y")
+    async def body(ctx: DurableContext) -> list[str]:
+        seen = []
+        for _ in range(2):
+            made.append(Service(f"service {len(made)}"))
+            seen.append(await ctx.step(made[-1].undeclared, "x"))
+            seen.append(await ctx.step(made[-1].declared, "y"))
+        return seen
 
-    assert await live_and_replayed(open_engine, body) == ["service 0: xservice 0: y"] * 2
-    assert len(made) == 2
+    expected = ["service 0: x", "service 0: y", "service 1: x", "service 1: y"]
+    assert await live_and_replayed(open_engine, body) == [expected, expected]
+    assert len(made) == 4
 
 
 async def test_no_function_and_no_object_is_kept_alive(open_engine: OpenEngine) -> None:

@@ -10,8 +10,8 @@ from durable_core import DurableContext, EffectClass, OnAmbiguous, step
 from durable_core.errors import ExecutionCancelled, IntegrityError
 from durable_core.model.execution import Status
 from tests.engines import OpenEngine
+from tests.holding import failing, turns
 from tests.programs import Stage, version
-from tests.unit.engine.holding import failing, turns
 
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
 LONGEST_S = 10.0

@@ -12,8 +12,8 @@ from durable_core.errors import AmbiguousEffect
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import Status
 from tests.engines import OpenEngine
+from tests.holding import held, turns
 from tests.programs import Stage, version
-from tests.unit.engine.holding import held, turns
 
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
 SEGMENT = 6

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from durable_core import DurableContext, DurableEngine, EffectClass, OnAmbiguous, step
+from durable_core import DurableContext, EffectClass, OnAmbiguous, step
 from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
-from tests.journals import path_of, query
+from tests.holding import held
 from tests.programs import Body, Stage, version
-from tests.unit.engine.holding import held, turns
 
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
 LONGEST_S = 20.0
 
 
-def calling(call: Any, *, gathered: bool) -> Body:
-    """A body of one step, in its own task or in another."""
+WHERE = ["in its own task", "gathered", "shielded"]
+
+
+def calling(call: Any, where: str) -> Body:
+    """A body of one step, in its own task or in another, whose end it waits for or not."""
 
     async def body(ctx: DurableContext) -> Any:
-        if gathered:
-            return (await asyncio.gather(ctx.step(call)))[0]
-        return await ctx.step(call)
+        match where:
+            case "gathered":
+                return (await asyncio.gather(ctx.step(call)))[0]
+            case "shielded":
+                return await asyncio.shield(asyncio.create_task(ctx.step(call)))
+            case _:
+                return await ctx.step(call)
 
     return body
 
@@ -60,13 +66,8 @@ async def test_a_function_that_swallows_its_cancellation_is_left_behind(
     await asyncio.wait(late)
 
 
-@pytest.mark.parametrize("gathered", [False, True])
-@pytest.mark.parametrize("how", ["close", "cancel"])
-async def test_a_step_that_is_cut_off_may_clean_up(
-    how: str, open_engine: OpenEngine, *, gathered: bool
-) -> None:
-    """A `finally` that awaits runs to its end: a transaction is rolled back, a lock released."""
-    stage = Stage()
+def rolling_back(stage: Stage) -> Any:
+    """A step that waits at the stage, and whose clean-up takes longer than all else that ends."""
 
     @step(name="transaction")
     async def transaction() -> None:
@@ -76,10 +77,22 @@ async def test_a_step_that_is_cut_off_may_clean_up(
             stage.calls.append("cancelled")
             raise
         finally:
-            await turns()
+            released = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.05, released.set)
+            await released.wait()
             stage.calls.append("rolled back")
 
-    program = version(calling(transaction, gathered=gathered))
+    return transaction
+
+
+@pytest.mark.parametrize("where", ["in its own task", "gathered"])
+@pytest.mark.parametrize("how", ["close", "cancel"])
+async def test_a_step_that_is_cut_off_may_clean_up(
+    how: str, where: str, open_engine: OpenEngine
+) -> None:
+    """A `finally` that awaits runs to its end: a transaction is rolled back, a lock released."""
+    stage = Stage()
+    program = version(calling(rolling_back(stage), where))
     async with open_engine(program) as engine:
         handle = await engine.start(program)
         await stage.reached.wait()
@@ -92,14 +105,31 @@ async def test_a_step_that_is_cut_off_may_clean_up(
     assert EntryKind.STEP_FAILED not in {row.entry_kind for row in rows}
 
 
-@pytest.mark.parametrize("gathered", [False, True])
+async def test_a_step_that_its_workflow_leaves_behind_may_clean_up(
+    open_engine: OpenEngine,
+) -> None:
+    stage = Stage()
+    tasks: list[asyncio.Task[None]] = []
+    transaction = rolling_back(stage)
+
+    async def body(ctx: DurableContext) -> str:
+        tasks.append(asyncio.create_task(ctx.step(transaction)))
+        await stage.reached.wait()
+        return "done"
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        assert await engine.run(program) == "done"
+        assert stage.calls == ["cancelled", "rolled back"]
+
+
+@pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("policy", [OnAmbiguous.FAIL, OnAmbiguous.SKIP])
 async def test_an_intent_on_its_way_is_taken_back(
     policy: OnAmbiguous,
+    where: str,
     open_engine: OpenEngine,
     caplog: pytest.LogCaptureFixture,
-    *,
-    gathered: bool,
 ) -> None:
     """Its function was not called, and the journal says so: there is nothing to resolve."""
     calls: list[str] = []
@@ -112,114 +142,30 @@ async def test_an_intent_on_its_way_is_taken_back(
 
     async def body(ctx: DurableContext) -> Any:
         try:
-            return await calling(pay, gathered=gathered)(ctx)
+            return await calling(pay, where)(ctx)
         finally:
             ended.set()
 
     program = version(body)
-    committing = asyncio.Event()
+    commits: asyncio.Queue[Stage] = asyncio.Queue()
 
-    async def live() -> None:
+    async def live(holding: ExitStack) -> None:
         async with open_engine(program) as engine:
-            commit = held(engine.parts.backend.journal, "append", skip=1)
-            intent = stack.enter(commit)
+            commit = holding.enter_context(held(engine.parts.backend.journal, "append", skip=1))
             await engine.start(program, key="k")
-            await intent.reached.wait()
-            committing.set()
+            await commit.reached.wait()
+            commits.put_nowait(commit)
 
-    stack = _Entered()
-    life = asyncio.create_task(live())
-    await committing.wait()
-    await ended.wait()
-    assert not life.done()
-    stack.entered[-1].gate.set()
-    await life
+    with ExitStack() as holding:
+        life = asyncio.create_task(live(holding))
+        commit = await commits.get()
+        await ended.wait()
+        assert not life.done()
+        commit.gate.set()
+        await life
     assert calls == []
     with caplog.at_level(logging.WARNING, "durable_core.audit"):
         async with open_engine(program) as engine:
             assert await (await engine.get((program, "k"))).result(LONGEST_S) == "paid"
     assert calls == ["pay"]
     assert "ambiguous effect" not in caplog.text
-
-
-class _Entered:
-    """Context managers that stay entered: what they hold up is gone with the engine."""
-
-    def __init__(self) -> None:
-        self.entered: list[Stage] = []
-        self._kept: list[Any] = []
-
-    def enter(self, context: Any) -> Stage:
-        self._kept.append(context)
-        stage: Stage = context.__enter__()
-        self.entered.append(stage)
-        return stage
-
-
-class OneThread:
-    """A plain step that holds the engine's only thread, and a guarded one that waits for it."""
-
-    def __init__(self, **declared: Any) -> None:
-        self.calls: list[str] = []
-        self.begun = asyncio.Event()
-        self.gate = threading.Event()
-        loop = asyncio.get_running_loop()
-
-        @step(name="hog")
-        def hog() -> str:
-            loop.call_soon_threadsafe(self.begun.set)
-            self.gate.wait(LONGEST_S)
-            return "hog"
-
-        @step(name="pay", effect=GUARDED, on_ambiguous=OnAmbiguous.FAIL, **declared)
-        def pay() -> str:
-            self.calls.append("pay")
-            return "paid"
-
-        async def body(ctx: DurableContext) -> list[str]:
-            return list(await asyncio.gather(ctx.step(hog), ctx.step(pay)))
-
-        self.program = version(body)
-
-
-async def intent_of(url: str, engine: DurableEngine) -> None:
-    """Return when the intent is journaled, and its function waits for a thread."""
-    kinds: set[int] = set()
-    while EntryKind.EFFECT_INTENT not in kinds:
-        await engine.list()
-        kinds = {kind for (kind,) in query(path_of(url), "SELECT entry_kind FROM durable_journal")}
-    await turns()
-
-
-async def test_a_function_that_waits_for_a_thread_has_not_begun(
-    open_engine: OpenEngine, url: str
-) -> None:
-    case = OneThread()
-
-    async def live() -> None:
-        async with open_engine(case.program, max_worker_threads=1) as engine:
-            await engine.start(case.program, key="k")
-            await case.begun.wait()
-            await intent_of(url, engine)
-            asyncio.get_running_loop().call_soon(case.gate.set)
-
-    await live()
-    assert case.calls == []
-    async with open_engine(case.program) as engine:
-        handle = await engine.get((case.program, "k"))
-        assert await handle.result(LONGEST_S) == ["hog", "paid"]
-    assert case.calls == ["pay"]
-
-
-async def test_the_time_limit_of_a_plain_function_counts_from_its_call(
-    open_engine: OpenEngine, url: str
-) -> None:
-    """While it waits for a thread it is not called, and there is nothing to be in doubt about."""
-    case = OneThread(timeout=0.01)
-    async with open_engine(case.program, max_worker_threads=1) as engine:
-        handle = await engine.start(case.program)
-        await case.begun.wait()
-        await intent_of(url, engine)
-        asyncio.get_running_loop().call_later(0.05, case.gate.set)
-        assert await handle.result(LONGEST_S) == ["hog", "paid"]
-    assert case.calls == ["pay"]

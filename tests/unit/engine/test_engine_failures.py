@@ -13,8 +13,8 @@ from durable_core import DurableContext, DurableEngine, ExecutionHandle, OnAmbig
 from durable_core.errors import AmbiguousEffect, ExecutionLocked, IntegrityError
 from durable_core.model.execution import Status
 from tests.engines import AnyWorkflow, OpenEngine
+from tests.holding import failing
 from tests.programs import Stage, version
-from tests.unit.engine.holding import failing
 from tests.unit.engine.interrupting import Interrupted
 
 LONGEST_S = 10.0

@@ -13,8 +13,8 @@ from attrs import frozen
 from durable_core import DurableContext, DurableEngine, ExecutionHandle, OnAmbiguous, step
 from durable_core.errors import AmbiguousEffect, ExecutionError, ExecutionFailed
 from tests.engines import OpenEngine
+from tests.holding import held
 from tests.programs import Stage, version
-from tests.unit.engine.holding import held
 from tests.unit.engine.interrupting import Interrupted
 
 
