@@ -187,7 +187,9 @@ async def fill(hears: Hears, url: str) -> None:
     """
     refunds: list[int] = []
 
-    @step(name="blob")
+    guarded = EffectClass.EXACTLY_ONCE_GUARDED
+
+    @step(name="blob", effect=guarded, on_ambiguous=OnAmbiguous.RERUN)
     async def blob(number: int) -> bytes:
         return bytes([number]) * 200_000
 
