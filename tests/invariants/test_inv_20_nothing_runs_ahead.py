@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from durable_core import DurableContext, DurableEngine, EffectClass, OnAmbiguous, step
+from durable_core import (
+    DID_NOT_HAPPEN,
+    DurableContext,
+    DurableEngine,
+    EffectClass,
+    OnAmbiguous,
+    reconcile,
+    step,
+)
 from durable_core.contracts import BatchOutcome, CommitBatch
 from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
@@ -173,6 +181,7 @@ async def test_everything_issued_earlier_is_durable_before_a_function_is_called_
 ) -> None:
     """Its intent is old: no commit of its own stands between the other step and the function."""
     stage = Stage()
+    noted = asyncio.Event()
     seen: list[list[str]] = []
 
     @step
@@ -180,7 +189,11 @@ async def test_everything_issued_earlier_is_durable_before_a_function_is_called_
         if not stage.gate.is_set():
             await asyncio.Event().wait()
 
-    @step(effect=GUARDED, on_ambiguous=OnAmbiguous.RERUN)
+    async def ask(_key: bytes) -> object:
+        await noted.wait()
+        return DID_NOT_HAPPEN
+
+    @step(effect=GUARDED, on_ambiguous=reconcile(ask))
     async def pay() -> None:
         rows = query(path_of(url), "SELECT step_id FROM durable_journal ORDER BY seq")
         seen.append([step_id for (step_id,) in rows if step_id])
@@ -188,13 +201,16 @@ async def test_everything_issued_earlier_is_durable_before_a_function_is_called_
             await stage.pause()
 
     async def body(ctx: DurableContext) -> None:
-        await asyncio.gather(ctx.step(note), ctx.step(pay))
+        beside = asyncio.create_task(ctx.step(note))
+        beside.add_done_callback(lambda _: noted.set())
+        await asyncio.gather(beside, ctx.step(pay))
 
     program = version(body)
     async with open_engine(program, close_timeout_ms=1) as engine:
         handle = await engine.start(program)
         await stage.reached.wait()
     stage.gate.set()
+    noted.clear()
     async with open_engine(program, journal_flush_interval_ms=60_000) as engine:
         await (await engine.get(handle.id)).result()
     assert seen == [["1"], ["1", "0"]]
