@@ -6,12 +6,20 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from durable_core import DurableContext, DurableEngine, EffectClass, OnAmbiguous, step
+from durable_core import (
+    DID_NOT_HAPPEN,
+    DurableContext,
+    DurableEngine,
+    EffectClass,
+    OnAmbiguous,
+    reconcile,
+    step,
+)
 from durable_core.contracts import BatchOutcome, CommitBatch
 from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
 from tests.journals import path_of, query
-from tests.programs import version
+from tests.programs import Stage, version
 
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
 
@@ -165,3 +173,44 @@ async def test_results_of_other_classes_keep_waiting_for_company(open_engine: Op
     assert batches == [
         [EntryKind.EXECUTION_STARTED, *[EntryKind.STEP_RESULT] * 5, EntryKind.EXECUTION_FINISHED],
     ]
+
+
+async def test_everything_issued_earlier_is_durable_before_a_function_is_called_again(
+    open_engine: OpenEngine,
+    url: str,
+) -> None:
+    """Its intent is old: no commit of its own stands between the other step and the function."""
+    stage = Stage()
+    noted = asyncio.Event()
+    seen: list[list[str]] = []
+
+    @step
+    async def note() -> None:
+        if not stage.gate.is_set():
+            await asyncio.Event().wait()
+
+    async def ask(_key: bytes) -> object:
+        await noted.wait()
+        return DID_NOT_HAPPEN
+
+    @step(effect=GUARDED, on_ambiguous=reconcile(ask))
+    async def pay() -> None:
+        rows = query(path_of(url), "SELECT step_id FROM durable_journal ORDER BY seq")
+        seen.append([step_id for (step_id,) in rows if step_id])
+        if not stage.gate.is_set():
+            await stage.pause()
+
+    async def body(ctx: DurableContext) -> None:
+        beside = asyncio.create_task(ctx.step(note))
+        beside.add_done_callback(lambda _: noted.set())
+        await asyncio.gather(beside, ctx.step(pay))
+
+    program = version(body)
+    async with open_engine(program, close_timeout_ms=1) as engine:
+        handle = await engine.start(program)
+        await stage.reached.wait()
+    stage.gate.set()
+    noted.clear()
+    async with open_engine(program, journal_flush_interval_ms=60_000) as engine:
+        await (await engine.get(handle.id)).result()
+    assert seen == [["1"], ["1", "0"]]

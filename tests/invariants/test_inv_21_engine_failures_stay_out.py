@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,9 @@ from durable_core.errors import (
     ReplayDivergence,
     StepFailed,
 )
+from durable_core.model.execution import Status
 from tests.engines import OpenEngine
+from tests.holding import failing
 from tests.programs import Body, Stage, version
 
 
@@ -109,6 +113,95 @@ async def test_ec_32b_a_fence_does_not_refund(open_engine: OpenEngine) -> None:
             await handle.result()
         with pytest.raises(JournalUnavailable):
             await engine.flush()
+    assert stage.calls == []
+
+
+async def test_ec_32b_a_full_disk_does_not_refund(open_engine: OpenEngine) -> None:
+    stage = Stage()
+    full = JournalUnavailable("the disk is full")
+
+    @step(effect=EffectClass.EXACTLY_ONCE_GUARDED, on_ambiguous=OnAmbiguous.FAIL)
+    async def pay() -> str:
+        return "paid"
+
+    async def body(ctx: DurableContext) -> str:
+        if not stage.gate.is_set():
+            await stage.pause()
+        return await ctx.step(pay)
+
+    program = version(compensating(stage, body))
+    async with open_engine(program) as engine:
+        backend = engine.parts.backend
+        handle = await engine.start(program)
+        await stage.reached.wait()
+        with failing(backend.journal, "append", full), failing(backend, "probe", *[full] * 100):
+            stage.gate.set()
+            with pytest.raises(JournalUnavailable, match="the disk is full"):
+                await handle.result()
+        with pytest.raises(JournalUnavailable):
+            await engine.flush()
+    async with open_engine(program) as engine:
+        assert await (await engine.get(handle.id)).result() == "paid"
+    assert stage.calls == []
+
+
+async def swallows_cancellation(ctx: DurableContext, stage: Stage) -> None:
+    try:
+        await asyncio.gather(ctx.step(work, "bob"))
+    except asyncio.CancelledError:
+        stage.calls.append("cancelled")
+    stage.calls.append("went on")
+
+
+async def swallows_everything(ctx: DurableContext, stage: Stage) -> str:
+    try:
+        await ctx.step(work, "bob")
+    except BaseException:  # noqa: BLE001 - this is the point of the test
+        return "compensated"
+    stage.calls.append("went on")
+    return "went on"
+
+
+async def swallows_everything_and_waits(ctx: DurableContext, stage: Stage) -> None:
+    try:
+        await ctx.step(work, "bob")
+    except BaseException:  # noqa: BLE001 - this is the point of the test
+        await asyncio.sleep(0)
+    stage.calls.append("went on")
+
+
+async def waits_at_last(ctx: DurableContext, stage: Stage) -> None:
+    try:
+        await asyncio.gather(ctx.step(work, "bob"))
+    finally:
+        await asyncio.sleep(0)
+        stage.calls.append("went on")
+
+
+@pytest.mark.parametrize(
+    "bob",
+    [swallows_cancellation, swallows_everything, swallows_everything_and_waits, waits_at_last],
+)
+async def test_a_workflow_that_swallows_everything_is_closed_and_not_resumed(
+    bob: Callable[[DurableContext, Stage], Coroutine[Any, Any, Any]],
+    open_engine: OpenEngine,
+) -> None:
+    """What it returns all the same is no result."""
+    stage = Stage()
+
+    async def alice(ctx: DurableContext) -> None:
+        await ctx.step(work, "alice")
+        await stage.pause()
+
+    before = version(alice)
+    async with open_engine(before) as engine:
+        handle = await engine.start(before)
+        await stage.reached.wait()
+    async with open_engine(version(lambda ctx: bob(ctx, stage))) as engine:
+        handle = await engine.get(handle.id)
+        with pytest.raises(ReplayDivergence):
+            await handle.result()
+        assert await handle.status() is Status.BLOCKED
     assert stage.calls == []
 
 

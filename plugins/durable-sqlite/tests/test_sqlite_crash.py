@@ -1,4 +1,4 @@
-"""`kill -9` at every named point of the backend: what is left is a whole prefix (EC-09, EC-30)."""
+"""`kill -9` at every named point of the backend: what is left is a whole prefix (EC-08, EC-30)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXECUTION = bytes(15) + b"\x01"
         ("nowhere", 5, 5),
     ],
 )
-async def test_ec_09_a_crash_leaves_a_contiguous_prefix(
+async def test_ec_08_a_crash_leaves_a_contiguous_prefix(
     opener: Opener,
     child: Any,
     failpoint: str,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import sys
 import warnings
 from collections.abc import Awaitable, Callable
@@ -179,6 +180,43 @@ async def recover(hears: Hears, url: str) -> None:
         say("results", json.dumps([await handle.result() for handle in handles]))
 
 
+async def fill(hears: Hears, url: str) -> None:
+    """Meet a full disk, and say what happened; there is room again after a line.
+
+    A file of this process cannot grow past a limit: to SQLite that is a disk without room.
+    """
+    refunds: list[int] = []
+
+    guarded = EffectClass.EXACTLY_ONCE_GUARDED
+
+    @step(name="blob", effect=guarded, on_ambiguous=OnAmbiguous.RERUN)
+    async def blob(number: int) -> bytes:
+        return bytes([number]) * 200_000
+
+    @workflow(name="filler")
+    async def filler(ctx: DurableContext, count: int) -> int:
+        try:
+            sizes = [len(await ctx.step(blob, number)) for number in range(count)]
+        except Exception:
+            refunds.append(count)
+            raise
+        say("through", count)
+        return sum(sizes)
+
+    async with DurableEngine.open(url, workflows=[filler]) as engine:
+        await engine.run(filler, 1, key="small")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
+        try:
+            await engine.run(filler, 6, key="large")
+        except DurableError as error:
+            say("failed", type(error).__name__, error)
+        say("refunds", len(refunds))
+        say("health", engine.health().state.name, engine.health().cause)
+        await hears.line()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        await asyncio.Event().wait()
+
+
 def answering(value: str) -> Second:
     """A second step that does not wait."""
 
@@ -188,7 +226,7 @@ def answering(value: str) -> Second:
     return second
 
 
-JOBS = {job.__name__: job for job in (own, start_many, recover)}
+JOBS = {job.__name__: job for job in (own, start_many, recover, fill)}
 
 
 async def main(job: str, *arguments: str) -> None:

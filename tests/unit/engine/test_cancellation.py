@@ -12,28 +12,8 @@ from durable_core import (
 )
 from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
-from tests.programs import Body, Stage, version
-
-
-async def live_and_replayed(open_engine: OpenEngine, body: Body) -> list[object]:
-    """The values of `body` in a run that is interrupted at its end, and in the replay."""
-    stage = Stage()
-    seen: list[object] = []
-
-    async def observed(ctx: DurableContext) -> None:
-        seen.append(await body(ctx))
-        if not stage.gate.is_set():
-            await stage.pause()
-
-    program = version(observed)
-    async with open_engine(program) as engine:
-        handle = await engine.start(program)
-        await stage.reached.wait()
-    stage.gate.set()
-    async with open_engine(program) as engine:
-        await (await engine.get(handle.id)).result()
-        await engine.verify()
-    return seen
+from tests.programs import Stage, version
+from tests.unit.engine.replaying import live_and_replayed
 
 
 async def test_ec_32c_a_timeout_around_a_guarded_step_that_has_begun(

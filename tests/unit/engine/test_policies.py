@@ -8,20 +8,15 @@ from typing import Any
 
 import pytest
 
-import durable_aead.plugin
 from durable_core import (
     DID_NOT_HAPPEN,
-    DurableContext,
     EffectClass,
     EffectIntentSubClass,
     OnAmbiguous,
-    current_step,
     reconcile,
     step,
 )
-from durable_core.contracts import AuditRecord
 from durable_core.engine import StepDescriptor
-from durable_core.engine.descriptor import Reconcile
 from durable_core.errors import (
     AmbiguityPolicyRequired,
     AmbiguousEffect,
@@ -30,85 +25,11 @@ from durable_core.errors import (
     ExecutionError,
     JournalUnavailable,
 )
-from durable_core.hookspecs import Provided, hookimpl
 from durable_core.model.execution import Status
-from durable_core.registry import Registry
 from tests.engines import OpenEngine
-from tests.programs import Stage, version
+from tests.unit.engine.interrupting import Interrupted
 
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
-
-
-class Sink:
-    """An audit sink that keeps what it gets, or refuses it."""
-
-    def __init__(self) -> None:
-        self.records: list[AuditRecord] = []
-        self.refuse = False
-        self.closed = False
-
-    async def record(self, record: AuditRecord) -> None:
-        if self.refuse:
-            message = "full"
-            raise OSError(message)
-        self.records.append(record)
-
-    async def close(self) -> None:
-        self.closed = True
-
-    @hookimpl
-    def durable_audit_sinks(self) -> list[Provided[Sink]]:
-        return [Provided("sink", lambda: self)]
-
-
-class Interrupted:
-    """An execution that was closed while its guarded function was under way."""
-
-    def __init__(self, open_engine: OpenEngine, policy: OnAmbiguous | Reconcile) -> None:
-        self.stage = Stage()
-        self.keys: list[bytes] = []
-        self.sink = Sink()
-        self._open = open_engine
-
-        @step(
-            name="pay",
-            effect=GUARDED,
-            sub_class=EffectIntentSubClass.MONEY_MOVING,
-            on_ambiguous=policy,
-        )
-        async def pay(cents: int) -> str:
-            self.keys.append(current_step().idempotency_key)
-            if not self.stage.gate.is_set():
-                await self.stage.pause()
-            return f"paid {cents}"
-
-        async def body(ctx: DurableContext) -> str | None:
-            return await ctx.step(pay, 100)
-
-        self.program = version(body)
-        self.id: Any = None
-
-    def opened(self, **settings: Any) -> Any:
-        return self._open(
-            self.program,
-            registry=Registry.of(durable_aead.plugin, self.sink),
-            audit_sinks=("sink",),
-            **settings,
-        )
-
-    async def interrupt(self) -> None:
-        async with self.opened(close_timeout_ms=1) as engine:
-            self.id = (await engine.start(self.program)).id
-            await self.stage.reached.wait()
-        self.stage.gate.set()
-
-    async def result(self) -> Any:
-        async with self.opened() as engine:
-            return await (await engine.get(self.id)).result()
-
-    @property
-    def resolutions(self) -> list[tuple[str, str]]:
-        return [(record.policy, record.resolution) for record in self.sink.records]
 
 
 async def test_ec_20_fail_blocks_and_an_operator_settles_that_it_ran(
@@ -205,6 +126,17 @@ async def test_ec_20_reconcile_recovers_the_value(open_engine: OpenEngine, *, pl
     assert await case.result() == "found"
     assert asked == [(case.keys[0], 100)]
     assert case.resolutions == [("reconcile", "recovered")]
+    assert len(case.keys) == 1
+
+
+async def test_an_intent_journaled_under_fail_stays_an_operators(open_engine: OpenEngine) -> None:
+    """The code says RERUN by now; the promise under which the effect was fired counts."""
+    case = Interrupted(open_engine, OnAmbiguous.FAIL)
+    await case.interrupt()
+    case.declare(OnAmbiguous.RERUN)
+    with pytest.raises(AmbiguousEffect, match="settle"):
+        await case.result()
+    assert case.resolutions == [("fail", "blocked")]
     assert len(case.keys) == 1
 
 
