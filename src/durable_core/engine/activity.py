@@ -155,7 +155,9 @@ class Activity:
         """Cancel every step that is under way, and wait for its end."""
         tasks = set(self._under_way.values())
         for task in tasks:
-            task.cancel()
+            # One that is cancelled already cleans up, and must not be cut off in that.
+            if not task.cancelling():
+                task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 

@@ -64,6 +64,9 @@ class Administration:
 
     async def resume(self, execution_id: ExecutionId) -> ExecutionRow:
         """See `DurableEngine.resume`."""
+        return await self._roster.unbroken(self._resume(execution_id))
+
+    async def _resume(self, execution_id: ExecutionId) -> ExecutionRow:
         async with self._roster.sole(execution_id):
             row = await self._ownership.load(execution_id)
             if self._roster.running(execution_id) is not None:
@@ -95,6 +98,9 @@ class Administration:
         Of the tasks of one engine that ask at once, one claims: a second claim would fence the run
         that the first one has just begun. `ExecutionLocked` if another engine was faster.
         """
+        await self._roster.unbroken(self._take_over_alone(row))
+
+    async def _take_over_alone(self, row: ExecutionRow) -> None:
         execution_id = ExecutionId(bytes=row.execution_id)
         async with self._roster.sole(execution_id):
             if self._roster.running(execution_id) is None:
@@ -130,6 +136,14 @@ class Administration:
 
         Where its workflow is not registered, it is given up, for whoever has it.
         """
+        await self._roster.unbroken(self._journal_settlement(execution_id, step_id, payload))
+
+    async def _journal_settlement(
+        self,
+        execution_id: ExecutionId,
+        step_id: str,
+        payload: bytes,
+    ) -> None:
         async with self._roster.sole(execution_id):
             row = await self._ownership.load(execution_id)
             intent = (await self._find_intent(row, step_id)).row

@@ -103,6 +103,8 @@ def step(
         def called(*args: Any, **kwargs: Any) -> object:
             active = ACTIVE.get()
             if active is not None and _in_event_loop():
+                if lazy.is_method and args:
+                    return active.call(lazy.bound_to(args[0]), args[1:], kwargs)
                 return active.call(lazy.spec, args, kwargs)
             return function(*args, **kwargs)
 
@@ -112,6 +114,10 @@ def step(
         return called
 
     return decorate if fn is None else decorate(fn)
+
+
+def _shown(fn: object) -> str:
+    return str(getattr(fn, "__qualname__", type(fn).__name__))
 
 
 def _in_event_loop() -> bool:
@@ -190,10 +196,10 @@ def workflow(
 
     def decorate(function: Callable[..., Coroutine[Any, Any, Any]]) -> Workflow[..., Any]:
         if not inspect.iscoroutinefunction(function):
-            message = f"workflow {name_of(function)!r} must be an `async def` function"
+            message = f"workflow {_shown(function)!r} must be an `async def` function"
             raise ConfigError(message)
         if not inspect.signature(function).parameters:
-            message = f"workflow {name_of(function)!r} must take the context as first parameter"
+            message = f"workflow {_shown(function)!r} must take the context first"
             raise ConfigError(message)
         return Workflow(function, name or name_of(function))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from attrs import frozen
@@ -22,6 +22,8 @@ from durable_core.journal.settings import Health
 from durable_core.model.execution import ExecutionRow, Status
 
 __all__ = ["Roster", "as_workflow"]
+
+T = TypeVar("T")
 
 _LOG: Final = logging.getLogger("durable_core.engine")
 _KEPT_FAILURES: Final = 1000
@@ -58,7 +60,7 @@ class Roster:
         self._slots: asyncio.Semaphore | None = None
         self._parts: EngineParts | None = None
         self._running: dict[ExecutionId, Execution] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._failures: dict[ExecutionId, _Failure] = {}
         self._locks: WeakValueDictionary[ExecutionId, asyncio.Lock] = WeakValueDictionary()
 
@@ -109,6 +111,13 @@ class Roster:
         """
         return self._locks.setdefault(execution_id, asyncio.Lock())
 
+    async def unbroken(self, work: Coroutine[Any, Any, T]) -> T:
+        """Finish `work` although its caller is cancelled: what is claimed has to be launched."""
+        task = asyncio.create_task(work, name="durable-change-of-owner")
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
     def busy(self, execution_id: ExecutionId) -> bool:
         """Whether the execution runs here, or a task of this engine is about to change that."""
         lock = self._locks.get(execution_id)
@@ -141,7 +150,7 @@ class Roster:
             name=f"durable-execution-{execution_id}",
         )
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
         self._count()
         return execution
 
@@ -206,6 +215,11 @@ class Roster:
         while len(self._failures) >= _KEPT_FAILURES:
             self._failures.pop(next(iter(self._failures)))
         self._failures[execution.execution_id] = _Failure(outcome, epoch)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # that of a change whose caller has gone is nobody's any more
 
     def _is_healthy(self) -> bool:
         return self._parts is not None and self._parts.journal.health().state is Health.HEALTHY

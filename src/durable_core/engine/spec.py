@@ -22,6 +22,9 @@ SPEC: Final = "__durable_step__"
 """The attribute by which a decorated function leads to its spec."""
 
 
+_OWNERS: Final = frozenset({"self", "cls"})
+
+
 @frozen(eq=False)
 class StepForm:
     """What is known of a step apart from the function itself, which may be bound to an object."""
@@ -73,6 +76,11 @@ class LazySpec:
     def __init__(self, fn: Callable[..., Any], descriptor: StepDescriptor) -> None:
         self._fn = fn
         self._descriptor = descriptor
+        first = next(iter(inspect.signature(fn).parameters.values()), None)
+        self.is_method = (
+            first is not None and first.name in _OWNERS and first.annotation is first.empty
+        )
+        """Whether its first argument is the object, or the class, that it is called on."""
 
     @functools.cached_property
     def spec(self) -> StepSpec:
@@ -120,7 +128,7 @@ class StepSpecs:
 def name_of(fn: Callable[..., Any]) -> str:
     """The default name of a step or workflow: `__qualname__`; `ConfigError` if there is none."""
     name = getattr(fn, "__qualname__", None)
-    if not isinstance(name, str) or name == "<lambda>":
+    if not isinstance(name, str) or name.endswith("<lambda>"):
         message = "a step or workflow needs a named function; decorate one, or pass name=..."
         raise ConfigError(message)
     return name

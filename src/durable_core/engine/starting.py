@@ -47,8 +47,9 @@ class Starter:
                 return await self._existing(found, payload, on_conflict)
         execution_id = self._parts.ids.execution_id()
         try:
-            async with self._roster.sole(execution_id):
-                await self._launch(execution_id, workflow, key, payload, acknowledged=acknowledged)
+            launch = self._launch(execution_id, workflow, key, payload, acknowledged=acknowledged)
+            # Where nothing is waited for, nothing can be broken off.
+            await (self._roster.unbroken(launch) if acknowledged else launch)
         except KeyTaken as taken:
             existing = await self._ownership.load(ExecutionId(bytes=taken.existing))
             return await self._existing(existing, payload, on_conflict)
@@ -63,11 +64,25 @@ class Starter:
         *,
         acknowledged: bool,
     ) -> None:
-        """Journal the start and run it.
+        """Journal the start and run it, also where the caller is cancelled meanwhile.
 
-        Where the caller is cancelled, or gives up waiting, the start may land all the same; then
-        the watch finds an execution of this engine that does not run, and runs it.
+        Where the wait ends with `CommitOutcomeUnknown`, the start may land all the same; then the
+        watch finds an execution of this engine that does not run, and runs it.
         """
+        async with self._roster.sole(execution_id):
+            await self._journal_and_run(
+                execution_id, workflow, key, payload, acknowledged=acknowledged
+            )
+
+    async def _journal_and_run(
+        self,
+        execution_id: ExecutionId,
+        workflow: Workflow[..., Any],
+        key: str | None,
+        payload: bytes,
+        *,
+        acknowledged: bool,
+    ) -> None:
         journal = self._parts.journal
         lane = journal.new_lane(
             execution_id,

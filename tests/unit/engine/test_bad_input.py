@@ -141,7 +141,7 @@ def test_a_workflow_must_be_async_and_take_a_context() -> None:
     async def alone() -> None:
         return None
 
-    with pytest.raises(ConfigError, match="context as first parameter"):
+    with pytest.raises(ConfigError, match="take the context first"):
         workflow(alone)  # type: ignore[arg-type]
 
 

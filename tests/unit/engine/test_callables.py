@@ -73,6 +73,10 @@ CASES: dict[str, tuple[Callable[[DurableContext], Any], object]] = {
     "a bound method": (lambda ctx: ctx.step(SERVICE.declared, "6"), "service: 6"),
     "a plain bound method": (lambda ctx: ctx.step(SERVICE.declared_plainly, "7"), "service: 7"),
     "a method as it is": (lambda ctx: ctx.step(SERVICE.undeclared, "8"), "service: 8"),
+    "a method that is called": (lambda _: SERVICE.declared("18"), "service: 18"),
+    "a plain method that is called": (lambda _: SERVICE.declared_plainly("19"), "service: 19"),
+    "a class method that is called": (lambda _: Service.of_class("20"), "Service: 20"),
+    "a static method that is called": (lambda _: Service.of_nothing("21"), "21"),
     "a class method": (lambda ctx: ctx.step(Service.of_class, "9"), "Service: 9"),
     "a static method": (lambda ctx: ctx.step(Service.of_nothing, "10"), "10"),
     "a named lambda": (lambda ctx: ctx.step(step(name="l")(lambda: fetch(14))), 14),
@@ -102,13 +106,15 @@ async def test_the_time_is_a_coroutine_like_any_step(open_engine: OpenEngine) ->
 
 async def test_a_function_without_a_name_is_refused(open_engine: OpenEngine) -> None:
     async def body(ctx: DurableContext) -> str:
-        with pytest.raises(ConfigError) as refused:
+        with pytest.raises(ConfigError, match="needs a named function"):
             _ = ctx.step(functools.partial(fetch, 1))
-        return str(refused.value)
+        with pytest.raises(ConfigError, match="needs a named function"):
+            _ = ctx.step(lambda: 1)
+        return "refused"
 
     program = version(body)
     async with open_engine(program) as engine:
-        assert "needs a named function" in await engine.run(program)
+        assert await engine.run(program) == "refused"
 
 
 async def test_each_object_is_called_and_none_is_part_of_its_step(open_engine: OpenEngine) -> None:

@@ -85,7 +85,7 @@ def rolling_back(stage: Stage) -> Any:
     return transaction
 
 
-@pytest.mark.parametrize("where", ["in its own task", "gathered"])
+@pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("how", ["close", "cancel"])
 async def test_a_step_that_is_cut_off_may_clean_up(
     how: str, where: str, open_engine: OpenEngine

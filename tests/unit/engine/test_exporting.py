@@ -182,7 +182,7 @@ def test_an_exporter_that_raises_costs_the_others_nothing(
     error: type[BaseException],
 ) -> None:
     bad, good = Raising("record", "close", error=error), Kept()
-    with caplog.at_level(logging.DEBUG), running(bad, good) as fanout:
+    with caplog.at_level(logging.DEBUG, "durable_core"), running(bad, good) as fanout:
         for value in range(5):
             fanout.record(STEPS, value)
     assert [call for call in good.calls if call[0] == STEPS] == [(STEPS, v) for v in range(5)]

@@ -25,11 +25,11 @@ class Stopped:
     engine: DurableEngine
     handle: ExecutionHandle[Any]
     value: object
-    calls: list[str]
+    stage: Stage
     epoch: int
 
     async def go_on(self) -> None:
-        if self.calls:
+        if self.stage.calls:
             await self.engine.resume(self.handle.id)
         else:
             await self.engine.settle(self.handle.id, "0", ran=True, value=self.value)
@@ -44,6 +44,7 @@ async def failed(open_engine: OpenEngine) -> AsyncIterator[Stopped]:
         stage.calls.append("work")
         if len(stage.calls) == 1:
             raise OSError
+        await stage.gate.wait()
         return "in the end"
 
     async def body(ctx: DurableContext) -> str:
@@ -54,7 +55,7 @@ async def failed(open_engine: OpenEngine) -> AsyncIterator[Stopped]:
         handle = await engine.start(program)
         with pytest.raises(ExecutionFailed):
             await handle.result()
-        yield Stopped(engine, handle, "in the end", stage.calls, 2)
+        yield Stopped(engine, handle, "in the end", stage, 2)
     assert stage.calls == ["work", "work"]
 
 
@@ -66,7 +67,7 @@ async def blocked(open_engine: OpenEngine) -> AsyncIterator[Stopped]:
         handle = await engine.get(case.id)
         with pytest.raises(AmbiguousEffect):
             await handle.result()
-        yield Stopped(engine, handle, "by hand", [], 3)
+        yield Stopped(engine, handle, "by hand", Stage(), 3)
     assert len(case.keys) == 1
 
 
@@ -84,6 +85,7 @@ async def test_who_waits_does_not_take_over_what_another_task_goes_on_with(
                 await case.engine.list()  # a turn for everybody, and a hop to a thread and back
             launch.gate.set()
             await going_on
+        case.stage.gate.set()
         assert await asyncio.gather(*waiting) == [case.value] * 5
         assert (await case.engine.list())[0].owner_epoch == case.epoch
         await case.engine.verify()
@@ -107,6 +109,7 @@ async def test_of_two_resumptions_at_once_one_counts(open_engine: OpenEngine) ->
     async with failed(open_engine) as case:
         resume = case.engine.resume
         handles = await asyncio.gather(*(resume(case.handle.id) for _ in range(5)))
+        case.stage.gate.set()
         results = await asyncio.gather(*(handle.result() for handle in handles))
         assert results == [case.value] * 5
         assert (await case.engine.list())[0].owner_epoch == case.epoch
