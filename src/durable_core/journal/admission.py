@@ -10,7 +10,14 @@ from typing import Final
 
 from durable_core.errors import EntryRejected, UnsupportedEntryKind
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import PERSISTED_KINDS, Entry, EntryKind, ExecutionFinished
+from durable_core.model.entries import (
+    PERSISTED_KINDS,
+    Entry,
+    EntryKind,
+    ExecutionFinished,
+    StepFailure,
+    StepResult,
+)
 from durable_core.model.execution import TERMINAL, Status
 
 __all__ = ["check_entry", "check_text"]
@@ -36,6 +43,8 @@ def check_entry(entry: Entry) -> None:
     `UnsupportedEntryKind` for a kind that this build cannot write, `EntryRejected` for a field of
     the wrong type or out of range. Stands on the way of each append.
     """
+    if isinstance(entry, StepResult | StepFailure) and _is_usual(entry):
+        return
     if entry.kind not in PERSISTED_KINDS:
         message = f"this version cannot persist {entry.kind.label} entries; nothing was written"
         raise UnsupportedEntryKind(message)
@@ -54,6 +63,22 @@ def check_entry(entry: Entry) -> None:
         raise _refused(entry, "effect_class", f"an int from 0 to {int(_HIGHEST_EFFECT)}")
     if isinstance(entry, ExecutionFinished) and not _is_terminal(entry.status):
         raise _refused(entry, "status", "a terminal Status")
+
+
+def _is_usual(entry: StepResult | StepFailure) -> bool:
+    """Whether one look is enough, as for all but all entries that close a step."""
+    effect: object = entry.effect_class
+    return (
+        entry.payload.__class__ is bytes
+        and entry.detail.__class__ is bytes
+        and entry.fingerprint.__class__ is bytes
+        and entry.idem_key.__class__ is bytes
+        and entry.step_id.__class__ is str
+        and entry.step_id.isascii()
+        and entry.generation.__class__ is int
+        and effect.__class__ is int
+        and 0 < entry.effect_class <= _HIGHEST_EFFECT
+    )
 
 
 def check_text(name: str, value: str | None) -> None:
