@@ -102,7 +102,7 @@ class Activity:
                 if self._ended():
                     raise
                 cancelled = True
-            except BaseException:  # noqa: BLE001 - that of `work`, for the caller to take
+            except Exception:  # noqa: BLE001 - that of `work`, for the caller to take
                 break
         return cancelled
 
