@@ -34,6 +34,10 @@ _BYTES: Final = {
 }
 """The fields of each kind in `PERSISTED_KINDS` that have to be bytes."""
 
+_CLOSING: Final = (StepResult, StepFailure)
+
+_CODES: Final = (int, EffectClass)
+
 _HIGHEST_EFFECT: Final = max(EffectClass)
 
 
@@ -43,7 +47,7 @@ def check_entry(entry: Entry) -> None:
     `UnsupportedEntryKind` for a kind that this build cannot write, `EntryRejected` for a field of
     the wrong type or out of range. Stands on the way of each append.
     """
-    if isinstance(entry, StepResult | StepFailure) and _is_usual(entry):
+    if isinstance(entry, _CLOSING) and _is_usual(entry):
         return
     if entry.kind not in PERSISTED_KINDS:
         message = f"this version cannot persist {entry.kind.label} entries; nothing was written"
@@ -67,17 +71,16 @@ def check_entry(entry: Entry) -> None:
 
 def _is_usual(entry: StepResult | StepFailure) -> bool:
     """Whether one look is enough, as for all but all entries that close a step."""
-    effect: object = entry.effect_class
     return (
         entry.payload.__class__ is bytes
         and entry.detail.__class__ is bytes
         and entry.fingerprint.__class__ is bytes
         and entry.idem_key.__class__ is bytes
         and entry.step_id.__class__ is str
-        and entry.step_id.isascii()
         and entry.generation.__class__ is int
-        and effect.__class__ is int
-        and 0 < entry.effect_class <= _HIGHEST_EFFECT
+        and entry.effect_class.__class__ in _CODES
+        and 0 <= entry.effect_class <= _HIGHEST_EFFECT
+        and entry.step_id.isascii()
     )
 
 

@@ -112,7 +112,7 @@ class JournalWriter:
         A prompt one commits within 1 ms instead of the flush interval. Raises as `check_entry` and
         `Lane.admit` do, and `PayloadTooLarge`. Never waits.
         """
-        if not self.takes_buffered:
+        if self._actor.down is not None or not self._intake.takes_buffered:
             self._losses.drop(self._actor.down)
             return False
         self._enter(lane, entry, None)
