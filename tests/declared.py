@@ -18,7 +18,9 @@ __all__ = [
     "Corner",
     "Derived",
     "Filter",
+    "FrozenDerived",
     "Identity",
+    "Moody",
     "Node",
     "Place",
     "Private",
@@ -132,3 +134,21 @@ class Derived:
 @attrs.define(eq=False)
 class Identity:
     value: float
+
+
+@attrs.frozen
+class FrozenDerived:
+    base: int
+    double: int = attrs.field(init=False, default=3)
+
+
+@attrs.define(eq=False)
+class Moody:
+    value: int = 1
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not Moody:
+            raise RuntimeError
+        return self.value == other.value
+
+    __hash__ = None  # type: ignore[assignment]

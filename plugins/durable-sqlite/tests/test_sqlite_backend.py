@@ -157,7 +157,11 @@ async def test_a_key_check_is_stored_with_what_is_written(
     await either.journal.append(rows.start(1))
     assert await either.key_checks() == {7: b"first"}
     either.announce_key(9, b"ninth")
+    intent = rows.entry(1, 2, payload=None)
+    await either.journal.append(CommitBatch((), (rows.change(1, 2),), (intent,)))
     await either.post_inbox(InboxRow(rows.execution_id(1), "cancel", "cancel", None, 1))
+    assert await either.key_checks() == {7: b"first"}, "nothing lies under that key"
+    await either.post_inbox(InboxRow(rows.execution_id(1), "settle:1", "settle", b"sealed", 1))
     assert await either.key_checks() == {7: b"first", 9: b"ninth"}
 
 
@@ -178,7 +182,7 @@ async def test_of_two_checks_for_one_id_the_first_stays(opener: Opener, rows: Ro
     first.announce_key(7, b"first")
     second.announce_key(7, b"second")
     await first.journal.append(rows.start(1))
-    request = InboxRow(rows.execution_id(1), "cancel", "cancel", None, 1)
+    request = InboxRow(rows.execution_id(1), "settle:1", "settle", b"sealed", 1)
     for _ in range(2):
         with pytest.raises(EntryRejected, match="key id 7 has been used with other key bytes"):
             await second.journal.append(rows.start(2))

@@ -296,9 +296,10 @@ class ExecutionBackend(ABC):
     def announce_key(self, key_id: int, check: bytes) -> None:
         """What is written from now on may be under `key_id`: its `check` goes with it.
 
-        Stored, unless it is there, in the transaction of the next batch that `Journal.append`
-        commits or request that is filed. `EntryRejected` from those if the id has another check by
-        then. Nothing is stored here: a key under which nothing was written leaves no trace.
+        Stored, unless it is there, in the transaction of the next batch with a start or a payload
+        that `Journal.append` commits, or of the next request with one. `EntryRejected` from those
+        if the id has another check by then. Nothing is stored here: a key under which nothing was
+        written leaves no trace.
         """
 
     @abstractmethod
@@ -312,7 +313,10 @@ class ExecutionBackend(ABC):
 
     @abstractmethod
     async def post_inbox(self, row: InboxRow) -> bool:
-        """File a request unless its slot is taken; whether it was filed. Durable at return."""
+        """File a request unless its slot is taken; whether it was filed. Durable at return.
+
+        `EntryRejected` where the execution does not exist.
+        """
 
     @abstractmethod
     async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.eager import start_at_once
@@ -37,6 +38,8 @@ class Activity:
         self._reads: set[asyncio.Future[Any]] = set()
         self._effects: set[asyncio.Task[Any]] = set()
         self._pauses: set[asyncio.Future[None]] = set()
+        self._unmoved: WeakSet[asyncio.Task[Any]] = WeakSet()
+        """Tasks that a cancellation did not stop, since they waited for a guarded effect."""
 
     @property
     def steps_to_begin(self) -> bool:
@@ -102,6 +105,7 @@ class Activity:
                 if self._ended():
                     raise
                 cancelled = True
+                self._note_unmoved()
             except Exception:  # noqa: BLE001 - that of `work`, for the caller to take
                 break
         return cancelled
@@ -135,13 +139,11 @@ class Activity:
         """The run has ended: cancel the steps that other tasks than the workflow's perform."""
         for waiter in self._pauses:
             _wake(waiter)
-        for task in self._under_way.values():
-            task.cancel()
+        self._cancel_steps()
 
     def abandon(self) -> None:
         """Cancel guarded effects too: their intents stay open for their policies."""
-        self.interrupt()
-        for task in self._effects:
+        for task in (*self._under_way.values(), *self._effects):
             task.cancel()
 
     async def answered(self) -> None:
@@ -154,10 +156,7 @@ class Activity:
     async def steps_cancelled(self) -> None:
         """Cancel every step that is under way, and wait for its end."""
         tasks = set(self._under_way.values())
-        for task in tasks:
-            # One that is cancelled already cleans up, and must not be cut off in that.
-            if not task.cancelling():
-                task.cancel()
+        self._cancel_steps()
         if tasks:
             await asyncio.wait(tasks)
 
@@ -165,6 +164,18 @@ class Activity:
         """Wait until the guarded effects that have begun are finished and journaled."""
         while self._effects:
             await asyncio.wait(set(self._effects))
+
+    def _cancel_steps(self) -> None:
+        for task in self._under_way.values():
+            # One that is cancelled already cleans up, and must not be cut off in that.
+            if not task.cancelling() or task in self._unmoved:
+                self._unmoved.discard(task)
+                task.cancel()
+
+    def _note_unmoved(self) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._unmoved.add(task)
 
     def _effect_done(self, task: asyncio.Task[Any]) -> None:
         self._effects.discard(task)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from durable_core.engine.call import CURRENT
 from durable_core.engine.ending import finish
 from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import DID_NOT_RUN, finished_error
@@ -50,6 +51,8 @@ class Administration:
             running = self._roster.running(execution_id)
             if running is not None:
                 running.stop(cancelled)
+                if _asked_within(execution_id):
+                    return
                 outcome = await running.outcome()
                 if isinstance(outcome.error, ExecutionCancelled):
                     return
@@ -188,6 +191,8 @@ class Administration:
     async def _claimed_lane(self, row: ExecutionRow) -> AsyncIterator[Lane]:
         """The lane of an execution that is claimed now; forgotten on leaving unless it runs."""
         execution_id = ExecutionId(bytes=row.execution_id)
+        # Before the claim: who cannot go on with it must not keep it from those who can.
+        self._parts.wire.verified(row)
         try:
             yield self._parts.journal.attach(await self._ownership.claim(row))
         finally:
@@ -218,3 +223,9 @@ class Administration:
         if status_of(row.status) in TERMINAL:
             message = f"execution {ExecutionId(bytes=row.execution_id)} is {row.status} already"
             raise ExecutionTerminal(message)
+
+
+def _asked_within(execution_id: ExecutionId) -> bool:
+    """Whether a step of that execution asks, whose end it would wait for."""
+    current = CURRENT.get()
+    return current is not None and current.execution_id == execution_id

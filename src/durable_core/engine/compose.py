@@ -69,8 +69,6 @@ async def compose(
         if not config.encrypt_payload:
             _refuse_or_warn(backend)
         await check_keys(backend, wire.keyring)
-        if wire.keyring.current is not None:
-            backend.announce_key(wire.keyring.current, wire.keyring.check(wire.keyring.current))
         clock = SystemClock()
         ids = RandomIds(clock)
         owner_id = ids.owner_id()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
@@ -118,6 +117,7 @@ class DurableContext:
         return f"<DurableContext of execution {self._run.execution_id}>"
 
     def _require_branch(self, name: str) -> None:
-        if asyncio.current_task() is not self._run.task or self._run.ended:
-            message = f"ctx.{name}() belongs in the workflow's own task while it runs"
+        run = self._run
+        if not run.owns_current_task() or run.inside or run.ended:
+            message = f"ctx.{name}() belongs in the workflow itself while it runs, not in a step"
             raise ExecutionError(message)

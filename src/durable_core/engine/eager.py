@@ -38,7 +38,8 @@ def start_at_once(
         raise RuntimeError(message)
     context = copy_context() if context is None else context
     started = _Started(coroutine)
-    task = loop.create_task(started, name=name, context=context)
+    # Not by the loop's factory, which may be asyncio's own eager one.
+    task = asyncio.Task(started, loop=loop, name=name, context=context)
     asyncio.tasks._leave_task(loop, caller)  # noqa: SLF001 - documented under "Extending"
     asyncio.tasks._enter_task(loop, task)  # noqa: SLF001
     try:
@@ -61,7 +62,11 @@ class _Started(Coroutine[Any, Any, T], Generic[T]):
 
     def begin(self) -> None:
         try:
-            self._waited = self._coroutine.send(None)
+            waited = self._coroutine.send(None)
+            if isinstance(waited, asyncio.Future):
+                # Nobody waits for it before the task asks; until then others may begin to.
+                waited._asyncio_future_blocking = False  # noqa: SLF001 - documented there too
+            self._waited = waited
         except StopIteration as stop:
             self.returned = (stop.value,)
         except BaseException as error:  # noqa: BLE001 - the task's, as if its own step had raised
@@ -75,6 +80,8 @@ class _Started(Coroutine[Any, Any, T], Generic[T]):
             raise self._raised
         if self.returned is not None:
             raise StopIteration(self.returned[0])
+        if isinstance(self._waited, asyncio.Future):
+            self._waited._asyncio_future_blocking = True  # noqa: SLF001
         return self._waited
 
     def throw(

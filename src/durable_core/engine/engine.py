@@ -141,8 +141,7 @@ class DurableEngine:
         """
         self._roster.require_open()
         if isinstance(which, tuple):
-            workflow, key = which
-            name = workflow if isinstance(workflow, str) else workflow.name
+            name, key = _pair_of(which)
             found = await self._ownership.find(name, key)
             if found is None:
                 message = f"workflow {name!r} has no execution with that key"
@@ -155,11 +154,12 @@ class DurableEngine:
         self,
         *,
         status: Status | str | None = None,
-        workflow: str | None = None,
+        workflow: Workflow[..., Any] | str | None = None,
         limit: int = 100,
     ) -> list[ExecutionRow]:
-        """At most `limit` executions, oldest first, as their committed rows."""
+        """At most `limit` (1 or more) executions, oldest first, as their committed rows."""
         self._roster.require_open()
+        _check_limit(limit)
         label = status.label if isinstance(status, Status) else status
         if label is not None and label not in {known.label for known in Status}:
             legal = ", ".join(known.label for known in Status)
@@ -167,7 +167,7 @@ class DurableEngine:
             raise ConfigError(message)
         return await self.parts.backend.list_executions(
             statuses=() if label is None else (label,),
-            workflow=workflow,
+            workflow=None if workflow is None else _name_of(workflow),
             limit=limit,
         )
 
@@ -275,4 +275,28 @@ def _check_arguments(workflows: object, config: object) -> None:
         raise ConfigError(message)
     if not isinstance(config, DurableConfig | None):
         message = f"config is a DurableConfig, not {type(config).__name__}"
+        raise ConfigError(message)
+
+
+def _name_of(workflow: object) -> str:
+    if isinstance(workflow, Workflow):
+        return workflow.name
+    if not isinstance(workflow, str):
+        message = f"a workflow is given as it is or by its name, not as {type(workflow).__name__}"
+        raise ConfigError(message)
+    return workflow
+
+
+def _pair_of(which: tuple[object, ...]) -> tuple[str, str]:
+    match which:
+        case (workflow, str(key)):
+            return _name_of(workflow), key
+        case _:
+            message = "give an id, or a pair of a workflow (or its name) and a key"
+            raise ConfigError(message)
+
+
+def _check_limit(limit: object) -> None:
+    if not isinstance(limit, int) or limit < 1:
+        message = "limit is a number from 1 on"
         raise ConfigError(message)

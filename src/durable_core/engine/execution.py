@@ -166,8 +166,10 @@ class Execution:
             run.end(self._stop)
             return await self._stopped(run, self._stop)
         args, kwargs = self.workflow.shape.decode(parts.codec, payload)
-        task = run.task = asyncio.create_task(
+        # Not by the loop's factory: an eager one would begin before the run knows its task.
+        task = run.task = asyncio.Task(
             self._body(run, args, kwargs),
+            loop=asyncio.get_running_loop(),
             name=f"durable-workflow-{self.execution_id}",
         )
         ended = await self._end_of(task)

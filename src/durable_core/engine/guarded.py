@@ -78,7 +78,7 @@ async def _meet_prior(run: Run, call: StepCall, row: JournalRow, *, cancelled: b
     if _is_settled_as_not_run(run, row):
         return await _announce_and_call(run, call, cancelled=cancelled)
     entry, value = take_over(run, call, row)
-    await run.journal(entry, prompt=True)
+    await run.complete(entry, prompt=True)
     return value
 
 
@@ -96,7 +96,7 @@ async def _meet_settled(run: Run, call: StepCall, row: JournalRow, *, cancelled:
         )
         run.blocking_intents.append(call.held_intent())
         raise AmbiguousEffect(message) from error
-    await run.journal(call.result(payload), prompt=True)
+    await run.complete(call.result(payload), prompt=True)
     return value
 
 
@@ -196,7 +196,7 @@ async def _call(run: Run, call: StepCall, *, clean: bool = True) -> Closed:
         match attempted:
             case Returned(encoded=encoded):
                 payload = bytes((Outcome.VALUE,)) + encoded
-                await run.journal(call.result(payload), prompt=True)
+                await run.complete(call.result(payload), prompt=True)
                 run.parts.failpoints.reach("engine.result.after")
                 return attempted
             case Failed():
@@ -220,14 +220,14 @@ async def _call(run: Run, call: StepCall, *, clean: bool = True) -> Closed:
 
 
 async def _fail(run: Run, call: StepCall, failed: Failed) -> Failed:
-    await run.journal(call.failure(failed.failure.encode()), prompt=True)
+    await run.complete(call.failure(failed.failure.encode()), prompt=True)
     run.parts.failpoints.reach("engine.result.after")
     return failed
 
 
 async def _close(run: Run, call: StepCall, resolved: Resolved) -> Returned:
     payload = bytes((resolved.outcome,)) + resolved.encoded
-    await run.journal(call.result(payload), prompt=True)
+    await run.complete(call.result(payload), prompt=True)
     return Returned(resolved.encoded, read_result(run, call, payload))
 
 

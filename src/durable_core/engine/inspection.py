@@ -234,7 +234,7 @@ async def open_journal(
 
 
 def _step_name(row: JournalRow) -> str | None:
-    return StepDetail.decode(row.detail).name if row.entry_kind in _STEP_KINDS else None
+    return StepDetail.name_in(row.detail) if row.entry_kind in _STEP_KINDS else None
 
 
 def _revealed(row: JournalRow, payload: bytes) -> RevealedPayload:

@@ -91,6 +91,7 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
     """
     descriptor = call.descriptor
     retried = descriptor.safe_to_retry if descriptor.guarded else descriptor.retry.retry_on
+    requests = _cancel_requests()
     attempt = first
     while True:
         thread = None
@@ -106,7 +107,9 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
             failed = _failed(run, raised.error, attempt)
         else:
             return _encode(run, call, value, attempt)
-        if attempt >= descriptor.retry.attempts or not isinstance(failed.error, retried):
+        # A function may answer the workflow's cancellation with an error of its own.
+        final = attempt >= descriptor.retry.attempts or _cancel_requests() > requests
+        if final or not isinstance(failed.error, retried):
             return failed
         if thread is not None:
             # A thread cannot be cancelled: the next attempt must not run beside it.

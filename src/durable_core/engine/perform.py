@@ -96,7 +96,7 @@ async def _perform_plain(run: Run, call: StepCall, *, cancelled: bool) -> object
     taken = run.cursor.prior.claim(call.idem_key)
     if taken is not None:
         entry, value = take_over(run, call, taken)
-        await run.journal(entry)
+        await run.complete(entry)
         return value
     if cancelled:
         await run.journal(call.failure(CANCELLED.encode()))
@@ -113,13 +113,13 @@ async def _perform_plain(run: Run, call: StepCall, *, cancelled: bool) -> object
     run.parts.failpoints.reach("engine.result.before")
     match attempted:
         case Returned(encoded, value):
-            await run.journal(call.result(bytes((Outcome.VALUE,)) + encoded))
+            await run.complete(call.result(bytes((Outcome.VALUE,)) + encoded))
             run.parts.failpoints.reach("engine.result.after")
             return value
         case NotCalled() | TimedOut():
             message = f"step {call.step_id} is not guarded and was given up"
             raise JournalError(message)
         case failed:
-            await run.journal(call.failure(failed.failure.encode()))
+            await run.complete(call.failure(failed.failure.encode()))
             run.parts.failpoints.reach("engine.result.after")
             raise failed.failure.of_step(call.descriptor.name) from failed.error

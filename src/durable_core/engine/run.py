@@ -119,6 +119,15 @@ class Run:
         if effect != EffectClass.IDEMPOTENT:
             self.only_idempotent = False
 
+    async def complete(self, entry: StepResult | StepFailure, *, prompt: bool = False) -> None:
+        """Journal what the program is then told; concurrent steps are told of in that order.
+
+        So the program sees live, one after the other, what a replay will show it.
+        """
+        await self.journal(entry, prompt=prompt)
+        if (self.activity.concurrent or self.sequence.busy) and not self.ended:
+            await self.activity.outlast_read(self.sequence.turn(self.lane.accepted_count))
+
     async def journal(self, entry: StepResult | StepFailure, *, prompt: bool = False) -> None:
         """Close a step. A prompt entry shares the commit of the next acknowledged one (INV-20).
 
@@ -159,8 +168,9 @@ class Run:
         if self.error is not None:
             return
         self.error = error
-        # The workflow's own task is closed when it next waits, and needs no cancellation.
-        if self.task is not None and not self.owns_current_task():
+        # The workflow's own code is closed when it next waits, and needs no cancellation.
+        from_workflow = self.owns_current_task() and not self.inside
+        if self.task is not None and not from_workflow and not self._cleans_up():
             self.task.cancel()
         self.activity.interrupt()
 
@@ -202,6 +212,10 @@ class Run:
             self.task.cancel()
         self.activity.abandon()
 
+    def _cleans_up(self) -> bool:
+        """Whether a step's function in the workflow's own task was cancelled already."""
+        return bool(self.inside and self.task is not None and self.task.cancelling())
+
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, Exception):
             error = ExecutionError(type(error).__name__)
@@ -210,6 +224,12 @@ class Run:
     def _require_own_branch(self, name: str) -> None:
         if self.ended:
             message = f"execution {self.execution_id} has ended here; step {name!r} was not called"
+            raise ExecutionError(message)
+        if self.inside:
+            message = (
+                f"step {name!r} was called within another step; the function of a step calls plain "
+                "functions, and the workflow calls steps"
+            )
             raise ExecutionError(message)
         if not self.owns_current_task():
             message = (

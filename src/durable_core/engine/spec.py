@@ -42,7 +42,7 @@ class StepForm:
         shape: CallShape,
     ) -> StepForm:
         """The form of the step that calls `fn`."""
-        is_async = inspect.iscoroutinefunction(inspect.unwrap(fn))
+        is_async = inspect.iscoroutinefunction(fn)
         return cls(descriptor, shape, is_async, detail_prefix(descriptor.name))
 
 
@@ -76,10 +76,7 @@ class LazySpec:
     def __init__(self, fn: Callable[..., Any], descriptor: StepDescriptor) -> None:
         self._fn = fn
         self._descriptor = descriptor
-        first = next(iter(inspect.signature(fn).parameters.values()), None)
-        self.is_method = (
-            first is not None and first.name in _OWNERS and first.annotation is first.empty
-        )
+        self.is_method = _is_method(fn)
         """Whether its first argument is the object, or the class, that it is called on."""
 
     @functools.cached_property
@@ -132,6 +129,15 @@ def name_of(fn: Callable[..., Any]) -> str:
         message = "a step or workflow needs a named function; decorate one, or pass name=..."
         raise ConfigError(message)
     return name
+
+
+def _is_method(fn: Callable[..., Any]) -> bool:
+    """Whether `fn` stands in the body of a class, and takes what it is called on."""
+    body = getattr(fn, "__qualname__", "").rpartition(".")[0]
+    if not body or body.endswith("<locals>"):
+        return False
+    first = next(iter(inspect.signature(fn).parameters.values()), None)
+    return first is not None and first.name in _OWNERS and first.annotation is first.empty
 
 
 def _form_of(fn: Callable[..., Any]) -> StepForm:

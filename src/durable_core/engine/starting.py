@@ -134,6 +134,6 @@ class Starter:
 
 
 def _check_key(key: object) -> None:
-    if not isinstance(key, str) or not key:
-        message = "an execution key is a text that is not empty"
+    if not isinstance(key, str) or not key or any("\ud800" <= char <= "\udfff" for char in key):
+        message = "an execution key is a text that is not empty, and that UTF-8 can hold"
         raise ConfigError(message)

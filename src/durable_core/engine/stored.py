@@ -132,7 +132,7 @@ async def open_intents(parts: ReadingParts, row: ExecutionRow) -> list[OpenInten
 
     await read_all(parts, reader_of(parts, row), take)
     return [
-        OpenIntent(entry, StepDetail.decode(entry.detail).name)
+        OpenIntent(entry, StepDetail.name_in(entry.detail) or "")
         for entry in last.values()
         if entry.entry_kind == EntryKind.EFFECT_INTENT
     ]

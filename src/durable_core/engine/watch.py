@@ -20,6 +20,7 @@ from durable_core.engine.parts import EngineParts
 from durable_core.engine.requests import CANCEL, read_settle, settle_step
 from durable_core.engine.roster import Roster
 from durable_core.errors import (
+    ConfigError,
     DurableError,
     ExecutionError,
     ExecutionLocked,
@@ -54,6 +55,7 @@ class Watch:
         self._administration = administration
         self._task: asyncio.Task[None] | None = None
         self._answering: dict[tuple[bytes, str], asyncio.Task[None]] = {}
+        self._left: set[tuple[bytes, str]] = set()
         self._reported: set[str] = set()
         self._refused: set[bytes] = set()
 
@@ -144,6 +146,7 @@ class Watch:
                 if recover and time.monotonic() >= orphans_at:
                     orphans_at = time.monotonic() + _ORPHANS_EVERY
                     await self.recover()
+                    await self._answer_for_the_dead()
                 if time.monotonic() >= prune_at:
                     prune_at = time.monotonic() + self._parts.config.retention.prune_interval_secs
                     await self.prune()
@@ -172,18 +175,32 @@ class Watch:
     async def _answer_inbox(self) -> None:
         """Begin to answer every new request; one that takes long does not hold up the others."""
         for request in await self._parts.backend.read_inbox(self._parts.journal.owner_id):
-            place = (request.execution_id, request.slot)
-            if place not in self._answering:
-                task = asyncio.create_task(self._answer(request), name="durable-request")
-                self._answering[place] = task
-                task.add_done_callback(partial(self._answered, place))
+            self._begin_to_answer(request)
+
+    async def _answer_for_the_dead(self) -> None:
+        """Begin to answer the requests that were filed with an owner that did not live to do it."""
+        for request in await self._parts.backend.read_inbox():
+            row = await self._parts.backend.load(request.execution_id)
+            if row is not None and not await self._ownership.held_elsewhere(row):
+                self._begin_to_answer(request)
+
+    def _begin_to_answer(self, request: InboxRow) -> None:
+        place = (request.execution_id, request.slot)
+        if place not in self._answering and place not in self._left:
+            task = asyncio.create_task(self._answer(request), name="durable-request")
+            self._answering[place] = task
+            task.add_done_callback(partial(self._answered, place))
 
     async def _answer(self, request: InboxRow) -> None:
         """Journal or refuse one request. Where the store fails, it stays for the next round."""
         try:
             await self._follow(request)
-        except JournalUnavailable as error:
-            _LOG.debug("a request is answered later: %s", error)
+        except (ExecutionLocked, JournalUnavailable) as error:
+            _LOG.debug("a request is answered later, or by another engine: %s", error)
+            return
+        except ConfigError as error:
+            self._left.add((request.execution_id, request.slot))
+            _LOG.warning("a request waits for an engine with its key: %s", error)
             return
         except ExecutionError as error:
             _LOG.info("a request to an execution was refused: %s", error)

@@ -52,7 +52,10 @@ class Losses:
         """Drops since a buffered append was last accepted; whoever accepts one sets it to 0."""
 
         self._metrics = metrics
-        self._unflushed = _Tally()
+        self._flushed = 0
+        """How many of `failed` a flush has told of."""
+
+        self._first: DurableError | None = None
         self._untold = _Tally()
 
     def drop(self, down: DurableError | None) -> None:
@@ -68,7 +71,8 @@ class Losses:
     def fail(self, cause: DurableError, *, answered: bool) -> None:
         """An accepted append was not committed; `answered`: its caller waits, and is told."""
         self.failed += 1
-        self._unflushed.add(cause)
+        if self._flushed == self.failed - 1:
+            self._first = cause
         if not answered and not isinstance(cause, ExecutionFenced | ExecutionTerminal):
             self._untold.add(cause)
         self._metrics.record(_METRIC + "failed", 1)
@@ -79,9 +83,21 @@ class Losses:
         self.late += 1
         self._metrics.record(_METRIC + "acknowledged_late", 1)
 
-    def raise_if_any(self) -> None:
-        """`JournalUnavailable` if something was lost since this was last called."""
-        losses, self._unflushed, self._untold = self._unflushed, _Tally(), _Tally()
+    @property
+    def flushed(self) -> int:
+        """What `raise_if_any` is to be given by a flush that begins now."""
+        return self._flushed
+
+    def raise_if_any(self, since: int) -> None:
+        """`JournalUnavailable` if anything was lost that no flush had told of when this one began.
+
+        So of several flushes at once each tells of a loss, and none that begins later does.
+        """
+        if self.failed == since:
+            return
+        losses = _Tally(self.failed - since, self._first)
+        if self._flushed < self.failed:
+            self._flushed, self._untold = self.failed, _Tally()
         losses.tell()
 
     def raise_if_untold(self) -> None:

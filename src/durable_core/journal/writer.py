@@ -40,6 +40,7 @@ class JournalWriter:
         clock: Clock | None = None,
         metrics: Recorder = NO_METRICS,
     ) -> None:
+        self._backend = backend
         self.wire = wire
         self.settings = settings or WriterSettings()
         self.clock = clock or SystemClock()
@@ -57,7 +58,13 @@ class JournalWriter:
         self._supervisor: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to carry appends; goes on from `MAX(seq)` of the database."""
+        """Begin to carry appends; goes on from `MAX(seq)` of the database.
+
+        The database learns the check of the current key with what is first written under it.
+        """
+        current = self.wire.keyring.current
+        if current is not None:
+            self._backend.announce_key(current, self.wire.keyring.check(current))
         await self._actor.start()
         self._supervisor = asyncio.create_task(
             self._actor.supervise(),
@@ -174,10 +181,11 @@ class JournalWriter:
         """Return once everything accepted before is committed.
 
         `JournalUnavailable` if anything accepted since the last flush was not committed, told to
-        its caller or not: each loss is reported by exactly one flush. `CommitOutcomeUnknown` if
+        its caller or not; of several flushes at once each says so. `CommitOutcomeUnknown` if
         the store does not answer within the ack timeout while this waits; a long queue that moves
         is waited for, however long it takes.
         """
+        told = self._losses.flushed
         settlement = self._intake.settlement()
         began, limit_ms = time.monotonic(), self.settings.ack_timeout_ms
         while not settlement.done():
@@ -187,7 +195,7 @@ class JournalWriter:
                 message = f"no answer of the store within {limit_ms} ms; its commit may still land"
                 raise CommitOutcomeUnknown(message)
             await asyncio.wait({settlement}, timeout=limit_ms / 1000 - unanswered)
-        self._losses.raise_if_any()
+        self._losses.raise_if_any(told)
 
     async def barrier(self, lane: Lane) -> None:
         """Return once everything that `lane` accepted is committed; raises the lane's failure.

@@ -66,6 +66,14 @@ class StepDetail:
                 message = "a step entry's detail does not follow the format"
                 raise DecodeError(message)
 
+    @classmethod
+    def name_in(cls, data: bytes | None) -> str | None:
+        """The step's name; None without a detail, which who writes without an engine may leave out.
+
+        `DecodeError` as `decode` raises it.
+        """
+        return None if data is None else cls.decode(data).name
+
     def differing_positions(self, digests: bytes) -> list[int]:
         """The argument positions whose digest is not the one in `digests`."""
         count = max(len(self.digests), len(digests)) // _DIGEST

@@ -6,6 +6,7 @@ import enum
 
 import cbor2
 
+from durable_core.errors import DecodeError
 from durable_core.wire.cbor import dump
 from durable_core.wire.plan import Plan, misfit
 
@@ -37,13 +38,21 @@ def enum_plan(kind: type[enum.Enum]) -> Plan:
     return Plan(name, encode, lift, shapes, frozenset({kind}))
 
 
-def literal_plan(name: str, values: tuple[object, ...]) -> Plan:
-    """One of `values`, told apart by type as well: `Literal[1]` takes no True."""
+def literal_plan(values: tuple[object, ...]) -> Plan:
+    """One of `values`, told apart by type as well: `Literal[1]` takes no True.
+
+    `DecodeError` where two of them are written alike, a member of an enum and its value, say.
+    """
+    name = f"Literal[{', '.join(map(_spelled, values))}]"
     plains = [_plain(value) for value in values]
     encoded = {
         (type(value), value): dump(plain) for value, plain in zip(values, plains, strict=True)
     }
     by_plain = {(type(plain), plain): value for value, plain in zip(values, plains, strict=True)}
+
+    if len(by_plain) < len(encoded):
+        message = f"two values of {name} are written alike, so it cannot be journaled"
+        raise DecodeError(message)
 
     def encode(value: object) -> bytes:
         found = encoded.get((type(value), value))
@@ -59,6 +68,12 @@ def literal_plan(name: str, values: tuple[object, ...]) -> Plan:
 
     shapes = frozenset(map(type, plains))
     return Plan(name, encode, lift, shapes, frozenset(map(type, values)))
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__qualname__}.{value.name}"
+    return repr(value)
 
 
 def _plain(value: object) -> object:

@@ -33,12 +33,11 @@ def has_fields(kind: type) -> bool:
     return has(kind) or hasattr(kind, "__dataclass_fields__")
 
 
-def class_plan(kind: Any, plan_of: PlanOf, arguments: tuple[object, ...] = ()) -> Plan:  # noqa: ANN401 - a class
+def class_plan(kind: Any, plan_of: PlanOf, name: str, arguments: tuple[object, ...]) -> Plan:  # noqa: ANN401 - a class
     """Every field by its name, those that `__init__` does not take too.
 
     `arguments` are those of a generic class; where they are left out, they are untyped.
     """
-    name = kind.__qualname__
     variables = getattr(kind, "__parameters__", ())
     given = arguments or (Any,) * len(variables)
     bound = _bound(kind, given)
@@ -51,14 +50,23 @@ def class_plan(kind: Any, plan_of: PlanOf, arguments: tuple[object, ...] = ()) -
     hooks: dict[str, Any] = {
         field: override(struct_hook=_hook(plan.lift)) for field, plan in fields.items()
     }
-    lift = make_dict_structure_fn(
+    make = make_dict_structure_fn(
         kind[given] if variables else kind,
         BaseConverter(detailed_validation=False),
         _cattrs_forbid_extra_keys=True,
         _cattrs_use_linecache=False,
-        _cattrs_include_init_false=True,
         **hooks,
     )
+    late = {field: fields[field].lift for field in _late(kind)}
+
+    def lift(plain: Any) -> object:  # noqa: ANN401 - checked at once
+        if type(plain) not in _MAPS:
+            raise misfit(name, plain)
+        made = make({field: part for field, part in plain.items() if field not in late}, kind)
+        for field in late.keys() & plain.keys():
+            # As `__init__` itself does it where the class is frozen.
+            object.__setattr__(made, field, late[field](plain[field]))
+        return made
 
     def encode(value: object) -> bytes:
         if type(value) is not kind:
@@ -113,6 +121,15 @@ def _field_names(kind: type) -> tuple[str, ...]:
     fields = getattr(kind, "__dataclass_fields__", {})
     # The mapping also holds ClassVar and InitVar pseudo-fields, which an instance does not have.
     return tuple(name for name, field in fields.items() if field._field_type.name == "_FIELD")  # noqa: SLF001
+
+
+def _late(kind: type) -> tuple[str, ...]:
+    """The fields that `__init__` does not take."""
+    own = getattr(kind, "__attrs_attrs__", None)
+    if own is not None:
+        return tuple(field.name for field in own if not field.init)
+    fields = getattr(kind, "__dataclass_fields__", {})
+    return tuple(name for name in _field_names(kind) if not fields[name].init)
 
 
 def _hints(kind: type, names: tuple[str, ...]) -> dict[str, object]:

@@ -52,7 +52,7 @@ def sequence_plan(
             return make(plain)
         return make(map(lift_item, plain))
 
-    kinds = _LISTS if make is list else frozenset({tuple})
+    kinds = frozenset({list if make is list else tuple})
     return Plan(name, encode, lift, frozenset({list}), kinds, exact=item.exact)
 
 
@@ -102,7 +102,8 @@ def set_plan(
             raise misfit(name, plain)
         return lifted
 
-    return Plan(name, encode, lift, frozenset({set}), _SETS, exact=item.exact)
+    kinds = frozenset({set if make is set else frozenset})
+    return Plan(name, encode, lift, frozenset({set}), kinds, exact=item.exact)
 
 
 def map_plan(name: str, key: Plan, item: Plan, *, abstract: bool) -> Plan:

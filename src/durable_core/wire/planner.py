@@ -7,7 +7,7 @@ import threading
 import types
 import typing
 from collections import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import PurePath
 from typing import Any, Final
@@ -54,6 +54,8 @@ _CONTAINERS: Final[dict[object, Callable[..., Plan]]] = {
 }
 """What takes the plans of its parts: one for items, two for a map."""
 
+_BARE_TUPLES: Final = (tuple, typing.Tuple)  # noqa: UP006 - as old annotations spell it
+
 _MAPPINGS: Final = frozenset({dict, abc.Mapping, abc.MutableMapping})
 
 
@@ -90,29 +92,29 @@ class Planner:
         origin: Any = typing.get_origin(annotation) or annotation
         arguments = typing.get_args(annotation)
         if origin is typing.Literal:
-            return literal_plan(str(annotation), arguments)
+            return literal_plan(arguments)
         if origin in _UNIONS:
             return union_plan([self.plan_of(member) for member in arguments])
         if origin is tuple:
-            return self._of_tuple(_name_of(annotation), arguments)
+            return self._of_tuple(annotation, arguments)
         if origin in _CONTAINERS:
             parts = arguments or (typing.Any,) * (2 if origin in _MAPPINGS else 1)
             plans = [self.plan_of(part) for part in parts]
-            return _CONTAINERS[origin](_name_of(annotation), *plans)
+            return _CONTAINERS[origin](_with_parts(origin, plans), *plans)
         if isinstance(origin, type):
             return self._of_class(annotation, origin, arguments)
         raise _unknown(annotation)
 
-    def _of_tuple(self, name: str, arguments: tuple[Any, ...]) -> Plan:
+    def _of_tuple(self, annotation: object, arguments: tuple[Any, ...]) -> Plan:
+        if not arguments and annotation in _BARE_TUPLES:
+            arguments = (typing.Any, ...)
         match arguments:
-            case ():
-                if name == "tuple[()]":
-                    return record_plan(name, [], tuple)
-                return sequence_plan(name, _PLAIN, tuple, abstract=False)
             case (item, last) if last is ...:
-                return sequence_plan(name, self.plan_of(item), tuple, abstract=False)
+                plan = self.plan_of(item)
+                return sequence_plan(f"tuple[{plan.name}, ...]", plan, tuple, abstract=False)
             case _:
-                return record_plan(name, [self.plan_of(item) for item in arguments], tuple)
+                plans = [self.plan_of(item) for item in arguments]
+                return record_plan(_with_parts(tuple, plans), plans, tuple)
 
     def _of_class(self, annotation: object, kind: Any, arguments: tuple[Any, ...]) -> Plan:  # noqa: ANN401 - a class
         if issubclass(kind, enum.Enum):
@@ -124,8 +126,11 @@ class Planner:
         if issubclass(kind, tuple) and hasattr(kind, "_fields"):
             return self._recursive(annotation, kind, list, named_tuple_plan)
         if has_fields(kind):
-            make = partial(class_plan, arguments=arguments)
-            return self._recursive(annotation, kind, dict, make)
+            name = kind.__qualname__
+            if arguments:
+                name = _with_parts(kind, [self.plan_of(part) for part in arguments])
+            make = partial(class_plan, name=name, arguments=arguments)
+            return self._recursive(annotation, kind, dict, make, name)
         raise _unknown(annotation)
 
     def _recursive(
@@ -134,6 +139,7 @@ class Planner:
         kind: type,
         shape: type,
         make: Callable[[type, Callable[[object], Plan]], Plan],
+        name: str | None = None,
     ) -> Plan:
         """What `make` makes of `kind`, whose fields may refer to the annotation itself."""
         made: list[Plan] = []
@@ -145,7 +151,7 @@ class Planner:
             return made[0].lift(plain)
 
         self._under_way[annotation] = Plan(
-            kind.__qualname__,
+            name or kind.__qualname__,
             encode,
             lift,
             frozenset({shape}),
@@ -169,6 +175,11 @@ def _behind(annotation: Any) -> object:  # noqa: ANN401 - annotations have many 
         return typing.Any
     # `type X = ...`, since Python 3.12
     return annotation.__value__ if type(annotation).__name__ == "TypeAliasType" else None
+
+
+def _with_parts(origin: type, parts: Sequence[Plan]) -> str:
+    """The annotation as a union's tag: the same in every process, and for every spelling."""
+    return f"{origin.__qualname__}[{', '.join(part.name for part in parts) or '()'}]"
 
 
 def _name_of(annotation: object) -> str:

@@ -62,6 +62,17 @@ class Callee:
         return 5
 
 
+@step
+async def cls(order: str) -> str:
+    return order
+
+
+@step(name="owner")
+async def of_owner(self: str) -> str:
+    """No method: its first argument has a name like one, and is an argument."""
+    return self
+
+
 SERVICE = Service()
 CASES: dict[str, tuple[Callable[[DurableContext], Any], object]] = {
     "run a partial": (lambda ctx: ctx.run(EXPLICIT, functools.partial(fetch, 1)), 1),
@@ -77,6 +88,8 @@ CASES: dict[str, tuple[Callable[[DurableContext], Any], object]] = {
     "a plain method that is called": (lambda _: SERVICE.declared_plainly("19"), "service: 19"),
     "a class method that is called": (lambda _: Service.of_class("20"), "Service: 20"),
     "a static method that is called": (lambda _: Service.of_nothing("21"), "21"),
+    "a function whose name is that of an owner": (lambda _: cls("22"), "22"),
+    "a function whose argument is named as an owner": (lambda _: of_owner("23"), "23"),
     "a class method": (lambda ctx: ctx.step(Service.of_class, "9"), "Service: 9"),
     "a static method": (lambda ctx: ctx.step(Service.of_nothing, "10"), "10"),
     "a named lambda": (lambda ctx: ctx.step(step(name="l")(lambda: fetch(14))), 14),

@@ -191,3 +191,22 @@ async def test_without_any_key_a_row_behind_the_end_and_a_gap_are_still_found(
         with pytest.raises(IntegrityError, match=r"entry 4 .* is missing"):
             await (await engine.resume(plain.running)).result()
         assert await (await engine.resume(plain.beside)).result() == RESULT
+
+
+async def test_who_cannot_go_on_with_an_execution_does_not_claim_it(
+    reopened: OpenEngine,
+    written: Written,
+) -> None:
+    """A claim would keep it from an engine that can."""
+    owner = "SELECT owner_id, owner_epoch FROM durable_executions WHERE execution_id = ?"
+    other_bytes = key_text((1, OTHER_MASTER), (2, MASTER))
+    before = query(written.path, owner, written.running.bytes)
+    async with reopened(keys=None, encrypt_payload=False, recover=False) as engine:
+        for asked in (engine.resume, engine.cancel):
+            with pytest.raises((ConfigError, IntegrityError)):
+                await asked(written.running)
+    assert query(written.path, owner, written.running.bytes) == before
+    with pytest.raises((ConfigError, IntegrityError)):
+        async with reopened(keys=other_bytes, recover=False) as engine:
+            await engine.resume(written.running)
+    assert query(written.path, owner, written.running.bytes) == before

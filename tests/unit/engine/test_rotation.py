@@ -6,13 +6,15 @@ sealed from now on is sealed by the current key.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
 import pytest
 
 from durable_core import DurableContext, EffectClass, OnAmbiguous, current_step, step, workflow
 from durable_core.engine.definition import Workflow
-from durable_core.errors import ConfigError
+from durable_core.errors import AmbiguousEffect, ConfigError
 from durable_core.ids import ExecutionId
 from durable_core.model.execution import Status
 from tests.engines import OpenEngine
@@ -219,3 +221,57 @@ async def test_ec_24b_an_operators_word_filed_under_the_new_key_settles_an_old_e
         await engine.settle(handle.id, "0", ran=True, value="charged by hand")
         assert await blocked.result() == "charged by hand"
         await engine.verify()
+
+
+class Heard(logging.Handler):
+    """Sets an event when `text` is logged."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.event = asyncio.Event()
+        self._text = text
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            self.event.set()
+
+
+async def test_a_request_under_a_key_that_the_owner_lacks_waits_for_the_next_one(
+    open_engine: OpenEngine,
+    url: str,
+) -> None:
+    """An operator's word is not thrown away because one engine cannot read it."""
+    forever = asyncio.Event()
+
+    @step(
+        effect=EffectClass.EXACTLY_ONCE_GUARDED,
+        on_ambiguous=OnAmbiguous.FAIL,
+        timeout=0.001,
+    )
+    async def charge() -> str:
+        await forever.wait()
+        return "charged"
+
+    @workflow(name="program")
+    async def program(ctx: DurableContext) -> str:
+        return await ctx.step(charge)
+
+    heard = Heard("a request waits for an engine with its key")
+    logger = logging.getLogger("durable_core")
+    logger.addHandler(heard)
+    try:
+        async with open_engine(program, keys=OLD) as owner:
+            handle = await owner.start(program)
+            with pytest.raises(AmbiguousEffect):
+                await handle.result()
+            async with open_engine(keys=NEW_FIRST, recover=False) as operator:
+                await operator.settle(handle.id, "0", ran=True, value="by hand")
+            await asyncio.wait_for(heard.event.wait(), 30)
+        assert query(path_of(url), "SELECT slot FROM durable_inbox") == [("settle:0",)]
+        async with open_engine(program, keys=NEW_FIRST) as engine, asyncio.timeout(30):
+            taken_up = await engine.get(handle.id)
+            while await taken_up.status() is Status.BLOCKED:
+                pass
+            assert await taken_up.result() == "by hand"
+    finally:
+        logger.removeHandler(heard)

@@ -217,3 +217,14 @@ async def test_an_append_that_waited_for_room_is_bounded_as_a_whole(url: str) ->
         second.gate.set()
         await journal.flush()
         assert journal.health().acknowledged_late == 1
+
+
+async def test_of_two_flushes_at_once_each_tells_of_a_loss(url: str) -> None:
+    async with faulty(url, PATIENT) as (_, journal):
+        execution = await begun(journal)
+        journal.append_buffered(result_of(execution, 0))
+        journal.append_buffered(result_of(execution, 0))
+        both = await asyncio.gather(journal.flush(), journal.flush(), return_exceptions=True)
+        assert [type(told) for told in both] == [JournalUnavailable] * 2
+        assert len({str(told) for told in both}) == 1
+        await journal.flush()

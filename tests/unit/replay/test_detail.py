@@ -111,3 +111,10 @@ def test_ec_18b_the_positions_of_the_arguments_that_differ(
     positions: list[int],
 ) -> None:
     assert StepDetail("charge", recorded, 0, 0).differing_positions(wanted) == positions
+
+
+def test_an_entry_of_an_application_needs_no_detail() -> None:
+    assert StepDetail.name_in(None) is None
+    assert StepDetail.name_in(detail("charge")) == "charge"
+    with pytest.raises(DecodeError):
+        StepDetail.name_in(b"")

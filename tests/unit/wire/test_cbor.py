@@ -151,19 +151,20 @@ def test_a_zone_comes_back_as_the_offset_of_the_moment() -> None:
     assert restored.tzinfo == dt.timezone(dt.timedelta(hours=2))
 
 
-def nested(depth: int) -> list[Any]:
-    value: list[Any] = []
+def nested(depth: int, innermost: Any = ()) -> Any:
+    value: Any = innermost or []
     for _ in range(depth - 1):
         value = [value]
     return value
 
 
 def test_depth_is_bounded_in_both_directions() -> None:
-    assert load(dump(nested(DEEPEST))) == nested(DEEPEST)
+    for innermost in ([], [1], {"a": b"x"}):
+        assert load(dump(nested(DEEPEST, innermost))) == nested(DEEPEST, innermost)
     with pytest.raises(DecodeError, match="containers"):
         dump(nested(DEEPEST + 1))
     with pytest.raises(DecodeError):
-        load(b"\x81" * DEEPEST + b"\x80")
+        load(b"\x81" * (DEEPEST + 1) + b"\x80")
     with pytest.raises(DecodeError):
         load(b"\x81" * 100_000)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Optional
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -26,7 +26,9 @@ from tests.declared import (
     Corner,
     Derived,
     Filter,
+    FrozenDerived,
     Identity,
+    Moody,
     Node,
     Place,
     Private,
@@ -46,6 +48,13 @@ BERLIN = ZoneInfo("Europe/Berlin")
     ("value", "as_type"),
     [
         (Word.YES, Word),
+        (FrozenDerived(1), FrozenDerived),
+        (Moody(), Moody),
+        ((1, 2), list[int] | tuple[int, ...]),
+        ([1, 2], list[int] | tuple[int, ...]),
+        ({1}, set[int] | frozenset[int]),
+        (frozenset({1}), set[int] | frozenset[int]),
+        (Box("a", []), Box[int] | Box[str]),
         (Right.READ | Right.WRITE, Right),
         (Right(0), Right),
         (Corner.HIGH, Corner),
@@ -170,6 +179,24 @@ def test_ec_16_what_is_not_equal_to_itself_is_compared_by_its_bytes() -> None:
     for value, as_type in (([math.nan], list[float]), (Identity(math.nan), Identity)):
         data, live = CODEC.settle(value, as_type)
         assert CODEC.encode(live, as_type) == data
+
+
+@pytest.mark.parametrize(
+    ("value", "as_type", "tag"),
+    [
+        ([Card()], list[Card] | list[Voucher], "list[Card]"),
+        ([None], list[Optional[int]] | list[str], "list[NoneType | int]"),  # noqa: UP045
+        ([None], list[int | None] | list[str], "list[NoneType | int]"),
+        ((1,), tuple[int, ...] | list[str], "tuple[int, ...]"),
+        ((), tuple[()] | list[str], "tuple[()]"),
+        (Box(1, []), Box[int] | Card, "Box[int]"),
+        ("a", Literal["a", Word.NO] | Path, "Literal['a', Word.NO]"),
+    ],
+)
+def test_ec_16_a_tag_is_the_same_in_every_process(value: Any, as_type: Any, tag: str) -> None:
+    """No module, which is `__main__` in a script, and nothing that Python versions spell anew."""
+    plain: Any = CODEC.decode(CODEC.encode(value, as_type))
+    assert plain[0] == tag
 
 
 def test_a_word_of_an_operator_may_spell_a_float_as_an_int() -> None:

@@ -35,9 +35,11 @@ def commit(
     """Write what of `batch` applies; on any exception nothing of it is written."""
     failpoints.reach("backend.commit.before")
     abandon(connection)
+    uses_key = bool(batch.starts) or any(row.payload is not None for row in batch.rows)
     try:
         unmatched = _begin_and_change(connection, batch.changes)
-        key_check.store(connection)
+        if uses_key:
+            key_check.store(connection)
         taken = _taken(connection, batch.starts)
         _start(connection, [start for start in batch.starts if start.execution_id not in taken])
         lost = unmatched | taken.keys()
@@ -50,7 +52,8 @@ def commit(
     except BaseException:
         abandon(connection)
         raise
-    key_check.committed()
+    if uses_key:
+        key_check.committed()
     failpoints.reach("backend.commit.after")
     # AUTOINCREMENT numbers without a gap while this transaction holds the write lock.
     seqs = range(last - len(rows) + 1, last + 1)

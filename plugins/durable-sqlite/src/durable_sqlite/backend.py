@@ -191,6 +191,7 @@ class LocalBackend(ExecutionBackend):
 
         One conditional update, durable at return.
         """
+        self._file.require_in_place()
         fence = (expected.execution_id, expected.owner_epoch, expected.status)
         rows = await self._executions(self._writer, _sql.CLAIM, (owner_id, now_ms, *fence))
         return rows[0] if rows else None
@@ -208,7 +209,7 @@ class LocalBackend(ExecutionBackend):
         return dict(await _fetch(self._reader, _sql.SELECT_KEY_CHECKS))
 
     def announce_key(self, key_id: int, check: bytes) -> None:
-        """Store `check` in the transaction of the next batch or request of this backend."""
+        """Store `check` in the transaction of the next payload or start of this backend."""
         self._key_check.announce(key_id, check)
 
     async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:
@@ -225,10 +226,14 @@ class LocalBackend(ExecutionBackend):
         check = self._key_check
 
         def job(connection: sqlite3.Connection) -> bool:
+            self._file.require_in_place()
+            sealed = row.payload is not None
             with immediate(connection):
-                check.store(connection)
+                if sealed:
+                    check.store(connection)
                 filed = connection.execute(_sql.INSERT_REQUEST, row).rowcount == 1
-            check.committed()
+            if sealed:
+                check.committed()
             return filed
 
         return await self._writer.call(job)
