@@ -69,13 +69,13 @@ async def own(url: str, owner_id: str, *, fork: str = "") -> None:
     """Hold an owner lock until killed; with `fork`, beside a forked child that lives on."""
     backend = await LocalBackend.open(url, SETTINGS)
     await backend.hold_owner_lock(owner_id)
-    forked = 0
-    if fork:
-        forked = os.fork()
-        if not forked:
-            sys.stdin.readline()
-            os._exit(0)
-    say(forked)
+    if not fork:
+        say(0)
+    elif not os.fork():
+        # Said by the child: its copy of the lock is closed by now.
+        say(os.getpid())
+        sys.stdin.readline()
+        os._exit(0)
     await asyncio.Event().wait()
 
 
