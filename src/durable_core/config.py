@@ -174,6 +174,10 @@ class DurableConfig(_Named):
     """The size of the pool that plain (not `async`) step functions run in."""
 
     close_timeout_ms: int = field(default=10_000, validator=Integer(0, _HOUR_MS))
+    """How long closing waits for guarded effects, and then each for what is left of the functions,
+    for the threads, for the writer and for the exporters.
+    """
+
     key_file: str | None = field(default=None, validator=Text())
     """The path of a file with master keys, used where `DURABLE_KEY` is not set."""
 

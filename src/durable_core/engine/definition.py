@@ -88,6 +88,9 @@ def step(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        if isinstance(function, classmethod | staticmethod):
+            message = "@step stands below @classmethod and @staticmethod, next to the function"
+            raise ConfigError(message)
         descriptor = StepDescriptor(
             name=name or name_of(function),
             effect=effect,

@@ -130,6 +130,12 @@ async def test_a_function_without_a_name_is_refused(open_engine: OpenEngine) -> 
         assert await engine.run(program) == "refused"
 
 
+@pytest.mark.parametrize("kind", [classmethod, staticmethod])
+def test_a_step_stands_next_to_its_function(kind: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError, match="stands below @classmethod"):
+        step(kind(fetch))
+
+
 async def test_each_object_is_called_and_none_is_part_of_its_step(open_engine: OpenEngine) -> None:
     """It is neither journaled nor compared: on replay there are other objects."""
     made: list[Service] = []
