@@ -264,9 +264,10 @@ def _plain(value: AttributeValue) -> str | bool | int | float:
 class Tracing:
     """Opens spans on a tracer provider: the one that is given, else the API's global one.
 
-    While no SDK is installed a span costs next to nothing (the bench prints it). The global provider is then looked at again
-    at most every 0.1 s, as asking for it costs more than that; so an SDK that is installed late is
-    found by then, and is kept. What a tracer raises is logged once for each type, and goes no
+    While no SDK is installed a span costs next to nothing (the bench prints it). The global
+    provider is then looked at again at most every 0.1 s, as asking for it costs more than that; so
+    an SDK that is installed late is found by then, and is kept. What a tracer raises is logged once
+    for each type, and goes no
     further. May be used from any thread.
     """
 
