@@ -267,8 +267,7 @@ class Tracing:
     While no SDK is installed a span costs next to nothing (the bench prints it). The global
     provider is then looked at again at most every 0.1 s, as asking for it costs more than that; so
     an SDK that is installed late is found by then, and is kept. What a tracer raises is logged once
-    for each type, and goes no
-    further. May be used from any thread.
+    for each type, and goes no further. May be used from any thread.
     """
 
     __slots__ = ("_clock", "_look_at", "_provider", "_tracer", "_troubles")
