@@ -174,7 +174,8 @@ class DurableEngine:
     async def cancel(self, execution_id: ExecutionId | str) -> None:
         """Cancel an execution; at return it is cancelled, or its live owner has the request.
 
-        Guarded functions that have begun here are finished and journaled first.
+        Guarded functions that have begun here are finished and journaled first. From within a step
+        of that execution it only asks and returns at once, since the step would wait for itself.
         `ExecutionTerminal` if it has ended already, `ExecutionNotFound`.
         """
         self._roster.require_open()
