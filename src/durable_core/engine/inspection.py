@@ -30,7 +30,7 @@ from durable_core.engine.stored import OpenIntent, open_intents, read_all, reade
 from durable_core.engine.verification import VerifyReport, verify
 from durable_core.errors import DecodeError, ExecutionNotFound, IntegrityError
 from durable_core.ids import ExecutionId, execution_id_of
-from durable_core.model.entries import EntryKind, JournalRow, Outcome
+from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow, Outcome
 from durable_core.model.execution import ExecutionRow, Status
 from durable_core.registry import Registry
 from durable_core.replay.detail import StepDetail
@@ -41,14 +41,6 @@ from durable_core.wire.payload import PayloadCodec, load
 __all__ = ["Check", "Inspector", "RevealedPayload", "SeenEntry", "SeenExecution", "open_journal"]
 
 _ID_BYTES: Final = 16
-_STEP_KINDS: Final = frozenset(
-    {
-        EntryKind.EFFECT_INTENT,
-        EntryKind.STEP_RESULT,
-        EntryKind.STEP_FAILED,
-        EntryKind.INTENT_SETTLED,
-    },
-)
 
 
 class Check(enum.Enum):
@@ -234,7 +226,7 @@ async def open_journal(
 
 
 def _step_name(row: JournalRow) -> str | None:
-    return StepDetail.name_in(row.detail) if row.entry_kind in _STEP_KINDS else None
+    return StepDetail.name_in(row.detail) if row.entry_kind in STEP_KINDS else None
 
 
 def _revealed(row: JournalRow, payload: bytes) -> RevealedPayload:

@@ -69,37 +69,24 @@ class Starter:
         Where the wait ends with `CommitOutcomeUnknown`, the start may land all the same; then the
         watch finds an execution of this engine that does not run, and runs it.
         """
-        async with self._roster.sole(execution_id):
-            await self._journal_and_run(
-                execution_id, workflow, key, payload, acknowledged=acknowledged
-            )
-
-    async def _journal_and_run(
-        self,
-        execution_id: ExecutionId,
-        workflow: Workflow[..., Any],
-        key: str | None,
-        payload: bytes,
-        *,
-        acknowledged: bool,
-    ) -> None:
         journal = self._parts.journal
-        lane = journal.new_lane(
-            execution_id,
-            workflow.name,
-            key=key,
-            sealed=self._parts.config.encrypt_payload,
-        )
         entry = ExecutionStarted(execution_id, 0, payload)
-        try:
-            if acknowledged or not self._parts.writer.takes_buffered:
-                await journal.append_acked(entry)
-            else:
-                self._parts.writer.offer(lane, entry)
-            self._roster.launch(Execution(self._parts, workflow, lane, lane.row, payload))
-        finally:
-            if self._roster.running(execution_id) is None:
-                journal.detach(execution_id)
+        async with self._roster.sole(execution_id):
+            lane = journal.new_lane(
+                execution_id,
+                workflow.name,
+                key=key,
+                sealed=self._parts.config.encrypt_payload,
+            )
+            try:
+                if acknowledged or not self._parts.writer.takes_buffered:
+                    await journal.append_acked(entry)
+                else:
+                    self._parts.writer.offer(lane, entry)
+                self._roster.launch(Execution(self._parts, workflow, lane, lane.row, payload))
+            finally:
+                if self._roster.running(execution_id) is None:
+                    journal.detach(execution_id)
 
     def _encode(
         self,

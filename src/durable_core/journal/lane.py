@@ -14,7 +14,7 @@ from attrs import define
 from durable_core.contracts.backend import HeadChange
 from durable_core.errors import DurableError, ExecutionTerminal, JournalError
 from durable_core.model.entries import (
-    PERSISTED_KINDS,
+    STEP_KINDS,
     Entry,
     EntryKind,
     ExecutionFinished,
@@ -37,11 +37,7 @@ _LABELS: Final = {status: status.label for status in Status}
 """The words of the states, spelled once: each change of a row holds two."""
 
 
-_OF_STEPS: Final = PERSISTED_KINDS - {
-    EntryKind.EXECUTION_STARTED,
-    EntryKind.EXECUTION_FINISHED,
-    EntryKind.INTENT_SETTLED,
-}
+_OF_STEPS: Final = STEP_KINDS - {EntryKind.INTENT_SETTLED}
 """What belongs to the steps of a running generation, and changes no status."""
 
 

@@ -17,6 +17,7 @@ from durable_core.model.execution import Status
 __all__ = [
     "PAYLOAD_VERSION",
     "PERSISTED_KINDS",
+    "STEP_KINDS",
     "Checkpoint",
     "EffectIntent",
     "Entry",
@@ -59,16 +60,17 @@ class EntryKind(enum.IntEnum):
         return self.name.lower()
 
 
-PERSISTED_KINDS: Final = frozenset(
+STEP_KINDS: Final = frozenset(
     {
-        EntryKind.EXECUTION_STARTED,
         EntryKind.EFFECT_INTENT,
         EntryKind.STEP_RESULT,
         EntryKind.STEP_FAILED,
-        EntryKind.EXECUTION_FINISHED,
         EntryKind.INTENT_SETTLED,
     },
 )
+"""The kinds that belong to a step."""
+
+PERSISTED_KINDS: Final = STEP_KINDS | {EntryKind.EXECUTION_STARTED, EntryKind.EXECUTION_FINISHED}
 """The kinds that this build can persist; every other fails closed."""
 
 

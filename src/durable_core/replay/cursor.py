@@ -8,26 +8,16 @@ read.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 from durable_core.errors import DecodeError, IntegrityError, PayloadError, ReplayDivergence
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import EntryKind, JournalRow
+from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow
 from durable_core.replay.divergence import describe, leftover
 from durable_core.replay.lookup import FRESH, Found, StepRecord, Wanted
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
 
 __all__ = ["ReplayCursor"]
-
-_STEP_KINDS: Final = frozenset(
-    {
-        EntryKind.EFFECT_INTENT,
-        EntryKind.STEP_RESULT,
-        EntryKind.STEP_FAILED,
-        EntryKind.INTENT_SETTLED,
-    },
-)
 
 
 class ReplayCursor:
@@ -137,7 +127,7 @@ class ReplayCursor:
                 self._input = row
         elif not current:
             self.prior.add(row)
-        elif row.entry_kind in _STEP_KINDS:
+        elif row.entry_kind in STEP_KINDS:
             self._take_step(row)
         elif row.entry_kind != EntryKind.EXECUTION_FINISHED:
             message = (

@@ -7,7 +7,7 @@ whatever a class's own code changes on the way is found by looking at what came 
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import cbor2
@@ -41,14 +41,16 @@ def class_plan(kind: Any, plan_of: PlanOf, name: str, arguments: tuple[object, .
     variables = getattr(kind, "__parameters__", ())
     given = arguments or (Any,) * len(variables)
     bound = _bound(kind, given)
+    taken = _fields(kind)
     fields = {
-        field: plan_of(_with_arguments(hint, bound))
-        for field, hint in _hints(kind, _field_names(kind)).items()
+        field: plan_of(_with_arguments(hint, bound)) for field, hint in _hints(kind, taken).items()
     }
     ordered = sorted((dump(field), field, plan.encode) for field, plan in fields.items())
     start = head(MAP, len(ordered))
     hooks: dict[str, Any] = {
-        field: override(struct_hook=_hook(plan.lift)) for field, plan in fields.items()
+        field: override(struct_hook=_hook(plan.lift))
+        for field, plan in fields.items()
+        if taken[field]
     }
     make = make_dict_structure_fn(
         kind[given] if variables else kind,
@@ -57,7 +59,7 @@ def class_plan(kind: Any, plan_of: PlanOf, name: str, arguments: tuple[object, .
         _cattrs_use_linecache=False,
         **hooks,
     )
-    late = {field: fields[field].lift for field in _late(kind)}
+    late = {field: plan.lift for field, plan in fields.items() if not taken[field]}
 
     def lift(plain: Any) -> object:  # noqa: ANN401 - checked at once
         if type(plain) not in _MAPS:
@@ -114,25 +116,17 @@ def typed_dict_plan(kind: type, plan_of: PlanOf) -> Plan:
     return Plan(name, encode, lift, frozenset({dict}), frozenset({dict}), exact=exact)
 
 
-def _field_names(kind: type) -> tuple[str, ...]:
+def _fields(kind: type) -> dict[str, bool]:
+    """The name of every field of an instance, and whether `__init__` takes it."""
     own = getattr(kind, "__attrs_attrs__", None)
-    if own is not None:
-        return tuple(field.name for field in own)
-    fields = getattr(kind, "__dataclass_fields__", {})
-    # The mapping also holds ClassVar and InitVar pseudo-fields, which an instance does not have.
-    return tuple(name for name, field in fields.items() if field._field_type.name == "_FIELD")  # noqa: SLF001
+    if own is None:
+        # It also holds ClassVar and InitVar pseudo-fields, which an instance does not have.
+        every = getattr(kind, "__dataclass_fields__", {}).values()
+        own = [field for field in every if field._field_type.name == "_FIELD"]  # noqa: SLF001
+    return {field.name: field.init for field in own}
 
 
-def _late(kind: type) -> tuple[str, ...]:
-    """The fields that `__init__` does not take."""
-    own = getattr(kind, "__attrs_attrs__", None)
-    if own is not None:
-        return tuple(field.name for field in own if not field.init)
-    fields = getattr(kind, "__dataclass_fields__", {})
-    return tuple(name for name in _field_names(kind) if not fields[name].init)
-
-
-def _hints(kind: type, names: tuple[str, ...]) -> dict[str, object]:
+def _hints(kind: type, names: Iterable[str]) -> dict[str, object]:
     """The resolved annotation of each field; one without is untyped."""
     try:
         hints = typing.get_type_hints(kind, include_extras=True)
