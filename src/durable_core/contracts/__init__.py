@@ -4,18 +4,24 @@ from durable_core.contracts.audit import AuditRecord, AuditSink
 from durable_core.contracts.backend import (
     BackendCapabilities,
     BackendSettings,
-    BatchOutcome,
-    CommitBatch,
     Durability,
     ExecutionBackend,
+    Journal,
+)
+from durable_core.contracts.cipher import BoundCipher, PayloadAad, PayloadCipher
+from durable_core.contracts.exchange import (
+    BatchOutcome,
+    Claimable,
+    CommitBatch,
     HeadChange,
     InboxRow,
-    Journal,
+    Notice,
+    NoticeKind,
+    OwnerLoad,
     PruneReport,
     Stray,
     StrayKind,
 )
-from durable_core.contracts.cipher import BoundCipher, PayloadAad, PayloadCipher
 from durable_core.contracts.keys import KeyProvider, MasterKeys
 from durable_core.contracts.metrics import MetricKind, MetricsExporter, MetricSpec
 
@@ -26,6 +32,7 @@ __all__ = [
     "BackendSettings",
     "BatchOutcome",
     "BoundCipher",
+    "Claimable",
     "CommitBatch",
     "Durability",
     "ExecutionBackend",
@@ -37,6 +44,9 @@ __all__ = [
     "MetricKind",
     "MetricSpec",
     "MetricsExporter",
+    "Notice",
+    "NoticeKind",
+    "OwnerLoad",
     "PayloadAad",
     "PayloadCipher",
     "PruneReport",

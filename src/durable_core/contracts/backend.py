@@ -6,33 +6,35 @@ takes no part in the choice of what to write. Execution ids are their 16 raw byt
 
 from __future__ import annotations
 
-import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import ClassVar, NamedTuple, Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Protocol, Self
 
 from attrs import frozen
 
 from durable_core.config import Durability
 from durable_core.contracts.allowlist import ALLOWED_BACKENDS, may_define_backend
-from durable_core.errors import BackendNotAllowed
+from durable_core.contracts.exchange import (
+    BatchOutcome,
+    Claimable,
+    CommitBatch,
+    HeadChange,
+    InboxRow,
+    Notice,
+    OwnerLoad,
+    PruneReport,
+    Stray,
+)
+from durable_core.errors import BackendNotAllowed, PluginError
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow
 
 __all__ = [
     "BackendCapabilities",
     "BackendSettings",
-    "BatchOutcome",
-    "CommitBatch",
     "Durability",
     "ExecutionBackend",
-    "HeadChange",
-    "InboxRow",
     "Journal",
-    "PruneReport",
-    "Stray",
-    "StrayKind",
 ]
 
 
@@ -44,7 +46,10 @@ class BackendCapabilities:
     """Several hosts may use one database. Encryption cannot be switched off then (INV-8)."""
 
     notifies: bool
-    """The backend wakes waiters in other processes; without it they poll."""
+    """The backend wakes waiters in other processes (`listen`); without it they poll."""
+
+    evicts: bool
+    """The backend can end the session of an owner that lives (`evict`)."""
 
 
 @frozen
@@ -57,89 +62,6 @@ class BackendSettings:
 
     must_exist: bool = False
     """Refuse a database that holds no journal yet with `ConfigError`; create and change nothing."""
-
-
-class HeadChange(NamedTuple):
-    """A conditional change of one execution's row; it carries the fence of its batch.
-
-    It applies only where the stored row has `owner_epoch`, `expected_status` and `expected_count`.
-    The remaining fields are the new values, `status` as its word, times in milliseconds.
-    """
-
-    execution_id: bytes
-    owner_epoch: int
-    expected_status: str
-    expected_count: int
-    status: str
-    generation: int
-    entry_count: int
-    head_hmac: bytes | None
-    anchor_mac: bytes | None
-    updated_at: int
-    finalized_at: int | None
-
-
-@frozen
-class CommitBatch:
-    """What one transaction writes. No execution stands both in `starts` and in `changes`.
-
-    `starts` are executions that the batch creates, as they stand after the batch; `changes` are
-    ordered by execution id; `rows` are in append order, and each belongs to one of the two.
-    """
-
-    starts: tuple[ExecutionRow, ...]
-    changes: tuple[HeadChange, ...]
-    rows: tuple[JournalRow, ...]
-
-
-@frozen
-class BatchOutcome:
-    """What became of a batch that the database committed.
-
-    `seqs` has one element for each row of the batch, None where the row was not written.
-    `unmatched` holds the executions whose `HeadChange` did not apply: none of their rows was
-    written. `taken` maps an execution that was to be started to the one that has its key already.
-    """
-
-    seqs: Sequence[int | None]
-    unmatched: frozenset[bytes] = frozenset()
-    taken: Mapping[bytes, bytes] = MappingProxyType({})
-
-
-class InboxRow(NamedTuple):
-    """A request by someone who does not own the execution, columns in table order.
-
-    `slot` names what the request competes for (`"cancel"`, `"settle:4"`): the first one wins.
-    """
-
-    execution_id: bytes
-    slot: str
-    kind: str
-    payload: bytes | None
-    created_at: int
-
-
-@frozen
-class PruneReport:
-    """What one call of `Journal.prune` deleted."""
-
-    executions: int
-    entries: int
-
-
-class StrayKind(enum.Enum):
-    """In which table something belongs to no execution; the value is the word for its rows."""
-
-    ENTRIES = "entries"
-    REQUESTS = "requests"
-    KEYS = "keys"
-
-
-class Stray(NamedTuple):
-    """Rows that no execution accounts for, and the execution that they name."""
-
-    kind: StrayKind
-    execution_id: bytes
 
 
 class Journal(Protocol):
@@ -281,12 +203,55 @@ class ExecutionBackend(ABC):
         """
 
     @abstractmethod
-    async def hold_owner_lock(self, owner_id: str) -> None:
-        """Take the lock that says that `owner_id` lives, until `close` or the process's death."""
+    async def running_owners(self) -> list[OwnerLoad]:
+        """Who owns what is running: a row for each pair of an owner and a workflow, in any order.
+
+        Committed rows, never waiting behind the writer. For whoever looks for the dead.
+        """
+
+    @abstractmethod
+    async def claim_waiting(
+        self, which: Claimable, owner_id: str, now_ms: int, limit: int
+    ) -> list[ExecutionRow]:
+        """`claim` at most `limit` running executions at once, the oldest first; durable at return.
+
+        One transaction. What somebody else is claiming or changing at this moment is passed over
+        and not waited for where the database can do that, so that several who ask at once share
+        what there is. Returns the claimed rows by execution id, each with its raised epoch.
+        """
+
+    @abstractmethod
+    async def hold_owner_lock(
+        self, owner_id: str, standing: Callable[[bool], None] | None = None
+    ) -> None:
+        """Take the lock that says that `owner_id` lives, until `close` or the process's death.
+
+        Where it can be lost earlier, since the connection that holds it breaks, the backend calls
+        `standing(False)` on the event loop, and `standing(True)` as soon as it has taken the lock
+        again, which it tries until `close`. In between others take the owner for dead.
+        """
 
     @abstractmethod
     async def owner_alive(self, owner_id: str) -> bool:
         """Whether somebody holds that owner's lock, probed in shared mode without waiting."""
+
+    async def evict(self, owner_id: str) -> bool:
+        """End the session that holds that owner's lock, where the backend `evicts`.
+
+        Whether the owner is dead now. What it has committed stays; what it sends later is refused
+        only where its executions are claimed.
+        """
+        return not await self.owner_alive(owner_id)
+
+    def listen(self, hear: Callable[[Notice], None]) -> None:  # noqa: ARG002 - silent here
+        """Call `hear` on the event loop for what any engine commits, where the backend `notifies`.
+
+        Notices are hints: one may come twice, late, or (after a crash or a lost connection) not at
+        all, so whoever waits polls as well. Called at most once, after `hold_owner_lock`.
+        """
+        if self.capabilities.notifies:
+            message = f"{type(self).__name__} says that it notifies, and does not listen"
+            raise PluginError(message)
 
     @abstractmethod
     async def key_checks(self) -> dict[int, bytes]:

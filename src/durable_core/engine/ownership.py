@@ -13,12 +13,9 @@ from durable_core.errors import (
     IntegrityError,
 )
 from durable_core.ids import ExecutionId
-from durable_core.model.execution import ExecutionRow, Status
+from durable_core.model.execution import NOBODY, ExecutionRow, Status
 
-__all__ = ["NOBODY", "Ownership"]
-
-NOBODY: Final = ""
-"""The owner id of an execution that was given up; no lock can have that name, so it never lives."""
+__all__ = ["Ownership"]
 
 _FIRST_POLL: Final = 0.05
 _LONGEST_POLL: Final = 1.0

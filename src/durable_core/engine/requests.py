@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from durable_core.contracts.backend import InboxRow
+from durable_core.contracts.exchange import InboxRow
 from durable_core.engine.parts import EngineParts
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow

@@ -12,7 +12,7 @@ from typing import Final
 from attrs import frozen
 from blake3 import blake3
 
-from durable_core.contracts.backend import InboxRow
+from durable_core.contracts.exchange import InboxRow
 from durable_core.engine.requests import CANCEL, SETTLE
 from durable_core.engine.stored import ReadingParts, reader_of
 from durable_core.errors import ExecutionNotFound, IntegrityError, PayloadError

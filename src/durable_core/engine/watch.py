@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from durable_core.contracts.backend import InboxRow
+from durable_core.contracts.exchange import InboxRow
 from durable_core.engine.administration import Administration
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from operator import itemgetter
 
-from durable_core.contracts.backend import CommitBatch
+from durable_core.contracts.exchange import CommitBatch
 from durable_core.errors import DurableError, EntryRejected
 from durable_core.journal.lane import HeadState, Lane
 from durable_core.model.entries import Entry, JournalRow

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from durable_core.clock import Clock
-from durable_core.contracts.backend import BatchOutcome, ExecutionBackend
+from durable_core.contracts.backend import ExecutionBackend
+from durable_core.contracts.exchange import BatchOutcome
 from durable_core.errors import (
     DurableError,
     EntryRejected,

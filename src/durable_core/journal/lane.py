@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Self
 
 from attrs import define
 
-from durable_core.contracts.backend import HeadChange
+from durable_core.contracts.exchange import HeadChange
 from durable_core.errors import DurableError, ExecutionTerminal, JournalError
 from durable_core.model.entries import (
     STEP_KINDS,

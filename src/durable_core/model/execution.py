@@ -9,13 +9,22 @@ from typing import Final, NamedTuple
 from durable_core.errors import ConfigError, IntegrityError
 
 __all__ = [
+    "ANYONE",
     "LEGAL_TRANSITIONS",
+    "NOBODY",
     "TERMINAL",
     "ExecutionRow",
     "Status",
     "check_kind",
     "status_of",
 ]
+
+
+NOBODY: Final = ""
+"""The owner id of an execution that was given up; no lock can have that name, so it never lives."""
+
+ANYONE: Final = "*"
+"""The owner id of an execution that was started for whichever worker claims it first."""
 
 
 class Status(enum.IntEnum):

@@ -165,6 +165,22 @@ CLAIM: Final = (
     f"WHERE execution_id = ? AND owner_epoch = ? AND status = ? RETURNING {_EXECUTION}"
 )
 
+SELECT_OWNERS: Final = (
+    "SELECT owner_id, workflow, count(*) FROM durable_executions "
+    "WHERE status = 'running' AND finalized_at IS NULL GROUP BY owner_id, workflow"
+)
+# Lists are bound as JSON: how many owners, workflows or keys there are changes no text.
+CLAIM_WAITING: Final = (
+    "UPDATE durable_executions SET owner_id = :owner_id, owner_epoch = owner_epoch + 1, "
+    "updated_at = :now_ms WHERE execution_id IN (SELECT execution_id FROM durable_executions "
+    "WHERE status = 'running' AND finalized_at IS NULL "
+    "AND owner_id IN (SELECT value FROM json_each(:owners)) "
+    "AND workflow IN (SELECT value FROM json_each(:workflows)) "
+    "AND (key_id IS NULL OR key_id IN (SELECT value FROM json_each(:key_ids))) "
+    "AND lower(hex(execution_id)) NOT IN (SELECT value FROM json_each(:passed)) "
+    f"ORDER BY execution_id LIMIT :limit) RETURNING {_EXECUTION}"
+)
+
 SELECT_KEY_CHECKS: Final = 'SELECT key_id, "check" FROM durable_keys'
 INSERT_KEY_CHECK: Final = (
     'INSERT INTO durable_keys (key_id, "check") VALUES (?, ?) ON CONFLICT (key_id) DO NOTHING'

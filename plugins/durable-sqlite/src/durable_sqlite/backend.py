@@ -7,17 +7,20 @@ connection takes the rest. In memory both are one connection.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar, Final, Self
 
 from durable_core.contracts import (
     BackendCapabilities,
     BackendSettings,
+    Claimable,
     ExecutionBackend,
     InboxRow,
     Journal,
+    OwnerLoad,
     Stray,
     StrayKind,
 )
@@ -54,7 +57,7 @@ class LocalBackend(ExecutionBackend):
     """
 
     name: ClassVar = "sqlite"
-    capabilities: ClassVar = BackendCapabilities(shared=False, notifies=False)
+    capabilities: ClassVar = BackendCapabilities(shared=False, notifies=False, evicts=False)
 
     def __init__(
         self,
@@ -196,7 +199,37 @@ class LocalBackend(ExecutionBackend):
         rows = await self._executions(self._writer, _sql.CLAIM, (owner_id, now_ms, *fence))
         return rows[0] if rows else None
 
-    async def hold_owner_lock(self, owner_id: str) -> None:
+    async def running_owners(self) -> list[OwnerLoad]:
+        """Who owns what is running: a row for each pair of an owner and a workflow."""
+        rows = await _fetch(self._reader, _sql.SELECT_OWNERS)
+        return [OwnerLoad._make(row) for row in rows]
+
+    async def claim_waiting(
+        self,
+        which: Claimable,
+        owner_id: str,
+        now_ms: int,
+        limit: int,
+    ) -> list[ExecutionRow]:
+        """Claim the oldest of what is `which`, at most `limit`, in one transaction."""
+        wanted = {
+            "owners": json.dumps(list(which.owners)),
+            "workflows": json.dumps(list(which.workflows)),
+            "key_ids": json.dumps(list(which.key_ids)),
+            "passed": json.dumps([one.hex() for one in which.passed]),
+            "owner_id": owner_id,
+            "now_ms": now_ms,
+            "limit": limit,
+        }
+        self._file.require_in_place()
+        rows = await _fetch(self._writer, _sql.CLAIM_WAITING, wanted)
+        return sorted(_execution(row) for row in rows)
+
+    async def hold_owner_lock(
+        self,
+        owner_id: str,
+        standing: Callable[[bool], None] | None = None,  # noqa: ARG002 - this lock is never lost
+    ) -> None:
         """Take the lock that says that `owner_id` lives, until `close` or the process's death."""
         await self._owners.hold(owner_id)
 

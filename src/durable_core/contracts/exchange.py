@@ -1,0 +1,154 @@
+"""What passes between core and a backend: values only, columns in table order.
+
+Execution ids are their 16 raw bytes here, times are milliseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from attrs import frozen
+
+from durable_core.model.entries import JournalRow
+from durable_core.model.execution import ExecutionRow
+
+__all__ = [
+    "BatchOutcome",
+    "Claimable",
+    "CommitBatch",
+    "HeadChange",
+    "InboxRow",
+    "Notice",
+    "NoticeKind",
+    "OwnerLoad",
+    "PruneReport",
+    "Stray",
+    "StrayKind",
+]
+
+
+class HeadChange(NamedTuple):
+    """A conditional change of one execution's row; it carries the fence of its batch.
+
+    It applies only where the stored row has `owner_epoch`, `expected_status` and `expected_count`.
+    The remaining fields are the new values, `status` as its word, times in milliseconds.
+    """
+
+    execution_id: bytes
+    owner_epoch: int
+    expected_status: str
+    expected_count: int
+    status: str
+    generation: int
+    entry_count: int
+    head_hmac: bytes | None
+    anchor_mac: bytes | None
+    updated_at: int
+    finalized_at: int | None
+
+
+@frozen
+class CommitBatch:
+    """What one transaction writes. No execution stands both in `starts` and in `changes`.
+
+    `starts` are executions that the batch creates, as they stand after the batch; `changes` are
+    ordered by execution id; `rows` are in append order, and each belongs to one of the two.
+    """
+
+    starts: tuple[ExecutionRow, ...]
+    changes: tuple[HeadChange, ...]
+    rows: tuple[JournalRow, ...]
+
+
+@frozen
+class BatchOutcome:
+    """What became of a batch that the database committed.
+
+    `seqs` has one element for each row of the batch, None where the row was not written.
+    `unmatched` holds the executions whose `HeadChange` did not apply: none of their rows was
+    written. `taken` maps an execution that was to be started to the one that has its key already.
+    """
+
+    seqs: Sequence[int | None]
+    unmatched: frozenset[bytes] = frozenset()
+    taken: Mapping[bytes, bytes] = MappingProxyType({})
+
+
+class InboxRow(NamedTuple):
+    """A request by someone who does not own the execution, columns in table order.
+
+    `slot` names what the request competes for (`"cancel"`, `"settle:4"`): the first one wins.
+    """
+
+    execution_id: bytes
+    slot: str
+    kind: str
+    payload: bytes | None
+    created_at: int
+
+
+class OwnerLoad(NamedTuple):
+    """How many executions of a workflow are running under one owner."""
+
+    owner_id: str
+    workflow: str
+    executions: int
+
+
+@frozen
+class Claimable:
+    """Which running executions may be claimed: of these owners, workflows and keys, but `passed`.
+
+    Executions without a key are among them; those whose ids are in `passed` are not.
+    """
+
+    owners: Sequence[str]
+    workflows: Sequence[str]
+    key_ids: Sequence[int]
+    passed: Sequence[bytes] = ()
+
+
+class NoticeKind(enum.Enum):
+    """What another engine may be waiting for."""
+
+    ENDED = "ended"
+    """An execution is not running any more: it has ended, or is blocked."""
+
+    REQUEST = "request"
+    """A request was filed for an execution."""
+
+    WAITING = "waiting"
+    """An execution waits for an engine: started for anyone, or given up."""
+
+
+class Notice(NamedTuple):
+    """A hint that something was committed; where many would be alike, one stands for all."""
+
+    kind: NoticeKind
+    execution_id: bytes
+
+
+@frozen
+class PruneReport:
+    """What one call of `Journal.prune` deleted."""
+
+    executions: int
+    entries: int
+
+
+class StrayKind(enum.Enum):
+    """In which table something belongs to no execution; the value is the word for its rows."""
+
+    ENTRIES = "entries"
+    REQUESTS = "requests"
+    KEYS = "keys"
+
+
+class Stray(NamedTuple):
+    """Rows that no execution accounts for, and the execution that they name."""
+
+    kind: StrayKind
+    execution_id: bytes
