@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,36 @@ from attrs import evolve
 from durable_core import DurableConfig, DurableEngine
 from durable_core.contracts import KeyProvider
 from durable_core.registry import Registry
+from tests.dialects import DIALECTS, new_postgres, server_url
 from tests.engines import AnyWorkflow, OpenEngine
 from tests.journals import MASTER, key_text, path_of, sqlite_url
 from tests.leaks import Evidence, collecting
 from tests.tampering import KEYS, Written, other, write
+
+_SERVER = pytest.StashKey[str]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--dialect",
+        choices=DIALECTS,
+        default=DIALECTS[0],
+        help="the database that the tests run on; see tests/dialects.py",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On another database than SQLite, leave only what is meant to run on every one."""
+    if config.getoption("--dialect") == DIALECTS[0]:
+        return
+    config.stash[_SERVER] = server_url()
+    fitting = [
+        item
+        for item in items
+        if item.get_closest_marker("dialects") and not item.get_closest_marker("files")
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in fitting])
+    items[:] = fitting
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +63,13 @@ def key() -> str:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """A SQLite journal that does not exist yet."""
-    return sqlite_url(tmp_path / "journal.db")
+def url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A journal that does not exist yet: a SQLite file, or an empty database of `--dialect`."""
+    if request.config.getoption("--dialect") == DIALECTS[0]:
+        yield sqlite_url(tmp_path / "journal.db")
+        return
+    with new_postgres(request.config.stash[_SERVER]) as database:
+        yield database
 
 
 @pytest.fixture
@@ -50,6 +80,7 @@ def open_engine(url: str, key: str) -> OpenEngine:
         *workflows: AnyWorkflow,
         keys: str | KeyProvider | None = key,
         recover: bool = True,
+        claim: bool = False,
         registry: Registry | None = None,
         **settings: Any,
     ) -> AbstractAsyncContextManager[DurableEngine]:
@@ -60,6 +91,7 @@ def open_engine(url: str, key: str) -> OpenEngine:
             config=config,
             keys=keys,
             recover=recover,
+            claim=claim,
             registry=registry,
         )
 

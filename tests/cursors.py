@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from durable_core.contracts import ExecutionBackend
 from durable_core.ids import ExecutionId
 from durable_core.journal import JournalWriterHandle
 from durable_core.model.effects import EffectClass
 from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import Recorded, Wanted
-from durable_sqlite import LocalBackend
 from tests.journals import (
     FINGERPRINT,
     CountedJournal,
@@ -22,7 +22,7 @@ def wanted(step: int, effect: int = EffectClass.AT_LEAST_ONCE) -> Wanted:
 
 
 async def cursor_of(
-    backend: LocalBackend,
+    backend: ExecutionBackend,
     execution_id: ExecutionId,
     segment: int = 100,
     journal: CountedJournal | None = None,

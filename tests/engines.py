@@ -25,6 +25,7 @@ class OpenEngine(Protocol):
         *workflows: AnyWorkflow,
         keys: str | KeyProvider | None = ...,
         recover: bool = ...,
+        claim: bool = ...,
         registry: Registry | None = ...,
         **settings: Any,
     ) -> AbstractAsyncContextManager[DurableEngine]:

@@ -15,7 +15,6 @@ from durable_core.ids import ExecutionId
 from durable_core.journal import JournalWriter, JournalWriterHandle, WriterSettings
 from durable_core.model.execution import ExecutionRow
 from durable_core.wire.envelope import WireFormat
-from durable_sqlite import LocalBackend
 from tests.journals import OWNER, opened, wire_format
 
 __all__ = ["FaultyBackend", "Landed", "Stall", "faulty"]
@@ -40,7 +39,7 @@ class Stall:
 class FaultyBackend:
     """Each append takes the next fault: an error to raise instead, a `Landed`, a `Stall`, None."""
 
-    real: LocalBackend
+    real: ExecutionBackend
     faults: deque[Exception | Landed | Stall | None] = field(factory=deque)
     probe_faults: deque[Exception] = field(factory=deque)
     batches: list[CommitBatch] = field(factory=list)

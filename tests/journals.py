@@ -27,6 +27,7 @@ from durable_core.contracts import (
     BatchOutcome,
     CommitBatch,
     Durability,
+    ExecutionBackend,
     HeadChange,
     Journal,
     MasterKeys,
@@ -38,12 +39,12 @@ from durable_core.journal import JournalWriter, JournalWriterHandle, WriterSetti
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EffectIntent, Entry, JournalRow, StepFailure, StepResult
 from durable_core.model.execution import ExecutionRow
+from durable_core.registry import Registry
 from durable_core.replay.detail import detail_prefix, encode_detail
 from durable_core.replay.reader import ChainReader
 from durable_core.telemetry import Tracing
 from durable_core.wire.envelope import WireFormat
 from durable_core.wire.keys import Keyring
-from durable_sqlite import LocalBackend
 
 MASTER: Final = bytes(range(32))
 OTHER_MASTER: Final = bytes(range(100, 132))
@@ -86,9 +87,10 @@ class ManualClock:
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[LocalBackend]:
-    """The SQLite backend of `url`, closed on leaving."""
-    backend = await LocalBackend.open(url, BackendSettings(Durability.NORMAL, 5000))
+async def opened(url: str) -> AsyncIterator[ExecutionBackend]:
+    """The backend of `url`, closed on leaving."""
+    kind = Registry.discover().backend(url.partition("://")[0])
+    backend = await kind.open(url, BackendSettings(Durability.NORMAL, 5000))
     try:
         yield backend
     finally:
@@ -113,7 +115,7 @@ def wire_format(
 
 @asynccontextmanager
 async def writing(
-    backend: LocalBackend,
+    backend: ExecutionBackend,
     wire: WireFormat | None = None,
     settings: WriterSettings | None = None,
     *,
@@ -283,7 +285,7 @@ class CountedJournal:
 
 
 async def reader_of(
-    backend: LocalBackend,
+    backend: ExecutionBackend,
     execution_id: ExecutionId,
     segment: int = 100,
     *,

@@ -14,7 +14,6 @@ from durable_core.ids import ExecutionId
 from durable_core.journal import JournalWriter, JournalWriterHandle
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
-from durable_sqlite import LocalBackend
 from tests.ciphers import CountingCipher
 from tests.engines import OpenEngine
 from tests.faults import FaultyBackend, Landed
@@ -147,7 +146,7 @@ async def test_inv_07_a_request_is_sealed_under_a_nonce_of_its_own(url: str) -> 
     assert len(set(nonces(filed))) == 3
 
 
-async def row_of(backend: LocalBackend, execution_id: ExecutionId) -> ExecutionRow:
+async def row_of(backend: ExecutionBackend, execution_id: ExecutionId) -> ExecutionRow:
     row = await backend.load(execution_id.bytes)
     assert row is not None
     return row

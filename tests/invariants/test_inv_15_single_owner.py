@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from durable_core import DurableContext, DurableEngine, EffectClass, step
-from durable_core.contracts import BackendSettings, CommitBatch, Durability, HeadChange
+from durable_core.contracts import CommitBatch, ExecutionBackend, HeadChange
 from durable_core.errors import (
     ExecutionFenced,
     ExecutionLocked,
@@ -20,12 +20,13 @@ from durable_core.errors import (
 )
 from durable_core.journal import JournalWriterHandle
 from durable_core.model.execution import ExecutionRow
-from durable_sqlite import LocalBackend
 from tests.engines import OpenEngine
 from tests.journals import begun, opened, result_of, writing
 from tests.programs import Stage, version
 from tests.unit.engine.owning import answering, program_of
 from tests.unit.engine.processes import child
+
+pytestmark = pytest.mark.dialects
 
 CLAIMERS = 6
 TRIALS = 50
@@ -167,7 +168,7 @@ async def test_ec_33_an_append_to_what_does_not_run_is_not_written(status: str, 
         await reported(journal)
 
 
-async def end(backend: LocalBackend, row: ExecutionRow, status: str) -> None:
+async def end(backend: ExecutionBackend, row: ExecutionRow, status: str) -> None:
     at = None if status == "blocked" else 1
     change = HeadChange(
         execution_id=row.execution_id,
@@ -188,13 +189,8 @@ async def end(backend: LocalBackend, row: ExecutionRow, status: str) -> None:
 
 async def test_of_many_claimers_one_wins(url: str) -> None:
     """Backends of their own on one real file, all after the same orphan."""
-    settings = BackendSettings(Durability.NORMAL, 5000)
     async with AsyncExitStack() as stack, opened(url) as backend:
-        claimers = []
-        for _ in range(CLAIMERS):
-            claimer = await LocalBackend.open(url, settings)
-            stack.push_async_callback(claimer.close)
-            claimers.append(claimer)
+        claimers = [await stack.enter_async_context(opened(url)) for _ in range(CLAIMERS)]
         async with writing(backend) as journal:
             execution_id = await begun(journal)
         (row,) = await backend.heads([execution_id.bytes])

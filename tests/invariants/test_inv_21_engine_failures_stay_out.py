@@ -29,6 +29,8 @@ from tests.engines import OpenEngine
 from tests.holding import failing
 from tests.programs import Body, Stage, version
 
+pytestmark = pytest.mark.dialects
+
 
 @step
 async def work(name: str) -> str:

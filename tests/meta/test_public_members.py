@@ -20,6 +20,7 @@ MEMBERS = {
         "open",
         "outcome",
         "prune",
+        "release",
         "require_open",
         "resume",
         "run",

@@ -13,6 +13,7 @@ COMMANDS = {
     "list": ["--json", "--key-file", "--limit", "--status", "--url", "--workflow"],
     "show": ["--json", "--key-file", "--reveal", "--url"],
     "verify": ["--expect", "--json", "--key-file", "--url"],
+    "claim": ["--force", "--key-file", "--url"],
     "settle": ["--abandon", "--did-not-run", "--key-file", "--ran", "--url", "--value"],
     "plugins": ["--json"],
 }

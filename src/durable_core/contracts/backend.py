@@ -204,7 +204,7 @@ class ExecutionBackend(ABC):
 
     @abstractmethod
     async def running_owners(self) -> list[OwnerLoad]:
-        """Who owns what is running: a row for each pair of an owner and a workflow, in any order.
+        """Who owns what is running: a row for each owner, workflow and key, in any order.
 
         Committed rows, never waiting behind the writer. For whoever looks for the dead.
         """

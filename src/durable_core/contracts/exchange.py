@@ -91,10 +91,11 @@ class InboxRow(NamedTuple):
 
 
 class OwnerLoad(NamedTuple):
-    """How many executions of a workflow are running under one owner."""
+    """How many executions of one workflow and one key are running under one owner."""
 
     owner_id: str
     workflow: str
+    key_id: int | None
     executions: int
 
 

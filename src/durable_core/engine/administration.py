@@ -5,19 +5,17 @@ The owner writes; everybody else files a request. With no live owner the caller 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 from durable_core.engine.call import CURRENT
 from durable_core.engine.ending import finish
-from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import DID_NOT_RUN, finished_error
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.requests import file_cancel, file_settle
 from durable_core.engine.roster import Roster
 from durable_core.engine.stored import OpenIntent, open_intents, read_input
+from durable_core.engine.takeover import Takeover, require_not_terminal
 from durable_core.errors import (
     ExecutionCancelled,
     ExecutionError,
@@ -26,7 +24,6 @@ from durable_core.errors import (
     PayloadError,
 )
 from durable_core.ids import ExecutionId, StepId
-from durable_core.journal.lane import Lane
 from durable_core.model.entries import ExecutionStarted, IntentSettled
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_of
 from durable_core.wire.payload import UNTYPED
@@ -39,10 +36,13 @@ _PLAIN: Final = frozenset({list, tuple, dict, set, frozenset})
 class Administration:
     """Changes executions for one engine. For any task of its event loop."""
 
-    def __init__(self, parts: EngineParts, roster: Roster, ownership: Ownership) -> None:
+    def __init__(
+        self, parts: EngineParts, roster: Roster, ownership: Ownership, takeover: Takeover
+    ) -> None:
         self._parts = parts
         self._roster = roster
         self._ownership = ownership
+        self._takeover = takeover
 
     async def cancel(self, execution_id: ExecutionId) -> None:
         """See `DurableEngine.cancel`."""
@@ -77,37 +77,23 @@ class Administration:
             self._parts.wire.verified(row)
             status = status_of(row.status)
             if status in TERMINAL and status is not Status.FAILED:
-                self._require_not_terminal(row)
+                require_not_terminal(row)
             self._roster.require(row.workflow)
             if status is Status.RUNNING:
-                await self._take_over(row)
+                await self._takeover.take_over_now(row)
                 return row
             payload = await read_input(self._parts, row)
             if status is Status.BLOCKED and await self._ownership.held_elsewhere(row):
                 message = f"execution {execution_id} belongs to a live engine; resume it there"
                 raise ExecutionLocked(message)
-            async with self._claimed_lane(row) as lane:
+            async with self._takeover.claimed_lane(row) as lane:
                 if status is Status.FAILED:
                     entry = ExecutionStarted(execution_id, row.generation + 1, payload)
                     await self._parts.journal.append_acked(entry)
                 else:
                     await self._parts.writer.change_status(lane, Status.RUNNING)
-                await self._launch(lane, restart=status is Status.BLOCKED)
+                await self._takeover.launch(lane, restart=status is Status.BLOCKED)
             return row
-
-    async def take_over(self, row: ExecutionRow) -> None:
-        """Claim a running execution whose owner is dead or that this engine dropped; run it.
-
-        Of the tasks of one engine that ask at once, one claims: a second claim would fence the run
-        that the first one has just begun. `ExecutionLocked` if another engine was faster.
-        """
-        await self._roster.unbroken(self._take_over_alone(row))
-
-    async def _take_over_alone(self, row: ExecutionRow) -> None:
-        execution_id = ExecutionId(bytes=row.execution_id)
-        async with self._roster.sole(execution_id):
-            if self._roster.running(execution_id) is None:
-                await self._take_over(row)
 
     async def settle(
         self,
@@ -150,7 +136,7 @@ class Administration:
         async with self._roster.sole(execution_id):
             row = await self._ownership.load(execution_id)
             intent = (await self._find_intent(row, step_id)).row
-            async with self._claimed_lane(row) as lane:
+            async with self._takeover.claimed_lane(row) as lane:
                 entry = IntentSettled(
                     execution_id,
                     row.generation,
@@ -163,41 +149,19 @@ class Administration:
                 )
                 await self._parts.journal.append_acked(entry)
                 if self._roster.find(row.workflow) is not None:
-                    await self._launch(lane, restart=False)
+                    await self._takeover.launch(lane, restart=False)
                 else:
                     await self._ownership.release(execution_id, lane.row.owner_epoch)
 
     async def _cancel_idle(self, execution_id: ExecutionId, cancelled: ExecutionCancelled) -> None:
         row = await self._ownership.load(execution_id)
-        self._require_not_terminal(row)
+        require_not_terminal(row)
         if await self._ownership.held_elsewhere(row):
             await file_cancel(self._parts, row)
             return
         payload = finished_error(self._parts.failure_of(cancelled))
-        async with self._claimed_lane(row) as lane:
+        async with self._takeover.claimed_lane(row) as lane:
             await finish(self._parts, lane, Status.CANCELLED, payload, bounded=True)
-
-    async def _take_over(self, row: ExecutionRow) -> None:
-        workflow = self._roster.require(row.workflow)
-        async with self._claimed_lane(row) as lane:
-            self._roster.launch(Execution(self._parts, workflow, lane, lane.row))
-
-    async def _launch(self, lane: Lane, *, restart: bool) -> None:
-        heads = await self._parts.backend.heads([lane.row.execution_id])
-        workflow = self._roster.require(heads[0].workflow)
-        self._roster.launch(Execution(self._parts, workflow, lane, heads[0], restart=restart))
-
-    @asynccontextmanager
-    async def _claimed_lane(self, row: ExecutionRow) -> AsyncIterator[Lane]:
-        """The lane of an execution that is claimed now; forgotten on leaving unless it runs."""
-        execution_id = ExecutionId(bytes=row.execution_id)
-        # Before the claim: who cannot go on with it must not keep it from those who can.
-        self._parts.wire.verified(row)
-        try:
-            yield self._parts.journal.attach(await self._ownership.claim(row))
-        finally:
-            if self._roster.running(execution_id) is None:
-                self._parts.journal.detach(execution_id)
 
     async def _find_intent(self, row: ExecutionRow, step_id: str) -> OpenIntent:
         if row.status == Status.BLOCKED.label:
@@ -218,11 +182,6 @@ class Administration:
         except PayloadError as error:
             message = f"the settled value is refused: {error}"
             raise type(error)(message) from error
-
-    def _require_not_terminal(self, row: ExecutionRow) -> None:
-        if status_of(row.status) in TERMINAL:
-            message = f"execution {ExecutionId(bytes=row.execution_id)} is {row.status} already"
-            raise ExecutionTerminal(message)
 
 
 def _asked_within(execution_id: ExecutionId) -> bool:

@@ -18,8 +18,10 @@ from durable_core.contracts.backend import BackendSettings, ExecutionBackend
 from durable_core.contracts.keys import KeyProvider, MasterKeys
 from durable_core.engine.audit import AuditTrail
 from durable_core.engine.exporting import MetricsFanout
+from durable_core.engine.notices import Notices
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.spec import StepSpecs
+from durable_core.engine.standing import Standing
 from durable_core.engine.threads import StepThreads
 from durable_core.errors import ConfigError
 from durable_core.failpoints import Failpoints
@@ -72,7 +74,11 @@ async def compose(
         clock = SystemClock()
         ids = RandomIds(clock)
         owner_id = ids.owner_id()
-        await backend.hold_owner_lock(owner_id)
+        standing = Standing(config.journal_ack_timeout_ms)
+        await backend.hold_owner_lock(owner_id, standing.change)
+        notices = Notices()
+        if backend.capabilities.notifies:
+            backend.listen(notices.hear)
         threads = StepThreads(config.max_worker_threads)
         stack.push_async_callback(threads.close, config.close_timeout_ms / 1000)
         writer = JournalWriter(
@@ -97,6 +103,8 @@ async def compose(
             clock=clock,
             ids=ids,
             failpoints=Failpoints.from_environment(),
+            standing=standing,
+            notices=notices,
         )
 
 

@@ -6,18 +6,23 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, ParamSpec, TypeVar
 
+from attrs import evolve
+
 from durable_core.config import DurableConfig
 from durable_core.contracts.keys import KeyProvider
 from durable_core.engine.administration import Administration
 from durable_core.engine.compose import compose
 from durable_core.engine.definition import Workflow
 from durable_core.engine.handle import ExecutionHandle
+from durable_core.engine.inbox import Inbox
 from durable_core.engine.outcome import Outcome
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
+from durable_core.engine.recovery import Recovery
 from durable_core.engine.roster import Roster
 from durable_core.engine.starting import Starter
 from durable_core.engine.stored import stored_outcome
+from durable_core.engine.takeover import Takeover
 from durable_core.engine.verification import VerifyReport, verify
 from durable_core.engine.watch import Watch
 from durable_core.errors import ConfigError, ExecutionLocked, ExecutionNotFound
@@ -40,13 +45,16 @@ class DurableEngine:
     survive a fork.
     """
 
-    def __init__(self, parts: EngineParts, roster: Roster) -> None:
+    def __init__(self, parts: EngineParts, roster: Roster, *, recover: bool, claim: bool) -> None:
         self.parts = parts
         self._roster = roster
         self._ownership = Ownership(parts)
         self._starter = Starter(parts, roster, self._ownership)
-        self._administration = Administration(parts, roster, self._ownership)
-        self._watch = Watch(parts, roster, self._ownership, self._administration)
+        self._takeover = Takeover(parts, roster, self._ownership)
+        self._administration = Administration(parts, roster, self._ownership, self._takeover)
+        self._recovery = Recovery(parts, roster, self._takeover, recover=recover, claim=claim)
+        inbox = Inbox(parts, self._ownership, self._administration)
+        self._watch = Watch(parts, self._recovery, inbox)
 
     @classmethod
     @asynccontextmanager
@@ -58,6 +66,8 @@ class DurableEngine:
         config: DurableConfig | None = None,
         keys: str | KeyProvider | None = None,
         recover: bool = True,
+        claim: bool = False,
+        max_concurrent_executions: int | None = None,
         registry: Registry | None = None,
     ) -> AsyncIterator[DurableEngine]:
         """Open a journal; on leaving, drain, stop and release everything.
@@ -65,6 +75,9 @@ class DurableEngine:
         `url` overrides the configuration's. `keys` is a `DURABLE_KEY`-style string or a provider;
         None asks the environment, then the configuration. With `recover`, running executions of
         `workflows` whose owner is dead are claimed and resumed, now and whenever one turns up.
+        With `claim` this engine is a worker: it also runs what was started with `run="anywhere"`.
+        It claims no more than it has room for: `max_concurrent_executions`, which overrides the
+        configuration's, or 256.
 
         Raises `ConfigError` (URL, keys, names, INV-8), `PluginError`, `SchemaTooNew`,
         `JournalUnavailable`; nothing stays open then.
@@ -72,12 +85,13 @@ class DurableEngine:
         _check_arguments(workflows, config)
         roster = Roster(workflows)
         settings = config or DurableConfig.load()
+        if max_concurrent_executions is not None:
+            settings = evolve(settings, max_concurrent_executions=max_concurrent_executions)
         async with compose(url, settings, keys, registry) as parts:
-            engine = cls(parts, roster)
+            engine = cls(parts, roster, recover=recover, claim=claim)
             roster.open(settings.max_concurrent_executions, parts)
             try:
-                if recover:
-                    await engine._watch.recover()
+                await engine._recovery.look()
                 engine._watch.start(recover=recover)
                 yield engine
             finally:
@@ -90,9 +104,13 @@ class DurableEngine:
         *args: Any,
         key: str | None = None,
         on_conflict: Literal["error", "existing"] = "error",
+        run: Literal["here", "anywhere"] = "here",
         **kwargs: Any,
     ) -> ExecutionHandle[T]:
         """Start an execution, or find the one that has `key`; durable when it returns.
+
+        With `run="anywhere"` it is left to whichever engine is opened with `claim=True` and has
+        registered the workflow, this one included; the workflow need not be registered here.
 
         `KeyConflict` if the key's execution was started with other arguments, unless
         `on_conflict="existing"`. Also `ConfigError` for a workflow that is not registered,
@@ -100,12 +118,16 @@ class DurableEngine:
         `JournalUnavailable`.
         """
         self._roster.require_open()
+        if run not in {"here", "anywhere"}:
+            message = 'run is "here" or "anywhere"'
+            raise ConfigError(message)
         execution_id = await self._starter.start(
             workflow,
             args,
             kwargs,
             key=key,
             on_conflict=on_conflict,
+            anywhere=run == "anywhere",
         )
         return ExecutionHandle(self, execution_id, key)
 
@@ -193,6 +215,19 @@ class DurableEngine:
         row = await self._administration.resume(execution_id_of(execution_id))
         return ExecutionHandle(self, ExecutionId(bytes=row.execution_id), row.execution_key)
 
+    async def release(self, execution_id: ExecutionId | str, *, force: bool = False) -> None:
+        """Take an execution from its owner and give it up to any engine that has its workflow.
+
+        Durable at return. Without `force` only a dead owner loses it (`ExecutionLocked` for a live
+        one). With `force` the owner's session is ended where the backend can do that, and whatever
+        it still sends for this execution is refused: for a process that is stopped or cut off and
+        keeps its lock. A guarded effect that was under way there then meets its policy: under FAIL
+        and SKIP it is not called again; under RERUN and reconcile it may be, with the same key.
+        `ExecutionTerminal`, `ExecutionNotFound`, and `ExecutionError` if it runs in this engine.
+        """
+        self._roster.require_open()
+        await self._takeover.give_up(execution_id_of(execution_id), force=force)
+
     async def settle(
         self,
         execution_id: ExecutionId | str,
@@ -257,11 +292,11 @@ class DurableEngine:
             if self._roster.running(execution_id) is not None:
                 continue
             if status_of(row.status) is not Status.RUNNING:
-                workflow = self._roster.find(row.workflow)
+                workflow = self._roster.known(row.workflow)
                 returns = UNTYPED if workflow is None else workflow.shape.returns
                 return await stored_outcome(self.parts, row, returns)
             try:
-                await self._administration.take_over(row)
+                await self._takeover.take_over(row)
             except ExecutionLocked:
                 continue  # somebody else was faster: wait for them
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from durable_core.engine.parts import EngineParts
@@ -13,7 +14,7 @@ from durable_core.errors import (
     IntegrityError,
 )
 from durable_core.ids import ExecutionId
-from durable_core.model.execution import NOBODY, ExecutionRow, Status
+from durable_core.model.execution import ANYONE, NOBODY, ExecutionRow, Status
 
 __all__ = ["Ownership"]
 
@@ -67,14 +68,14 @@ class Ownership:
         `ExecutionLocked` if a live owner has it, or if somebody else claims it first.
         """
         if await self.held_elsewhere(row):
-            raise self._locked(row)
+            raise self.locked(row)
         claimed = await self._parts.backend.claim(
             row,
             self._owner_id,
             self._parts.clock.now_ms(),
         )
         if claimed is None:
-            raise self._locked(row)
+            raise self.locked(row)
         return claimed
 
     async def release(self, execution_id: ExecutionId, epoch: int) -> int:
@@ -94,21 +95,30 @@ class Ownership:
         execution_id: ExecutionId,
         can_take_over: Callable[[ExecutionRow], bool],
     ) -> ExecutionRow:
-        """Poll an execution that runs elsewhere until it ends, blocks, or its owner dies.
+        """Wait for an execution that runs elsewhere until it ends, blocks, or its owner dies.
 
-        From 50 ms between polls up to 1 s. A dead owner counts only where `can_take_over` agrees.
+        A notice of its end wakes this where the backend notifies; otherwise, and as a fallback, it
+        polls: from 50 ms between polls up to 1 s. A dead owner counts only where `can_take_over`
+        agrees; what was started for anyone is left to those who claim.
         """
-        pause = _FIRST_POLL
-        while True:
-            row = await self.load(execution_id)
-            if row.status != Status.RUNNING.label:
-                return row
-            if can_take_over(row) and not await self.held_elsewhere(row):
-                return row
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_POLL)
+        notifies = self._parts.backend.capabilities.notifies
+        pause = _LONGEST_POLL if notifies else _FIRST_POLL
+        with self._parts.notices.of_the_end(execution_id.bytes) as ended:
+            while True:
+                row = await self.load(execution_id)
+                if row.status != Status.RUNNING.label:
+                    return row
+                waits = row.owner_id == ANYONE
+                if not waits and can_take_over(row) and not await self.held_elsewhere(row):
+                    return row
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await ended.wait()
+                ended.clear()
+                pause = min(pause * 2, _LONGEST_POLL)
 
-    def _locked(self, row: ExecutionRow) -> ExecutionLocked:
+    def locked(self, row: ExecutionRow) -> ExecutionLocked:
+        """The error for an execution that somebody else owns."""
         execution_id = ExecutionId(bytes=row.execution_id)
         return ExecutionLocked(
             f"execution {execution_id} is owned by a live engine; wait for it, stop that process, "

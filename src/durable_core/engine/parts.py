@@ -8,8 +8,10 @@ from durable_core.clock import Clock
 from durable_core.config import DurableConfig
 from durable_core.contracts.backend import ExecutionBackend
 from durable_core.engine.audit import AuditTrail
+from durable_core.engine.notices import Notices
 from durable_core.engine.outcome import Failure, failure_of
 from durable_core.engine.spec import StepSpecs
+from durable_core.engine.standing import Standing
 from durable_core.engine.threads import StepThreads
 from durable_core.failpoints import Failpoints
 from durable_core.ids import IdSource
@@ -39,6 +41,8 @@ class EngineParts:
     clock: Clock
     ids: IdSource
     failpoints: Failpoints
+    standing: Standing
+    notices: Notices
 
     def failure_of(self, error: BaseException, attempts: int = 1) -> Failure:
         """The record of `error` that a journal entry can hold."""

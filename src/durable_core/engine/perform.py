@@ -52,6 +52,9 @@ async def _perform(run: Run, call: StepCall) -> object:
             run.parts.metrics.record("durable.engine.steps_replayed", 1)
             return await replay(run, call, found.row, cancelled=cancelled)
         run.parts.metrics.record("durable.engine.steps", 1)
+        if not run.parts.standing.held:
+            _, cancelled_too = await run.activity.outlast_read(run.parts.standing.regained())
+            cancelled |= cancelled_too
         if call.descriptor.guarded:
             return await perform_guarded(run, call, found, cancelled=cancelled)
         if found is not FRESH:

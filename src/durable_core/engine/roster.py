@@ -55,6 +55,7 @@ class Roster:
         self._workflows: dict[str, Workflow[..., Any]] = {}
         for workflow in workflows:
             self._register(workflow)
+        self._known: dict[str, Workflow[..., Any]] = {}
         self._pid = os.getpid()
         self._open = False
         self._slots: asyncio.Semaphore | None = None
@@ -93,6 +94,24 @@ class Roster:
             )
             raise ConfigError(message)
         return workflow
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the registered workflows."""
+        return tuple(self._workflows)
+
+    def know(self, workflow: Workflow[..., Any]) -> None:
+        """Remember what a workflow returns that others run for this engine."""
+        self._known[workflow.name] = workflow
+
+    def known(self, name: str) -> Workflow[..., Any] | None:
+        """The workflow of that name, registered here or started from here."""
+        return self._workflows.get(name) or self._known.get(name)
+
+    @property
+    def failed(self) -> list[bytes]:
+        """The ids of executions whose run here was ended by the engine's own failure."""
+        return [execution_id.bytes for execution_id in self._failures]
 
     @property
     def load(self) -> int:
@@ -200,6 +219,8 @@ class Roster:
         finally:
             self._running.pop(execution.execution_id, None)
             self._count()
+            if self._parts is not None:
+                self._parts.notices.freed()
             execution.done.set_result(outcome)
 
     async def _note_failure(self, execution: Execution, outcome: Outcome) -> None:

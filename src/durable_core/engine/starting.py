@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from durable_core.contracts.exchange import Notice, NoticeKind
 from durable_core.engine.definition import Workflow
 from durable_core.engine.execution import Execution
 from durable_core.engine.ownership import Ownership
@@ -13,7 +14,7 @@ from durable_core.engine.stored import read_input
 from durable_core.errors import ConfigError, DecodeError, KeyConflict, KeyTaken
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import ExecutionStarted
-from durable_core.model.execution import ExecutionRow
+from durable_core.model.execution import ANYONE, ExecutionRow
 from durable_core.wire.call import join
 
 __all__ = ["Starter"]
@@ -36,9 +37,10 @@ class Starter:
         key: str | None,
         on_conflict: Literal["error", "existing"],
         acknowledged: bool = True,
+        anywhere: bool = False,
     ) -> ExecutionId:
         """Start, or find by key; see `DurableEngine.start`."""
-        payload = self._encode(workflow, args, kwargs)
+        payload = self._encode(workflow, args, kwargs, anywhere=anywhere)
         self._parts.wire.guard(payload)
         if key is not None:
             _check_key(key)
@@ -47,9 +49,14 @@ class Starter:
                 return await self._existing(found, payload, on_conflict)
         execution_id = self._parts.ids.execution_id()
         try:
-            launch = self._launch(execution_id, workflow, key, payload, acknowledged=acknowledged)
-            # Where nothing is waited for, nothing can be broken off.
-            await (self._roster.unbroken(launch) if acknowledged else launch)
+            if anywhere:
+                await self._offer(execution_id, workflow, key, payload)
+            else:
+                launch = self._launch(
+                    execution_id, workflow, key, payload, acknowledged=acknowledged
+                )
+                # Where nothing is waited for, nothing can be broken off.
+                await (self._roster.unbroken(launch) if acknowledged else launch)
         except KeyTaken as taken:
             existing = await self._ownership.load(ExecutionId(bytes=taken.existing))
             return await self._existing(existing, payload, on_conflict)
@@ -88,13 +95,40 @@ class Starter:
                 if self._roster.running(execution_id) is None:
                     journal.detach(execution_id)
 
+    async def _offer(
+        self,
+        execution_id: ExecutionId,
+        workflow: Workflow[..., Any],
+        key: str | None,
+        payload: bytes,
+    ) -> None:
+        """Journal the start for whichever engine claims it."""
+        journal = self._parts.journal
+        journal.new_lane(
+            execution_id,
+            workflow.name,
+            key=key,
+            sealed=self._parts.config.encrypt_payload,
+            owner_id=ANYONE,
+        )
+        try:
+            await journal.append_acked(ExecutionStarted(execution_id, 0, payload))
+        finally:
+            journal.detach(execution_id)
+        self._roster.know(workflow)
+        self._parts.notices.hear(Notice(NoticeKind.WAITING, execution_id.bytes))
+
     def _encode(
         self,
         workflow: Workflow[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        *,
+        anywhere: bool,
     ) -> bytes:
-        if self._roster.require(as_workflow(workflow).name) is not workflow:
+        name = as_workflow(workflow).name
+        registered = self._roster.find(name) if anywhere else self._roster.require(name)
+        if registered is not workflow and registered is not None:
             message = f"another workflow is registered as {workflow.name!r}; rename one of them"
             raise ConfigError(message)
         shape = workflow.shape

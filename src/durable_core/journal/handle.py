@@ -52,9 +52,11 @@ class JournalWriterHandle:
         key: str | None = None,
         kind: str = "workflow",
         sealed: bool = True,
+        owner_id: str | None = None,
     ) -> Lane:
         """The lane of an execution that does not exist yet; its first batch creates it.
 
+        Its owner is this handle's, or `owner_id`, for which nothing but the start is appended.
         Sealed and stamped by the current key, which its MACs keep for life. `EntryRejected` for a
         workflow or key that is no text.
         """
@@ -72,7 +74,7 @@ class JournalWriterHandle:
             key_id,
             sealed and key_id is not None,
             key_id is not None,
-            self.owner_id,
+            self.owner_id if owner_id is None else owner_id,
             1,
             0,
             None,

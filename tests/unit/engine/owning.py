@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import resource
 import sys
 import warnings
@@ -40,8 +41,11 @@ Note = Callable[[str, int], None]
 
 
 def ledger_of(url: str) -> Path:
-    """The ledger beside a journal: a line for each call of the first and the last step."""
-    return Path(url.removeprefix("sqlite:///") + ".ledger")
+    """The ledger of a journal: a line for each call of the first and the last step.
+
+    In the test's own folder, in which its children run too.
+    """
+    return Path(f"{re.sub(r'[^a-z0-9]+', '-', url[-40:])}.ledger").absolute()
 
 
 def program_of(url: str, second: Second, *, guarded: bool = False, note: Note | None = None) -> Any:
@@ -136,6 +140,25 @@ async def own(hears: Hears, url: str, how: str, *numbers: str) -> None:
         await asyncio.Event().wait()
 
 
+async def work(hears: Hears, url: str, limit: str) -> None:
+    """Claim what waits for an engine, at most `limit` at once; each says `holding` and waits."""
+    turn = asyncio.Lock()
+
+    async def second(number: int) -> str:
+        await engine.flush()
+        say("holding", number)
+        async with turn:
+            return await hears.line()
+
+    program = program_of(url, second)
+    opening = DurableEngine.open(
+        url, workflows=[program], claim=True, max_concurrent_executions=int(limit)
+    )
+    async with opening as engine:
+        say("open")
+        await asyncio.Event().wait()
+
+
 def forked() -> int:
     """Fork a child that lives for as long as the test that began it all; its process id."""
     with warnings.catch_warnings():
@@ -226,7 +249,7 @@ def answering(value: str) -> Second:
     return second
 
 
-JOBS = {job.__name__: job for job in (own, start_many, recover, fill)}
+JOBS = {job.__name__: job for job in (own, work, start_many, recover, fill)}
 
 
 async def main(job: str, *arguments: str) -> None:

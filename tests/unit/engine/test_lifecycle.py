@@ -21,6 +21,8 @@ from tests.engines import AnyWorkflow, OpenEngine
 from tests.journals import path_of
 from tests.programs import Stage, version
 
+pytestmark = pytest.mark.dialects
+
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
 
 

@@ -13,6 +13,8 @@ from tests.programs import Stage, version
 from tests.unit.engine.owning import answering, program_of
 from tests.unit.engine.processes import child
 
+pytestmark = pytest.mark.dialects
+
 
 async def test_opening_resumes_what_dead_owners_left(open_engine: OpenEngine, url: str) -> None:
     """Nobody asks for the executions."""
@@ -52,8 +54,8 @@ async def test_executions_of_unknown_workflows_are_left_alone_and_reported(
     assert {row.owner_epoch for row in before} == {1}
     assert [record.getMessage() for record in caplog.records] == [
         (
-            "executions of workflow 'program' wait for an engine that registers it; it is not "
-            "registered here"
+            "executions of workflow 'program' wait for an engine that registers it; this one does "
+            "not"
         ),
     ]
 

@@ -13,11 +13,14 @@ import pytest
 from durable_core import DurableEngine
 from durable_core.errors import ExecutionError, ExecutionLocked, ExecutionTerminal, KeyConflict
 from durable_core.model.execution import ExecutionRow, Status
+from tests.dialects import query
 from tests.engines import OpenEngine
-from tests.journals import query, sqlite_url
+from tests.journals import sqlite_url
 from tests.programs import Stage
 from tests.unit.engine.owning import Second, answering, from_many_tasks, ledger_of, program_of
 from tests.unit.engine.processes import child, lives
+
+pytestmark = pytest.mark.dialects
 
 OURS = ["first", "ours", "last"]
 THEIRS = ["first", "theirs", "last"]
@@ -66,7 +69,7 @@ async def test_ec_28_sigkill_frees_an_execution_at_once(
     assert ledger(url) == ["first 1", "last 1"]
 
 
-@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("link", [False, pytest.param(True, marks=pytest.mark.files)])
 async def test_ec_28_a_second_engine_in_the_process_is_another_owner(
     open_engine: OpenEngine, url: str, key: str, tmp_path: Path, *, link: bool
 ) -> None:
@@ -78,8 +81,9 @@ async def test_ec_28_a_second_engine_in_the_process_is_another_owner(
         (tmp_path / "link.db").symlink_to(tmp_path / "journal.db")
         (tmp_path / "folder").mkdir()
         (tmp_path / "folder" / "up").symlink_to(tmp_path)
-    path = tmp_path / "folder" / "up" / "link.db" if link else tmp_path / "journal.db"
-    second = DurableEngine.open(sqlite_url(path), workflows=[elsewhere], keys=key)
+    path = tmp_path / "folder" / "up" / "link.db"
+    second_url = sqlite_url(path) if link else url
+    second = DurableEngine.open(second_url, workflows=[elsewhere], keys=key)
     async with open_engine(program) as first, second as other:
         handle = await first.start(program, 1, key="k")
         await stage.reached.wait()
@@ -206,11 +210,10 @@ async def test_one_key_with_other_arguments_is_a_conflict_in_every_engine(
 
 async def test_ec_33_what_has_ended_is_not_changed(open_engine: OpenEngine, url: str) -> None:
     program = program_of(url, answering("ours"))
-    path = Path(url.removeprefix("sqlite:///"))
 
     def everything() -> list[Any]:
         tables = ("durable_executions", "durable_journal", "durable_inbox")
-        return [query(path, f"SELECT * FROM {table}") for table in tables]
+        return [query(url, f"SELECT * FROM {table}") for table in tables]
 
     async with open_engine(program) as engine, open_engine(program) as other:
         handle = await engine.start(program, 1, key="k")

@@ -22,22 +22,21 @@ from durable_core.errors import (
 )
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import Status
+from tests.dialects import query
 from tests.engines import OpenEngine
-from tests.journals import path_of, query
 from tests.programs import Stage, version
 from tests.unit.engine.owning import answering, ledger_of, program_of
 from tests.unit.engine.processes import child
+
+pytestmark = pytest.mark.dialects
 
 TRIALS = 40
 FUTURE = 1 << 50
 
 
 def finished_entries(url: str) -> Counter[bytes]:
-    rows = query(
-        path_of(url),
-        "SELECT execution_id FROM durable_journal WHERE entry_kind = ?",
-        EntryKind.EXECUTION_FINISHED,
-    )
+    finished = int(EntryKind.EXECUTION_FINISHED)
+    rows = query(url, f"SELECT execution_id FROM durable_journal WHERE entry_kind = {finished}")
     return Counter(execution_id for (execution_id,) in rows)
 
 

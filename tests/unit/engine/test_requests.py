@@ -28,11 +28,13 @@ from durable_core.errors import (
 )
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import Status
+from tests.dialects import query
 from tests.engines import OpenEngine
-from tests.journals import path_of, query
 from tests.programs import Stage, version
 from tests.unit.engine.owning import answering, ledger_of, program_of
 from tests.unit.engine.processes import Child, child
+
+pytestmark = pytest.mark.dialects
 
 
 async def kinds_of(engine: DurableEngine, execution_id: uuid.UUID) -> list[EntryKind]:
@@ -156,7 +158,7 @@ async def test_a_settlement_from_another_process_that_it_ran(
         handle = await engine.get(case.execution_id)
         assert await handle.result() == ["first", "by hand", "last"]
         assert EntryKind.INTENT_SETTLED in await kinds_of(engine, case.execution_id)
-        assert query(path_of(url), "SELECT count(*) FROM durable_inbox") == [(0,)]
+        assert query(url, "SELECT count(*) FROM durable_inbox") == [(0,)]
         await engine.verify()
     assert ledger_of(url).read_text().splitlines() == ["first 1", "last 1"]
 
@@ -181,7 +183,7 @@ async def test_the_first_word_on_a_step_counts(open_engine: OpenEngine, url: str
             await engine.settle(case.execution_id, "1", ran=False)
         with pytest.raises(ExecutionLocked):
             await engine.resume(case.execution_id)
-        stored = query(path_of(url), "SELECT payload FROM durable_inbox")[0][0]
+        stored = query(url, "SELECT payload FROM durable_inbox")[0][0]
         assert b"first word" not in stored  # sealed, as in the journal
         case.owner.wake()
         await case.owner.says("last")
@@ -215,7 +217,7 @@ async def test_a_settlement_of_a_step_that_is_not_open_is_refused(
         with pytest.raises(ExecutionError, match="not blocked by an ambiguous effect"):
             await engine.settle(case.execution_id, step_id, ran=True)
         assert await kinds_of(engine, case.execution_id) == before
-        assert query(path_of(url), "SELECT count(*) FROM durable_inbox") == [(0,)]
+        assert query(url, "SELECT count(*) FROM durable_inbox") == [(0,)]
 
 
 async def test_blocked_stays_blocked_over_any_number_of_opens(
@@ -224,14 +226,14 @@ async def test_blocked_stays_blocked_over_any_number_of_opens(
     program = program_of(url, answering("never called"), guarded=True)
     async with blocked(url) as case:
         await case.owner.kill()
-    entries = query(path_of(url), "SELECT * FROM durable_journal")
+    entries = query(url, "SELECT * FROM durable_journal")
     for _ in range(2):
         async with open_engine(program) as engine:
             handle = await engine.start(program, 1, key="1")
             with pytest.raises(AmbiguousEffect, match="step 1 'second'"):
                 await handle.result()
             assert await handle.status() is Status.BLOCKED
-    assert query(path_of(url), "SELECT * FROM durable_journal") == entries
+    assert query(url, "SELECT * FROM durable_journal") == entries
 
 
 async def test_requests_for_what_is_not_there_are_refused(open_engine: OpenEngine) -> None:

@@ -11,6 +11,8 @@ from durable_core.model.execution import Status
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
 
+pytestmark = pytest.mark.dialects
+
 
 @frozen
 class Receipt:

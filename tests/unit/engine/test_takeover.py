@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from durable_core import DurableContext, step
 from tests.engines import AnyWorkflow, OpenEngine
 from tests.programs import Stage, version
+
+pytestmark = pytest.mark.dialects
 
 
 async def orphaned(open_engine: OpenEngine, stage: Stage) -> AnyWorkflow:

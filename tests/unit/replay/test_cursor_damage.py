@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from durable_core.contracts import ExecutionBackend
 from durable_core.errors import (
     DecodeError,
     IntegrityError,
@@ -16,7 +17,6 @@ from durable_core.model.entries import (
     EntryKind,
 )
 from durable_core.replay.cursor import ReplayCursor
-from durable_sqlite import LocalBackend
 from tests.cursors import cursor_of, steps, value, wanted
 from tests.journals import (
     CountedJournal,
@@ -42,7 +42,7 @@ async def test_a_generation_without_its_start_is_damage(url: str) -> None:
 
 
 async def edited(
-    backend: LocalBackend,
+    backend: ExecutionBackend,
     journal: JournalWriterHandle,
     url: str,
     statement: str,

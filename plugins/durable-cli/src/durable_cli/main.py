@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from durable_cli.claiming import claim
 from durable_cli.demo.command import demo
 from durable_cli.keygen import keygen
 from durable_cli.plugins import plugins
@@ -43,6 +44,7 @@ def build() -> typer.Typer:
     app.command("show")(show)
     app.command("verify")(verify)
     app.command("settle")(settle)
+    app.command("claim")(claim)
     app.command("plugins")(plugins)
     return app
 

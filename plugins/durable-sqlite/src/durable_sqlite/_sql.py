@@ -166,8 +166,8 @@ CLAIM: Final = (
 )
 
 SELECT_OWNERS: Final = (
-    "SELECT owner_id, workflow, count(*) FROM durable_executions "
-    "WHERE status = 'running' AND finalized_at IS NULL GROUP BY owner_id, workflow"
+    "SELECT owner_id, workflow, key_id, count(*) FROM durable_executions "
+    "WHERE status = 'running' AND finalized_at IS NULL GROUP BY owner_id, workflow, key_id"
 )
 # Lists are bound as JSON: how many owners, workflows or keys there are changes no text.
 CLAIM_WAITING: Final = (

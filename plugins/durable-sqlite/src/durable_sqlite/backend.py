@@ -200,7 +200,7 @@ class LocalBackend(ExecutionBackend):
         return rows[0] if rows else None
 
     async def running_owners(self) -> list[OwnerLoad]:
-        """Who owns what is running: a row for each pair of an owner and a workflow."""
+        """Who owns what is running: a row for each owner, workflow and key."""
         rows = await _fetch(self._reader, _sql.SELECT_OWNERS)
         return [OwnerLoad._make(row) for row in rows]
 

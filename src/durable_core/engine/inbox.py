@@ -1,0 +1,99 @@
+"""Answers what outsiders asked of executions: each request is journaled or refused, once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from durable_core.contracts.exchange import InboxRow
+from durable_core.engine.administration import Administration
+from durable_core.engine.ownership import Ownership
+from durable_core.engine.parts import EngineParts
+from durable_core.engine.requests import CANCEL, read_settle, settle_step
+from durable_core.errors import (
+    ConfigError,
+    DurableError,
+    ExecutionError,
+    ExecutionLocked,
+    JournalUnavailable,
+)
+from durable_core.ids import ExecutionId
+
+__all__ = ["Inbox"]
+
+_LOG: Final = logging.getLogger("durable_core.engine")
+
+
+class Inbox:
+    """The requests that one engine answers. Used by its watch alone."""
+
+    def __init__(
+        self, parts: EngineParts, ownership: Ownership, administration: Administration
+    ) -> None:
+        self._parts = parts
+        self._ownership = ownership
+        self._administration = administration
+        self._answering: dict[tuple[bytes, str], asyncio.Task[None]] = {}
+        self._left: set[tuple[bytes, str]] = set()
+
+    async def close(self) -> None:
+        """Stop; requests that are not answered yet wait for the next owner."""
+        tasks = set(self._answering.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def answer(self) -> None:
+        """Begin to answer every new request; one that takes long does not hold up the others."""
+        for request in await self._parts.backend.read_inbox(self._parts.journal.owner_id):
+            self._begin_to_answer(request)
+
+    async def answer_for_the_dead(self) -> None:
+        """Begin to answer the requests that were filed with an owner that did not live to do it."""
+        for request in await self._parts.backend.read_inbox():
+            row = await self._parts.backend.load(request.execution_id)
+            if row is not None and not await self._ownership.held_elsewhere(row):
+                self._begin_to_answer(request)
+
+    def _begin_to_answer(self, request: InboxRow) -> None:
+        place = (request.execution_id, request.slot)
+        if place not in self._answering and place not in self._left:
+            task = asyncio.create_task(self._answer(request), name="durable-request")
+            self._answering[place] = task
+            task.add_done_callback(partial(self._answered, place))
+
+    async def _answer(self, request: InboxRow) -> None:
+        """Journal or refuse one request. Where the store fails, it stays for the next round."""
+        try:
+            await self._follow(request)
+        except (ExecutionLocked, JournalUnavailable) as error:
+            _LOG.debug("a request is answered later, or by another engine: %s", error)
+            return
+        except ConfigError as error:
+            self._left.add((request.execution_id, request.slot))
+            _LOG.warning("a request waits for an engine with its key: %s", error)
+            return
+        except ExecutionError as error:
+            _LOG.info("a request to an execution was refused: %s", error)
+        except DurableError as error:
+            _LOG.warning("a request was refused: %s: %s", type(error).__name__, error)
+        except Exception as error:  # noqa: BLE001 - one request must not end the others
+            _LOG.error("a request could not be answered: %s", type(error).__name__)
+        with suppress(JournalUnavailable):
+            await self._parts.backend.remove_inbox(request.execution_id, request.slot)
+
+    def _answered(self, place: tuple[bytes, str], _: asyncio.Task[None]) -> None:
+        del self._answering[place]
+
+    async def _follow(self, request: InboxRow) -> None:
+        execution_id = ExecutionId(bytes=request.execution_id)
+        if request.kind == CANCEL:
+            await self._administration.cancel(execution_id)
+            return
+        row = await self._ownership.load(execution_id)
+        payload = read_settle(self._parts, row, request)
+        await self._administration.journal_settlement(execution_id, settle_step(request), payload)
