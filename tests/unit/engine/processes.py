@@ -1,4 +1,4 @@
-"""Child processes of `owning.py`, seen from a test."""
+"""Child processes of `owning.py` and programs like it, seen from a test."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class Child:
 
 
 @asynccontextmanager
-async def child(job: str, *arguments: object) -> AsyncIterator[Child]:
-    """A running job; dead on leaving."""
+async def child(job: str, *arguments: object, program: Path = PROGRAM) -> AsyncIterator[Child]:
+    """A running job, of another program where one is given; dead on leaving."""
     theirs, ours = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", str(PROGRAM), job, *map(str, arguments)),
+            *(sys.executable, "-W", "error", str(program), job, *map(str, arguments)),
             env={**os.environ, "DURABLE_KEY": key_text((1, MASTER)), LIFELINE: str(theirs)},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

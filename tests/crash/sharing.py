@@ -1,0 +1,121 @@
+"""A worker for tests of split brains and restarts: `python sharing.py work URL LEDGER LIMIT`.
+
+It claims what waits for an engine. Its workflow has a step of each kind, and each says `at` when
+it begins and when it ends, so that a test can stop the process there. Asked with a line, it says
+`idle` as soon as nothing runs in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any, Final
+
+from attrs import frozen
+
+from durable_core import (
+    DurableConfig,
+    DurableContext,
+    DurableEngine,
+    EffectClass,
+    EffectIntentSubClass,
+    OnAmbiguous,
+    step,
+    workflow,
+)
+from durable_core.engine.definition import Workflow
+
+__all__ = ["GUARDED", "Ledger", "program_of"]
+
+GUARDED: Final = ("charge", "notify")
+"""The effects that must not happen twice, whoever runs them."""
+
+_MONEY: Final = EffectIntentSubClass.MONEY_MOVING
+
+
+@frozen
+class Ledger:
+    """What happened outside, a line each; it survives every process."""
+
+    path: str
+
+    def note(self, name: str, number: int) -> None:
+        """Say that an effect happens now."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(descriptor, f"{name} {number}\n".encode())
+        os.close(descriptor)
+
+    def lines(self) -> list[str]:
+        """All that happened so far."""
+        with open(self.path) as lines:  # noqa: PTH123 - shared with the children, by descriptor
+            return lines.read().splitlines()
+
+
+def program_of(ledger: Ledger, *, loud: bool = False) -> Workflow[[int], Any]:
+    """A workflow of a plain step, a guarded one under FAIL, one under SKIP, and a plain one."""
+
+    async def happen(name: str, number: int) -> str:
+        if loud:
+            say("at", name, number)
+        ledger.note(name, number)
+        await asyncio.sleep(0)
+        if loud:
+            say("at", name, number)
+        return name
+
+    @step(name="note")
+    async def note(number: int) -> str:
+        return await happen("note", number)
+
+    @step(
+        name="charge",
+        effect=EffectClass.EXACTLY_ONCE_GUARDED,
+        sub_class=_MONEY,
+        on_ambiguous=OnAmbiguous.FAIL,
+    )
+    async def charge(number: int) -> str:
+        return await happen("charge", number)
+
+    @step(
+        name="notify",
+        effect=EffectClass.EXACTLY_ONCE_GUARDED,
+        sub_class=_MONEY,
+        on_ambiguous=OnAmbiguous.SKIP,
+    )
+    async def notify(number: int) -> str:
+        return await happen("notify", number)
+
+    @workflow(name="shared")
+    async def shared(ctx: DurableContext, number: int) -> list[str | None]:
+        return [await ctx.step(each, number) for each in (note, charge, notify, note)]
+
+    return shared
+
+
+def say(*words: object) -> None:
+    os.write(1, f"{' '.join(map(str, words))}\n".encode())
+
+
+async def work(url: str, ledger: str, limit: str) -> None:
+    """Claim and run; see the module."""
+    lines = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(lines)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+    opening = DurableEngine.open(
+        url,
+        workflows=[program_of(Ledger(ledger), loud=True)],
+        config=DurableConfig(),
+        claim=True,
+        max_concurrent_executions=int(limit),
+    )
+    async with opening as engine:
+        say("open", engine.parts.journal.owner_id)
+        while await lines.readline():
+            while running := set(engine._roster._tasks):
+                await asyncio.wait(running)
+            say("idle")
+
+
+if __name__ == "__main__":
+    asyncio.run(work(*sys.argv[2:]))

@@ -1,0 +1,188 @@
+"""Two workers, of which one was stopped and lost its work to the other before it woke up (EC-29).
+
+In each round a worker is stopped with SIGSTOP at a random instant. An operator takes what it was
+running away with `durable claim --force`, a second worker goes on with it, and then the first one
+is woken with SIGCONT. Nothing that it still sends may be committed, and no guarded effect under
+FAIL or SKIP happens twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import sys
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from attrs import define, field
+
+from durable_core import DurableEngine, ExecutionHandle
+from durable_core.errors import (
+    AmbiguousEffect,
+    ExecutionLocked,
+    ExecutionTerminal,
+    TransientStoreError,
+)
+from durable_core.model.entries import JournalRow
+from durable_core.model.execution import ExecutionRow, Status
+from tests.crash.sharing import GUARDED, Ledger, program_of
+from tests.engines import OpenEngine
+from tests.unit.engine.processes import Child, child
+
+pytestmark = [pytest.mark.dialects, pytest.mark.timeout(300)]
+
+ROUNDS: Final = 50
+AT_ONCE: Final = 3
+WORKER: Final = Path(__file__).with_name("sharing.py")
+REFUSALS: Final = "another connection holds|is completed already|changed at that moment"
+EVERY: Final = 8
+"""Each eighth execution is taken with the command itself, in a process of its own."""
+
+EVENTS: Final = AT_ONCE * 8
+"""How many lines the worker says in a round, if nothing stops it."""
+
+
+@define
+class Trial:
+    """The journal, the worker that is stopped again and again, and what is counted."""
+
+    url: str
+    key: str
+    engine: DurableEngine
+    worker: Child
+    owner: str
+    ledger: Ledger
+    rng: random.Random = field(factory=lambda: random.Random(29))
+    taken: int = 0
+    blocked: int = 0
+    skipped: int = 0
+    commands: int = 0
+
+    async def running(self) -> list[ExecutionRow]:
+        """What the worker owns and has not ended."""
+        rows = await self.engine.list(status="running", limit=1000)
+        return [row for row in rows if row.owner_id == self.owner]
+
+    async def claim(self, row: ExecutionRow) -> bool:
+        """`durable claim --force` in a process of its own; whether it could."""
+        command = ("-m", "durable_cli", "claim", "--force", str(uuid.UUID(bytes=row.execution_id)))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *command, "--url", self.url),
+            env={"DURABLE_KEY": self.key, "PATH": "/usr/bin:/bin"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await process.communicate()
+        assert process.returncode == 0 or re.search(REFUSALS, said.decode()), said
+        return process.returncode == 0
+
+    async def stop_somewhere(self) -> None:
+        """SIGSTOP after a random number of lines, or when it has nothing left to do."""
+        for _ in range(self.rng.randrange(1, EVENTS)):
+            await self.worker.says("at")
+        self.worker.stop()
+
+    async def take(self, row: ExecutionRow) -> bool:
+        """By the command where it has its turn, otherwise as the command does."""
+        self.commands -= 1
+        if self.commands % EVERY == 0:
+            return await self.claim(row)
+        try:
+            await self.engine.release(uuid.UUID(bytes=row.execution_id), force=True)
+        except (TransientStoreError, ExecutionTerminal, ExecutionLocked):
+            return False  # it was stopped in the act, or its last commit landed meanwhile
+        return True
+
+    async def take_all(self) -> set[bytes]:
+        """Take away whatever it runs.
+
+        A process that is stopped within a transaction of SQLite keeps everybody from writing. Then
+        it is woken until somebody else can commit, and stopped again.
+        """
+        taken: set[bytes] = set()
+        while rows := await self.running():
+            if await self.take(rows[0]):
+                taken.add(rows[0].execution_id)
+                continue
+            self.worker.wake()
+            await self.engine.parts.backend.probe()
+            self.worker.stop()
+        return taken
+
+    async def entries(self, ids: set[bytes]) -> dict[bytes, list[JournalRow]]:
+        journal = self.engine.parts.backend.journal
+        return {one: await journal.read_execution(one) for one in ids}
+
+    async def wake(self) -> None:
+        """SIGCONT; at return nothing runs in the worker."""
+        self.worker.wake()
+        self.worker.hear()
+        await self.worker.says("idle")
+
+
+@asynccontextmanager
+async def trial_on(url: str, key: str, folder: Path, engine: DurableEngine) -> AsyncIterator[Trial]:
+    ledger = Ledger(str(folder / "ledger"))
+    async with child("work", url, ledger.path, AT_ONCE, program=WORKER) as worker:
+        yield Trial(url, key, engine, worker, await worker.says("open"), ledger)
+
+
+async def test_ec_29_no_stale_entry_and_no_second_effect(
+    open_engine: OpenEngine, url: str, key: str, tmp_path: Path
+) -> None:
+    async with open_engine() as front, trial_on(url, key, tmp_path, front) as trial:
+        for number in range(ROUNDS):
+            await play(trial, open_engine, number)
+        await front.verify()
+    happened = Counter(trial.ledger.lines())
+    twice = [line for line, count in happened.items() if count > 1 and is_guarded(line)]
+    assert twice == []
+    assert trial.taken >= ROUNDS
+    assert trial.blocked + trial.skipped > 0, "some were stopped between an intent and its result"
+
+
+async def play(trial: Trial, open_engine: OpenEngine, number: int) -> None:
+    """One round; the second worker begins before the first one is woken, or after."""
+    program = program_of(trial.ledger)
+    numbers = range(number * AT_ONCE, (number + 1) * AT_ONCE)
+    handles = [await trial.engine.start(program, each, run="anywhere") for each in numbers]
+    await trial.stop_somewhere()
+    taken = await trial.take_all()
+    trial.taken += len(taken)
+    if trial.rng.random() < 1 / 2:
+        await trial.wake()
+    async with open_engine(program, claim=True) as second:
+        seen = [await second.get(handle.id) for handle in handles]
+        ended = await asyncio.gather(*(outcome(handle) for handle in seen))
+    before = await trial.entries(taken)
+    await trial.wake()
+    assert await trial.entries(taken) == before
+    happened = Counter(trial.ledger.lines())
+    for each, result in zip(numbers, ended, strict=True):
+        if result is None:
+            trial.blocked += 1
+            continue
+        assert [*result[:2], result[3]] == ["note", "charge", "note"]
+        assert happened[f"charge {each}"] == 1
+        assert result[2] in {"notify", None}
+        trial.skipped += result[2] is None
+
+
+async def outcome(handle: ExecutionHandle[Any]) -> list[str | None] | None:
+    """The result; None where it is blocked by its charge."""
+    try:
+        result: list[str | None] = await handle.result()
+    except AmbiguousEffect:
+        assert await handle.status() is Status.BLOCKED
+        return None
+    return result
+
+
+def is_guarded(line: str) -> bool:
+    return line.split(maxsplit=1)[0] in GUARDED
