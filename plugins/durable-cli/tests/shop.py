@@ -2,6 +2,7 @@
 
 `crash` starts an order and is killed inside of its charge. `resume` opens the journal again and
 prints how the order ends. `wait` does the same, but goes on waiting while the order is blocked.
+`hold` resumes too, says `holding` inside of the charge, and stays there until it is woken.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ from durable_core.model.execution import Status
 async def charge(amount: int) -> str:
     if TASK == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
+    if TASK == "hold":
+        woken = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, woken.set)
+        sys.stdout.write("holding\n")
+        sys.stdout.flush()
+        await woken.wait()
     return f"charged {amount} anew"
 
 

@@ -223,7 +223,8 @@ class DurableEngine:
         it still sends for this execution is refused: for a process that is stopped or cut off and
         keeps its lock. A guarded effect that was under way there then meets its policy: under FAIL
         and SKIP it is not called again; under RERUN and reconcile it may be, with the same key.
-        `ExecutionTerminal`, `ExecutionNotFound`, and `ExecutionError` if it runs in this engine.
+        `ExecutionTerminal`, `ExecutionNotFound`, `ExecutionError` if it runs in this engine,
+        `ConfigError` without its key and `IntegrityError` for a row that was changed.
         """
         self._roster.require_open()
         await self._takeover.give_up(execution_id_of(execution_id), force=force)

@@ -77,6 +77,7 @@ class Takeover:
                 message = f"execution {execution_id} runs in this engine; close it, or cancel"
                 raise ExecutionError(message)
             row = await self._ownership.load(execution_id)
+            self._parts.wire.verified(row)
             require_not_terminal(row)
             if await self._ownership.held_elsewhere(row):
                 if not force:
