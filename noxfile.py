@@ -36,6 +36,9 @@ THIRD_PARTY_FOLDERS: Final = sorted(
 THIRD_PARTY: Final = tuple(folder.name for folder in THIRD_PARTY_FOLDERS)
 GUESTS: Final = tuple(name for name in THIRD_PARTY if name != "rogue-backend")
 SHORT_NAMES: Final = [name.removeprefix("durable-") for name in FOLDERS]
+BESIDE: Final = {"durable-postgres": ("python", "-m", "tests.postgres", "--")}
+"""What a plugin's tests run beside: a real server, unless `DURABLE_TEST_POSTGRES_URL` names one."""
+
 FULLY_COVERED: Final = ("wire", "journal", "replay")
 
 
@@ -134,7 +137,8 @@ def tests(session: nox.Session, distribution: str) -> None:
         return
     plugin = f"durable-{distribution}"
     install_built(session, CORE, plugin, *group("pytest"), *group("tests", plugin))
-    session.run("pytest", *(session.posargs or [str(FOLDERS[plugin] / "tests")]))
+    beside = BESIDE.get(plugin, ())
+    session.run(*beside, "pytest", *(session.posargs or [str(FOLDERS[plugin] / "tests")]))
 
 
 def core_tests(session: nox.Session) -> None:
@@ -165,7 +169,8 @@ def wheels(session: nox.Session) -> None:
     needs = {*group("tests"), *(text for plugin in PLUGINS for text in group("tests", plugin))}
     install_built(session, *sorted(needs), *GUESTS)
     folders = [str(FOLDERS[plugin] / "tests") for plugin in PLUGINS]
-    session.run("pytest", "-m", "entrypoints", "--ignore=tests/crash", "tests", *folders)
+    beside = BESIDE["durable-postgres"]
+    session.run(*beside, "pytest", "-m", "entrypoints", "--ignore=tests/crash", "tests", *folders)
 
 
 @nox.session(default=False, requires=["build"])

@@ -1,0 +1,124 @@
+"""One batch as one statement, and what came of it.
+
+Carries the storage side of INV-15: each `HeadChange` is a conditional update in the statement that
+inserts the rows of its execution, and those rows are left out where it did not apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+from attrs import define, field
+
+from durable_core.contracts import BatchOutcome, CommitBatch
+from durable_core.errors import EntryRejected, TransientStoreError
+from durable_core.model.execution import ExecutionRow
+from durable_postgres import _sql
+from durable_postgres._connections import Connection
+
+__all__ = ["KeyCheck", "holders_unseen", "outcome_of", "parameters_of"]
+
+
+@define
+class KeyCheck:
+    """What `announce_key` was told, until it is stored with what is the first to need it."""
+
+    waiting: tuple[int, bytes] | None = field(default=None, repr=False)
+
+    async def store(self, connection: Connection) -> tuple[int, bytes] | None:
+        """Store it in the open transaction; `EntryRejected` if the id has another check.
+
+        What was stored, for `committed`.
+        """
+        waiting = self.waiting
+        if waiting is not None:
+            await connection.fetch(_sql.INSERT_KEY_CHECK, *waiting)
+            if await connection.fetchval(_sql.SELECT_KEY_CHECK, waiting[0]) != waiting[1]:
+                message = (
+                    f"key id {waiting[0]} has been used with other key bytes since this journal "
+                    "was opened; configure the right key, or give the new key an id of its own"
+                )
+                raise EntryRejected(message)
+        return waiting
+
+    def committed(self, stored: tuple[int, bytes] | None) -> None:
+        """The transaction has committed: `stored` need not be stored again."""
+        if self.waiting == stored:
+            self.waiting = None
+
+
+def parameters_of(batch: CommitBatch) -> list[list[object]]:
+    """The arrays of `APPEND`: a column each of the changes, the starts and the rows."""
+    return [
+        *_columns(batch.changes, _sql.CHANGE_COLUMNS),
+        *_columns(batch.starts, _sql.START_COLUMNS),
+        *_columns(batch.rows, _sql.ROW_COLUMNS),
+    ]
+
+
+def outcome_of(batch: CommitBatch, written: Sequence[asyncpg.Record]) -> BatchOutcome:
+    """What `APPEND` returned, as the contract says it; holders that it did not see are missing."""
+    applied: set[bytes] = set()
+    seqs: dict[tuple[bytes, int], int] = {}
+    taken: dict[bytes, bytes] = {}
+    for execution_id, entry_no, seq, holder in written:
+        if holder is not None:
+            taken[execution_id] = holder
+            continue
+        applied.add(execution_id)
+        if seq is not None:
+            seqs[execution_id, entry_no] = seq
+    won = {_key(start): start.execution_id for start in batch.starts if _won(start, applied)}
+    for start in batch.starts:
+        if start.execution_id not in applied and _key(start) in won:
+            taken[start.execution_id] = won[_key(start)]
+    unmatched = (change.execution_id for change in batch.changes)
+    return BatchOutcome(
+        [seqs.get((row.execution_id, row.entry_no)) for row in batch.rows],
+        frozenset(execution_id for execution_id in unmatched if execution_id not in applied),
+        taken,
+    )
+
+
+async def holders_unseen(
+    connection: Connection,
+    batch: CommitBatch,
+    written: Sequence[asyncpg.Record],
+    outcome: BatchOutcome,
+    address: str,
+) -> BatchOutcome:
+    """`outcome` with the holders whose transactions were open when the statement looked.
+
+    The statement waited for them and lost, and sees only what had committed when it began.
+    """
+    applied = {row[0] for row in written}
+    lost = [
+        start
+        for start in batch.starts
+        if start.execution_id not in applied and start.execution_id not in outcome.taken
+    ]
+    if not lost:
+        return outcome
+    keys = [start.workflow for start in lost], [start.execution_key for start in lost]
+    found = {
+        (workflow, key): holder
+        for workflow, key, holder in await connection.fetch(_sql.SELECT_KEYS, *keys)
+    }
+    if any(_key(start) not in found for start in lost):
+        message = f"a key in {address} was held, and its execution is gone by now; try again"
+        raise TransientStoreError(message, landed_unknown=True)
+    later = {start.execution_id: found[_key(start)] for start in lost}
+    return BatchOutcome(outcome.seqs, outcome.unmatched, {**outcome.taken, **later})
+
+
+def _won(start: ExecutionRow, applied: set[bytes]) -> bool:
+    return start.execution_key is not None and start.execution_id in applied
+
+
+def _key(start: ExecutionRow) -> tuple[str, str | None]:
+    return start.workflow, start.execution_key
+
+
+def _columns(rows: Sequence[Sequence[object]], count: int) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * count

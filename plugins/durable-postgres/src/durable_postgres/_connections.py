@@ -1,0 +1,264 @@
+"""The connections of one backend: those that write, and a few that read; made anew when lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
+
+import asyncpg
+from attrs import define, field, frozen
+
+from durable_core.contracts import BackendSettings, Durability
+from durable_core.errors import EntryRejected, JournalUnavailable, TransientStoreError
+from durable_postgres import _sql
+from durable_postgres._errors import connecting, running
+
+__all__ = ["CONNECT_S", "Connection", "Connector", "Reader", "Session", "Writer", "closed", "end"]
+
+T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+CONNECT_S: Final = 10.0
+_READERS: Final = 4
+_FIRST_PAUSE_S: Final = 0.02
+_LONGEST_PAUSE_S: Final = 0.5
+
+
+@define(eq=False)
+class Connector:
+    """Makes connections, and keeps a forked child from holding any of them open.
+
+    The session of an owner ends with its process. A child that inherits the socket would keep it,
+    so it puts another file in its place and sends nothing: the session belongs to the parent.
+    """
+
+    url: str = field(repr=False)
+    address: str
+    settings: BackendSettings
+    _made: weakref.WeakSet[Connection] = field(factory=weakref.WeakSet, init=False)
+    _forks: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # A registration cannot be undone, so it must not keep this object alive.
+        own = weakref.ref(self)
+        os.register_at_fork(
+            before=partial(_on_fork, own, "_count"), after_in_child=partial(_on_fork, own, "_leave")
+        )
+
+    @property
+    def lock_timeout(self) -> str:
+        """Below the acknowledgement timeout, so that the writer can still try again."""
+        return f"{max(1, self.settings.ack_timeout_ms // 2)}ms"
+
+    async def connect(self) -> Connection:
+        """A bare connection within `CONNECT_S`; raises what the driver raises."""
+        while True:
+            forks = self._forks
+            connection = await asyncpg.connect(
+                self.url,
+                timeout=CONNECT_S,
+                max_cached_statement_lifetime=0,
+                max_cacheable_statement_size=0,
+            )
+            self._made.add(connection)
+            if forks == self._forks:
+                return connection
+            connection.terminate()  # a child may have it, and did not know
+
+    def _count(self) -> None:
+        self._forks += 1
+
+    def _leave(self) -> None:
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for connection in self._made:
+            # The driver publishes no way to its socket.
+            transport: asyncio.Transport = getattr(connection, "_transport")  # noqa: B009
+            wire = transport.get_extra_info("socket")
+            if wire.fileno() >= 0:
+                os.dup2(nothing, wire.fileno(), inheritable=False)
+        os.close(nothing)
+
+
+def _on_fork(reference: weakref.ref[Connector], method: str) -> None:
+    connector = reference()
+    if connector is not None:
+        getattr(connector, method)()
+
+
+@frozen
+class Session:
+    """Which session of the server a connection has; a number alone may be another's by now."""
+
+    pid: int
+    started: object
+
+    @classmethod
+    async def of(cls, connection: Connection) -> Session:
+        """The session of this connection, also through a pooler in session mode."""
+        return cls(*(await connection.fetch(_sql.BACKEND))[0])
+
+    async def end(self, connection: Connection) -> None:
+        """End it, by way of another connection, unless it is over; returns when it is.
+
+        Its open transaction is rolled back then, or has committed.
+        """
+        ended = await connection.fetch(_sql.END_BACKEND, self.pid, self.started)
+        if ended and not ended[0][0]:
+            message = "an earlier session of this engine is still ending on the server; try again"
+            raise TransientStoreError(message)
+
+
+class Writer:
+    """A connection that commits. One job at a time, in order of the calls, each within `limit_s`.
+
+    A caller that is cancelled does not stop its job, and the next one runs behind it. A connection
+    that broke is made anew at the next use, behind whatever the old one still had to commit.
+    """
+
+    def __init__(self, connector: Connector, limit_s: float | None) -> None:
+        self._connector = connector
+        self._limit_s = limit_s
+        self._turn = asyncio.Lock()
+        self._connection: Connection | None = None
+        self._session: Session | None = None
+        self._closed = False
+
+    async def adopt(self, connection: Connection) -> None:
+        """Make `connection` the one that commits."""
+        settings = self._connector.settings
+        full = settings.durability is Durability.FULL
+        await connection.fetch(_sql.WRITER_SETTINGS, self._connector.lock_timeout, full)
+        session = await Session.of(connection)
+        if self._session is not None:
+            await self._session.end(connection)
+        self._session, self._connection = session, connection
+
+    async def fetch(self, text: str, *parameters: object) -> list[asyncpg.Record]:
+        """All rows of one statement, which is its own transaction."""
+        return await self.run(lambda connection: connection.fetch(text, *parameters))
+
+    async def run(self, job: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `job` returns; driver errors are translated, as `Journal` says."""
+        task = asyncio.ensure_future(self._run(job))
+        task.add_done_callback(_seen)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Finish what was handed over, and close. Idempotent."""
+        self._closed = True
+        async with self._turn:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await end(connection)
+
+    async def _run(self, job: Callable[[Connection], Awaitable[T]]) -> T:
+        address = self._connector.address
+        async with self._turn:
+            if self._closed:
+                raise closed(address)
+            if self._connection is None or self._connection.is_closed():
+                self._connection = None
+                await connecting(address, self._connect())
+            assert self._connection is not None  # noqa: S101 - for the reader: `_connect` sets it
+            return await running(address, self._within_limit(job, self._connection))
+
+    async def _connect(self) -> None:
+        connection = await self._connector.connect()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self.adopt(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+
+    async def _within_limit(
+        self, job: Callable[[Connection], Awaitable[T]], connection: Connection
+    ) -> T:
+        try:
+            async with asyncio.timeout(self._limit_s):
+                return await job(connection)
+        except (TimeoutError, asyncpg.ReadOnlySQLTransactionError, asyncio.CancelledError):
+            # No answer, or a server that a failover left: the next use looks for another.
+            connection.terminate()
+            raise
+
+
+class Reader:
+    """A few connections for everything that only reads, made as they are used.
+
+    What the server cannot answer just now is asked again until the acknowledgement timeout.
+    """
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._slots = asyncio.Semaphore(_READERS)
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    async def fetch(self, text: str, *parameters: object) -> list[asyncpg.Record]:
+        """All rows of one statement; none for a text that no row can hold."""
+        clock = asyncio.get_running_loop()
+        deadline = clock.time() + self._connector.settings.ack_timeout_ms / 1000
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._once(text, parameters)
+            except EntryRejected:
+                return []
+            except TransientStoreError:
+                if clock.time() + pause > deadline:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def close(self) -> None:
+        """Close every connection, behind what is being read. Idempotent."""
+        self._closed = True
+        for _ in range(_READERS):
+            await self._slots.acquire()
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await end(connection)
+        for _ in range(_READERS):
+            self._slots.release()
+
+    async def _once(self, text: str, parameters: Sequence[object]) -> list[asyncpg.Record]:
+        address = self._connector.address
+        async with self._slots:
+            if self._closed:
+                raise closed(address)
+            self._idle = [connection for connection in self._idle if not connection.is_closed()]
+            if self._idle:
+                connection = self._idle.pop()
+            else:
+                connection = await connecting(address, self._connector.connect())
+            try:
+                return await running(address, connection.fetch(text, *parameters))
+            except asyncio.CancelledError:
+                connection.terminate()  # its answer is still to come
+                raise
+            finally:
+                if not connection.is_closed():
+                    self._idle.append(connection)
+
+
+async def end(connection: Connection) -> None:
+    """Close; what does not end in time is cut."""
+    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        await connection.close(timeout=CONNECT_S / 2)
+
+
+def closed(address: str) -> JournalUnavailable:
+    """The error for whoever uses a backend after its end."""
+    return JournalUnavailable(f"the connection to {address} is closed; open the journal again")
+
+
+def _seen(task: asyncio.Future[T]) -> None:
+    """A caller that was cancelled does not ask for the error of its job."""
+    if not task.cancelled():
+        task.exception()

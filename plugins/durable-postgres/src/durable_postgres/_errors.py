@@ -1,0 +1,166 @@
+"""Driver errors, translated at the edge into the errors of durable-core.
+
+Messages hold the address without its password and Postgres's name and code of the condition, never
+SQL, parameters or values (INV-5). The driver's error is not chained, not even as context: its text
+shows the values that a constraint refused, or a URL that it could not read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Awaitable
+from typing import Final, TypeVar
+
+import asyncpg
+
+from durable_core.errors import (
+    ConfigError,
+    DurableError,
+    EntryRejected,
+    JournalUnavailable,
+    TransientStoreError,
+)
+
+__all__ = ["POOLED", "connecting", "opening", "running"]
+
+T = TypeVar("T")
+
+POOLED: Final = (
+    "it is behind a pooler that lends a server connection for one transaction only, and session "
+    "locks, prepared statements and LISTEN need one for the whole session; connect to the server "
+    "itself, or use session mode"
+)
+_DRIVER: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    EOFError,
+)
+_CUT_OFF: Final = ("08", "57P01", "57P02", "57P05", "25P03", "40003")
+"""The session is over, or says itself that it does not know: the commit may have happened."""
+
+_TRANSIENT: Final = ("40", "55P03", "57P03", "57014", "53300", "25006")
+"""Rollbacks, lock waits, a start, too many connections, a server that a failover left read-only."""
+
+_POOLER: Final = ("26000", "42P05")
+_REJECTED: Final = ("22", "23", "54")
+
+_UNUSABLE: Final = {
+    "28": "the server refuses this user: check user, password, TLS and the server's pg_hba.conf",
+    "3D000": "there is no such database; create it, or correct the URL",
+    "3F000": "there is no schema to keep tables in; set search_path, or create the schema",
+    "42501": "this user has no right to what it needs; grant it CREATE on the schema, or the use "
+    "of the journal's tables",
+}
+_REMEDIES: Final = {
+    **_UNUSABLE,
+    "42P01": "it is no whole journal, a table is missing; restore it from a backup",
+    "42703": "it is no whole journal, a column is missing; restore it from a backup",
+    "53100": "the disk of the server is full; free disk space",
+    "53": "the server is short of a resource; give it more",
+    "58": "the server cannot read or write its files; check its disk",
+    "XX001": "it is damaged; stop using it and restore a backup",
+    "XX002": "an index is damaged; rebuild it with REINDEX, or restore a backup",
+}
+
+
+async def running(address: str, work: Awaitable[T]) -> T:
+    """The result of what an open connection does; where that breaks, the outcome is unknown."""
+    try:
+        return await work
+    except _DRIVER as error:
+        failure = _translated(error, address, sent=True)
+    raise failure
+
+
+async def connecting(address: str, work: Awaitable[T]) -> T:
+    """The result of making a connection anew: nothing was sent yet that could have landed."""
+    try:
+        return await work
+    except _DRIVER as error:
+        failure = _translated(error, address, sent=False)
+    except ValueError as error:
+        failure = _malformed(error, address)
+    raise failure
+
+
+async def opening(url: str, address: str, work: Awaitable[T]) -> T:
+    """The result of the first use of a database, with `ConfigError` where that cannot succeed."""
+    try:
+        return await work
+    except asyncpg.PostgresError as error:
+        failure = _refused(error, address)
+    except (asyncpg.InterfaceError, ValueError) as error:
+        failure = _malformed(error, address)
+    except (asyncpg.InternalClientError, OSError, EOFError) as error:
+        failure = _unreachable(error, url, address)
+    raise failure
+
+
+def _translated(error: Exception, address: str, *, sent: bool) -> DurableError:
+    code = getattr(error, "sqlstate", None) or ""
+    what = f"{type(error).__name__} {code}".rstrip()
+    if not isinstance(error, asyncpg.PostgresError) or code.startswith(_CUT_OFF):
+        message = f"the connection to {address} was lost ({what})"
+        return TransientStoreError(message, landed_unknown=sent)
+    if code.startswith(_TRANSIENT) or isinstance(error, asyncpg.InvalidCachedStatementError):
+        return TransientStoreError(f"{address} could not do it just now ({what}); try again")
+    if code.startswith(_POOLER):
+        return JournalUnavailable(f"cannot use {address}: {POOLED}")
+    if code.startswith(_REJECTED):
+        return EntryRejected(f"{address} cannot hold an entry of this batch as it is ({what})")
+    return JournalUnavailable(f"cannot use {address}: {_remedy(code, _REMEDIES)} ({what})")
+
+
+def _refused(error: asyncpg.PostgresError, address: str) -> DurableError:
+    code = error.sqlstate or ""
+    what = f"{type(error).__name__} {code}".rstrip()
+    if code.startswith(_POOLER):
+        return ConfigError(f"cannot use {address} as a journal: {POOLED}")
+    if code.startswith(tuple(_UNUSABLE)):
+        remedy = _remedy(code, _UNUSABLE)
+        return ConfigError(f"cannot use {address} as a journal: {remedy} ({what})")
+    if code.startswith((*_CUT_OFF, *_TRANSIENT)):
+        message = f"{address} takes no connections just now ({what}); check the server, try again"
+        return JournalUnavailable(message)
+    return _translated(error, address, sent=False)
+
+
+def _remedy(code: str, remedies: dict[str, str]) -> str:
+    fitting = [prefix for prefix in remedies if code.startswith(prefix)]
+    return remedies[fitting[0]] if fitting else "Postgres reports what it does not name"
+
+
+def _malformed(error: Exception, address: str) -> DurableError:
+    return ConfigError(
+        f"cannot use {address} as a journal: the URL, or a PG* variable, is not what it should be "
+        f"({type(error).__name__}); write postgres://user:password@host:port/database, with "
+        "special characters escaped as %XX"
+    )
+
+
+def _unreachable(error: Exception, url: str, address: str) -> DurableError:
+    text = str(error)
+    if isinstance(error, ssl.SSLError) or "SSL" in text:
+        reason = getattr(error, "verify_message", None) or type(error).__name__
+        message = (
+            f"cannot use {address} as a journal: TLS failed ({reason}); check sslmode, sslrootcert "
+            "and the certificate of the server, and whether it speaks TLS at all"
+        )
+        return ConfigError(message)
+    what = getattr(error, "strerror", None) or type(error).__name__
+    message = (
+        f"cannot reach {address} at {_place(url)}: {what}; check host and port, and that the "
+        "server runs and accepts connections"
+    )
+    return JournalUnavailable(message)
+
+
+def _place(url: str) -> str:
+    """Host and port, from where the driver takes them."""
+    given = re.sub(r"[/?].*", "", url.partition("://")[2].rpartition("@")[2])
+    host = given or os.environ.get("PGHOST") or "the local socket or localhost"
+    return host if re.search(r":\d+$", host) else f"{host}:{os.environ.get('PGPORT', '5432')}"

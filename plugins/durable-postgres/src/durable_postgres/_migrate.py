@@ -1,0 +1,149 @@
+"""From a database to a journal of the current schema version, or to a clear refusal.
+
+Nothing is written before the schema is known to be empty or a journal of ours. Migrating is one
+transaction under an advisory lock, so that of many first opens at once one migrates and the others
+find it done, and a crash leaves an old version or a new one (EC-30).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import resources
+from typing import Final
+
+import asyncpg
+
+from durable_core.clock import SystemClock
+from durable_core.errors import ConfigError, SchemaTooNew
+from durable_core.failpoints import Failpoints
+from durable_postgres import _sql
+from durable_postgres._connections import Connection, Connector
+from durable_postgres._errors import POOLED
+
+__all__ = ["migrate", "require_session"]
+
+_OLDEST_SERVER: Final = 14
+_POOL_ANSWER_S: Final = 3.0
+
+
+async def require_session(connection: Connection, connector: Connector) -> None:
+    """`ConfigError` for a server that is too old, or a pooler that lends for a transaction.
+
+    A pooler gives its clients numbers of its own. Behind one, a second client opens a transaction:
+    where it gets the session that the first one had, sessions are lent, not given.
+    """
+    major = connection.get_server_version().major
+    if major < _OLDEST_SERVER:
+        message = (
+            f"{connector.address} is Postgres {major}, which is too old for a journal; "
+            f"use {_OLDEST_SERVER} or newer"
+        )
+        raise ConfigError(message)
+    if await connection.fetchval(_sql.BACKEND_PID) == connection.get_server_pid():
+        return
+    other: Connection | None = None
+    try:
+        async with asyncio.timeout(_POOL_ANSWER_S):
+            other = await connector.connect()
+            lent = await _is_lent(connection, other)
+    except TimeoutError:
+        lent = True  # the one connection of its pool is in the transaction
+    finally:
+        if other is not None:
+            other.terminate()
+    if lent:
+        connection.terminate()
+        message = f"cannot use {connector.address} as a journal: {POOLED}"
+        raise ConfigError(message)
+
+
+async def _is_lent(connection: Connection, other: Connection) -> bool:
+    first = await connection.fetchval(_sql.BACKEND_PID)
+    async with other.transaction():
+        taken = await other.fetchval(_sql.BACKEND_PID)
+        second = await connection.fetchval(_sql.BACKEND_PID)
+    return bool(taken == first or second != first)
+
+
+async def migrate(
+    connection: Connection, address: str, failpoints: Failpoints, *, must_exist: bool
+) -> None:
+    """`ConfigError` for a schema that is not ours, `SchemaTooNew` for one of a newer version."""
+    newest = len(_migrations())
+    stored = await _version(connection, address)
+    if stored == newest:
+        return
+    if must_exist and stored == 0:
+        message = f"there is no journal in {address} yet: no engine has opened it; check the URL"
+        raise ConfigError(message)
+    async with connection.transaction():
+        await connection.execute(_sql.WAIT_FOR_MIGRATION)
+        await connection.fetch(_sql.LOCK_MIGRATION)
+        stored = await _version(connection, address)
+        if stored < newest:
+            failpoints.reach("backend.migrate.before")
+            for number, text in enumerate(_migrations()[stored:], stored + 1):
+                await connection.execute(text)
+                await connection.fetch(_sql.INSERT_VERSION, number, SystemClock().now_ms())
+                failpoints.reach("backend.migrate.inside")
+
+
+async def _version(connection: Connection, address: str) -> int:
+    """The version of the journal in the schema, 0 where the schema is empty."""
+    if await connection.fetchval(_sql.SELECT_SCHEMA) is None:
+        message = (
+            f"cannot use {address} as a journal: there is no schema to keep tables in; "
+            "set search_path, or create the schema"
+        )
+        raise ConfigError(message)
+    tables = frozenset(row[0] for row in await connection.fetch(_sql.SELECT_TABLES))
+    if not tables:
+        return 0
+    if _sql.SCHEMA not in tables:
+        if tables & _sql.TABLES:
+            raise _damaged(address, f"its table {_sql.SCHEMA} is missing")
+        raise _foreign(address)
+    return await _stored_version(connection, address, tables)
+
+
+async def _stored_version(connection: Connection, address: str, tables: frozenset[str]) -> int:
+    try:
+        stored = await connection.fetchval(_sql.SELECT_VERSION)
+    except (asyncpg.UndefinedColumnError, asyncpg.DatatypeMismatchError):
+        stored = None
+    if stored is None:
+        raise _foreign(address)
+    newest = len(_migrations())
+    # A migration and its version are one transaction: there is no journal without a version.
+    if type(stored) is not int or stored < 1:
+        raise _damaged(address, f"its table {_sql.SCHEMA} holds no version")
+    if stored > newest:
+        message = (
+            f"{address} has schema version {stored} and this durable-postgres knows {newest}; "
+            "upgrade durable-postgres"
+        )
+        raise SchemaTooNew(message)
+    missing = _sql.TABLES - tables
+    if stored == newest and missing:
+        raise _damaged(address, f"it lacks {', '.join(sorted(missing))}")
+    return stored
+
+
+def _foreign(address: str) -> ConfigError:
+    return ConfigError(
+        f"{address} is not a journal of ours, but holds the tables of another application; "
+        "the journal wants a database, or a schema, of its own",
+    )
+
+
+def _damaged(address: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"{address} is no whole journal: {what}; restore it from a backup, or give another URL",
+    )
+
+
+def _migrations() -> list[str]:
+    """The files `NNNN_name.sql` of this package, numbered from 1 without a gap."""
+    folder = resources.files("durable_postgres") / "_migrations"
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return [file.read_text(encoding="utf-8") for file in files if file.name.endswith(".sql")]

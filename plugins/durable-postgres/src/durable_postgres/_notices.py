@@ -1,0 +1,57 @@
+"""What other engines are told of a commit, and how that travels: payloads of `NOTIFY`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from durable_core.contracts import BatchOutcome, CommitBatch, Notice, NoticeKind
+from durable_core.model.execution import ANYONE, Status
+
+__all__ = ["notices_of", "packed", "unpacked"]
+
+_RUNNING: Final = Status.RUNNING.label
+_ID: Final = 32
+_IDS: Final = 240
+"""Ids of 32 digits, so that a payload stays below the 8000 bytes that Postgres takes."""
+
+
+def notices_of(batch: CommitBatch, outcome: BatchOutcome) -> Iterator[Notice]:
+    """What of `batch` somebody may be waiting for, as far as it applied."""
+    for change in batch.changes:
+        ends = change.expected_status == _RUNNING != change.status
+        if ends and change.execution_id not in outcome.unmatched:
+            yield Notice(NoticeKind.ENDED, change.execution_id)
+    started = [start for start in batch.starts if start.execution_id not in outcome.taken]
+    for start in started:
+        if start.status != _RUNNING:
+            yield Notice(NoticeKind.ENDED, start.execution_id)
+    for start in started:
+        if start.owner_id == ANYONE and start.status == _RUNNING:
+            yield Notice(NoticeKind.WAITING, start.execution_id)
+            break
+
+
+def packed(notices: Sequence[Notice]) -> list[str]:
+    """The payloads that carry the notices: a kind, a colon, and the ids."""
+    ordered = sorted(notices, key=lambda notice: notice.kind.value)
+    payloads = []
+    for kind, alike in groupby(ordered, key=lambda notice: notice.kind):
+        ids = list(dict.fromkeys(notice.execution_id.hex() for notice in alike))
+        payloads += [
+            f"{kind.value}:{''.join(ids[at : at + _IDS])}" for at in range(0, len(ids), _IDS)
+        ]
+    return payloads
+
+
+def unpacked(payload: str) -> list[Notice]:
+    """The notices of a payload; none in what no engine of ours sent."""
+    word, _, ids = payload.partition(":")
+    try:
+        kind, raw = NoticeKind(word), bytes.fromhex(ids)
+    except ValueError:
+        return []
+    if len(ids) % _ID or len(raw) * 2 != len(ids):
+        return []
+    return [Notice(kind, raw[at : at + 16]) for at in range(0, len(raw), 16)]

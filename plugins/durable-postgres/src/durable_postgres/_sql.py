@@ -1,0 +1,290 @@
+"""Every SQL text of this backend, constant, with columns in table order."""
+
+# ruff: noqa: S608 - what is interpolated here are constants of this file, and only those
+
+from __future__ import annotations
+
+from typing import Final
+
+_EXECUTION: Final = (
+    "execution_id, workflow, execution_key, kind, status, generation, key_id, sealed, stamped, "
+    "owner_id, owner_epoch, entry_count, head_hmac, anchor_mac, created_at, updated_at, "
+    "finalized_at"
+)
+_ENTRY: Final = (
+    "execution_id, entry_no, generation, step_id, entry_kind, fingerprint, idem_key, "
+    "effect_class, detail, payload, payload_version, hmac, created_at"
+)
+_REQUEST: Final = "execution_id, slot, kind, payload, created_at"
+
+_CHANGE_TYPES: Final = "bytea bigint text bigint text bigint bigint bytea bytea bigint bigint"
+_START_TYPES: Final = (
+    "bytea text text text text bigint smallint boolean boolean "
+    "text bigint bigint bytea bytea bigint bigint bigint"
+)
+_ROW_TYPES: Final = (
+    "bytea bigint bigint text smallint bytea bytea smallint bytea bytea integer bytea bigint"
+)
+
+
+CHANGE_COLUMNS: Final = len(_CHANGE_TYPES.split())
+START_COLUMNS: Final = len(_START_TYPES.split())
+ROW_COLUMNS: Final = len(_ROW_TYPES.split())
+
+
+def _arrays(types: str, after: int) -> str:
+    """The parameters of an `unnest` with a column for each type, numbered behind `after`."""
+    return ", ".join(f"${after + place}::{kind}[]" for place, kind in enumerate(types.split(), 1))
+
+
+# One statement, and so one transaction and one round trip: lock and change the executions whose
+# fence holds, claim the keys of those that start, and insert the rows of what applied, in order.
+# `locked` waits for a claim that is open and looks at the row again when it has committed.
+APPEND: Final = f"""
+WITH changes AS (
+    SELECT * FROM unnest({_arrays(_CHANGE_TYPES, 0)})
+        AS c (execution_id, owner_epoch, expected_status, expected_count, new_status,
+              new_generation, new_count, new_head, new_anchor, new_updated, new_finalized)
+), locked AS (
+    SELECT e.execution_id FROM durable_executions AS e JOIN changes AS c USING (execution_id)
+        WHERE e.owner_epoch = c.owner_epoch AND e.status = c.expected_status
+            AND e.entry_count = c.expected_count
+        ORDER BY e.execution_id FOR UPDATE OF e
+), changed AS (
+    UPDATE durable_executions AS e
+        SET status = c.new_status, generation = c.new_generation, entry_count = c.new_count,
+            head_hmac = c.new_head, anchor_mac = c.new_anchor, updated_at = c.new_updated,
+            finalized_at = c.new_finalized
+        FROM changes AS c JOIN locked USING (execution_id)
+        WHERE e.execution_id = c.execution_id AND e.owner_epoch = c.owner_epoch
+            AND e.status = c.expected_status AND e.entry_count = c.expected_count
+        RETURNING e.execution_id
+), starts AS (
+    SELECT * FROM unnest({_arrays(_START_TYPES, CHANGE_COLUMNS)})
+        WITH ORDINALITY AS s ({_EXECUTION}, place)
+), keyed AS (
+    INSERT INTO durable_execution_keys (workflow, execution_key, execution_id)
+        SELECT workflow, execution_key, execution_id FROM starts
+            WHERE execution_key IS NOT NULL ORDER BY workflow, execution_key, place
+        ON CONFLICT (workflow, execution_key) DO NOTHING
+        RETURNING execution_id
+), started AS (
+    INSERT INTO durable_executions ({_EXECUTION})
+        SELECT {_EXECUTION} FROM starts
+            WHERE execution_key IS NULL OR execution_id IN (SELECT execution_id FROM keyed)
+        RETURNING execution_id
+), applied AS (
+    SELECT execution_id FROM changed UNION ALL SELECT execution_id FROM started
+), written AS (
+    INSERT INTO durable_journal ({_ENTRY})
+        SELECT {_ENTRY}
+            FROM unnest({_arrays(_ROW_TYPES, CHANGE_COLUMNS + START_COLUMNS)})
+                WITH ORDINALITY AS r ({_ENTRY}, place)
+            WHERE execution_id IN (SELECT execution_id FROM applied)
+            ORDER BY place
+        RETURNING execution_id, entry_no, seq
+)
+SELECT a.execution_id, w.entry_no, w.seq, NULL::bytea AS holder
+    FROM applied AS a LEFT JOIN written AS w USING (execution_id)
+UNION ALL
+SELECT s.execution_id, NULL, NULL, k.execution_id
+    FROM starts AS s JOIN durable_execution_keys AS k USING (workflow, execution_key)
+    WHERE s.execution_id NOT IN (SELECT execution_id FROM keyed)
+"""
+SELECT_KEYS: Final = (
+    "SELECT k.workflow, k.execution_key, k.execution_id FROM durable_execution_keys AS k "
+    "JOIN unnest($1::text[], $2::text[]) AS v (workflow, execution_key) "
+    "USING (workflow, execution_key)"
+)
+
+# --- read
+
+SELECT_ENTRIES: Final = (
+    f"SELECT {_ENTRY} FROM durable_journal WHERE execution_id = $1 ORDER BY entry_no"
+)
+SELECT_ENTRY_RANGE: Final = (
+    f"SELECT {_ENTRY} FROM durable_journal WHERE execution_id = $1 AND entry_no > $2 "
+    "ORDER BY entry_no LIMIT $3"
+)
+SELECT_SEQS: Final = (
+    "SELECT seq FROM durable_journal WHERE execution_id = $1 AND entry_no > $2 "
+    "ORDER BY entry_no LIMIT $3"
+)
+# The sequence remembers what was assigned, also when its row is pruned.
+SELECT_MAX_SEQ: Final = (
+    "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM durable_journal_seq_seq"
+)
+SELECT_EXECUTION: Final = f"SELECT {_EXECUTION} FROM durable_executions WHERE execution_id = $1"
+SELECT_HEADS: Final = (
+    f"SELECT {_EXECUTION} FROM durable_executions WHERE execution_id = ANY($1::bytea[])"
+)
+SELECT_BY_KEY: Final = (
+    "SELECT execution_id FROM durable_execution_keys WHERE workflow = $1 AND execution_key = $2"
+)
+LIST: Final = (
+    f"SELECT {_EXECUTION} FROM durable_executions "
+    "WHERE ($1::text[] IS NULL OR status = ANY($1::text[])) AND execution_id > $2 "
+    "AND ($3::text IS NULL OR workflow = $3) ORDER BY execution_id LIMIT $4"
+)
+STRAYS: Final = """
+SELECT DISTINCT 'entries' AS kind, j.execution_id FROM durable_journal AS j
+    WHERE ($1::bytea IS NULL OR j.execution_id = $1) AND NOT EXISTS
+        (SELECT FROM durable_executions AS e WHERE e.execution_id = j.execution_id)
+UNION ALL
+SELECT DISTINCT 'requests', i.execution_id FROM durable_inbox AS i
+    WHERE ($1::bytea IS NULL OR i.execution_id = $1) AND NOT EXISTS
+        (SELECT FROM durable_executions AS e WHERE e.execution_id = i.execution_id)
+UNION ALL
+SELECT 'keys', k.execution_id FROM durable_execution_keys AS k
+    LEFT JOIN durable_executions AS e USING (execution_id)
+    WHERE ($1::bytea IS NULL OR k.execution_id = $1)
+        AND (e.workflow IS DISTINCT FROM k.workflow
+            OR e.execution_key IS DISTINCT FROM k.execution_key)
+LIMIT $2
+"""
+
+# --- ownership, keys, inbox
+
+CLAIM: Final = (
+    "UPDATE durable_executions SET owner_id = $1, owner_epoch = owner_epoch + 1, updated_at = $2 "
+    f"WHERE execution_id = $3 AND owner_epoch = $4 AND status = $5 RETURNING {_EXECUTION}"
+)
+SELECT_KEY_CHECKS: Final = 'SELECT key_id, "check" FROM durable_keys'
+INSERT_KEY_CHECK: Final = (
+    'INSERT INTO durable_keys (key_id, "check") VALUES ($1, $2) ON CONFLICT (key_id) DO NOTHING'
+)
+# A statement of its own behind the insert, so that it sees a check that the insert waited for.
+SELECT_KEY_CHECK: Final = 'SELECT "check" FROM durable_keys WHERE key_id = $1'
+INSERT_REQUEST: Final = (
+    f"INSERT INTO durable_inbox ({_REQUEST}) SELECT $1, $2, $3, $4, $5 "
+    "WHERE EXISTS (SELECT FROM durable_executions WHERE execution_id = $1 FOR KEY SHARE) "
+    "ON CONFLICT (execution_id, slot) DO NOTHING RETURNING 1"
+)
+DELETE_REQUEST: Final = "DELETE FROM durable_inbox WHERE execution_id = $1 AND slot = $2"
+SELECT_REQUESTS: Final = (
+    f"SELECT {_REQUEST} FROM durable_inbox ORDER BY created_at, execution_id, slot LIMIT $1"
+)
+SELECT_REQUESTS_OF_OWNER: Final = (
+    f"SELECT {', '.join(f'i.{name}' for name in _REQUEST.split(', '))} FROM durable_inbox AS i "
+    "JOIN durable_executions AS e USING (execution_id) WHERE e.owner_id = $1 "
+    "ORDER BY i.created_at, i.execution_id, i.slot LIMIT $2"
+)
+SELECT_OWNERS: Final = (
+    "SELECT owner_id, workflow, count(*) FROM durable_executions "
+    "WHERE status = 'running' AND finalized_at IS NULL GROUP BY owner_id, workflow"
+)
+# What is locked is being claimed or changed: whoever asks beside passes it over, and both share.
+CLAIM_WAITING: Final = f"""
+WITH waiting AS (
+    SELECT execution_id FROM durable_executions
+        WHERE status = 'running' AND finalized_at IS NULL AND owner_id = ANY($3::text[])
+            AND workflow = ANY($4::text[]) AND (key_id IS NULL OR key_id = ANY($5::integer[]))
+            AND execution_id <> ALL($6::bytea[])
+        ORDER BY execution_id LIMIT $7 FOR UPDATE SKIP LOCKED
+)
+UPDATE durable_executions SET owner_id = $1, owner_epoch = owner_epoch + 1, updated_at = $2
+    WHERE execution_id IN (SELECT execution_id FROM waiting)
+        AND status = 'running' AND owner_id = ANY($3::text[])
+    RETURNING {_EXECUTION}
+"""
+PROBE: Final = "UPDATE durable_schema SET applied_at = applied_at WHERE version = 1"
+
+# --- prune: what is chosen as terminal is locked, and still is when it goes
+
+PRUNE: Final = """
+WITH ages AS (
+    SELECT * FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS a (status, before, place)
+), chosen AS (
+    SELECT e.execution_id FROM durable_executions AS e JOIN ages AS a USING (status)
+        WHERE e.finalized_at < a.before ORDER BY a.place, e.finalized_at LIMIT $3
+        FOR UPDATE OF e SKIP LOCKED
+), executions AS (
+    DELETE FROM durable_executions WHERE execution_id IN (SELECT execution_id FROM chosen)
+        RETURNING execution_id
+), entries AS (
+    DELETE FROM durable_journal WHERE execution_id IN (SELECT execution_id FROM executions)
+        RETURNING 1
+), requests AS (
+    DELETE FROM durable_inbox WHERE execution_id IN (SELECT execution_id FROM executions)
+), keys AS (
+    DELETE FROM durable_execution_keys
+        WHERE execution_id IN (SELECT execution_id FROM executions)
+)
+SELECT (SELECT count(*) FROM executions), (SELECT count(*) FROM entries)
+"""
+
+# --- sessions: `SET` behind the startup, since poolers refuse settings in the startup packet
+
+WRITER_SETTINGS: Final = """
+SELECT set_config('application_name', 'durable-core', false),
+    set_config('default_transaction_isolation', 'read committed', false),
+    set_config('lock_timeout', $1, false),
+    set_config('statement_timeout', '0', false),
+    set_config('idle_session_timeout', '0', false),
+    set_config('synchronous_commit', CASE
+        WHEN NOT $2::boolean THEN 'off'
+        WHEN current_setting('synchronous_commit') = 'remote_apply' THEN 'remote_apply'
+        ELSE 'on' END, false)
+"""
+# So that the server notices the loss of this host within eleven seconds, and frees its locks.
+SESSION_SETTINGS: Final = """
+SELECT set_config('application_name', 'durable-core', false),
+    set_config('lock_timeout', $1, false),
+    set_config('statement_timeout', '0', false),
+    set_config('idle_session_timeout', '0', false),
+    set_config('tcp_keepalives_idle', '5', false),
+    set_config('tcp_keepalives_interval', '2', false),
+    set_config('tcp_keepalives_count', '3', false)
+"""
+BACKEND: Final = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+BACKEND_PID: Final = "SELECT pg_backend_pid()"
+# The start is compared, so that a pid which another session has by now is never hit.
+END_BACKEND: Final = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+    "WHERE pid = $1 AND backend_start = $2 AND pid <> pg_backend_pid()"
+)
+
+LOCK_OWNER: Final = "SELECT pg_try_advisory_lock(hashtextextended($1, 7160))"
+# In a transaction of its own, so that the shared lock is gone when the statement is.
+PROBE_OWNER: Final = "SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, 7160))"
+EVICT_OWNER: Final = """
+SELECT pg_terminate_backend(pid, 5000)
+    FROM pg_locks AS l, hashtextextended($1, 7160) AS h (key)
+    WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.objsubid = 1
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND l.classid::bigint = (h.key >> 32) & 4294967295
+        AND l.objid::bigint = h.key & 4294967295
+"""
+
+# The name of a channel is short, and two journals in two schemas do not share one.
+CHANNEL: Final = "SELECT 'durable_' || to_hex(hashtextextended(current_schema(), 7160))"
+NOTIFY: Final = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS p (payload)"
+HEARTBEAT: Final = "SELECT 1"
+
+# --- identity and migration
+
+SCHEMA: Final = "durable_schema"
+TABLES: Final = frozenset(
+    {
+        SCHEMA,
+        "durable_executions",
+        "durable_execution_keys",
+        "durable_journal",
+        "durable_inbox",
+        "durable_keys",
+    },
+)
+"""What a journal of the newest version has."""
+
+LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7160, 1)"
+WAIT_FOR_MIGRATION: Final = "SET LOCAL lock_timeout = '10s'"
+# Tables that belong to an extension, and the parts of a partitioned one, say nothing about whose
+# the schema is.
+SELECT_TABLES: Final = (
+    "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = current_schema()::regnamespace "
+    "AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT EXISTS (SELECT FROM pg_depend "
+    "AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')"
+)
+SELECT_SCHEMA: Final = "SELECT current_schema()"
+SELECT_VERSION: Final = "SELECT coalesce(max(version), 0) FROM durable_schema"
+INSERT_VERSION: Final = "INSERT INTO durable_schema (version, applied_at) VALUES ($1, $2)"

@@ -1,0 +1,279 @@
+"""The `postgres` backend: one database, or one schema of one, for many processes and hosts.
+
+One connection commits and answers what must be seen behind a commit, a few read, one holds the
+owner lock, sends and hears notices, and one prunes, from its first use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import ClassVar, Final, Self
+
+from durable_core.config import redact_url
+from durable_core.contracts import (
+    BackendCapabilities,
+    BackendSettings,
+    Claimable,
+    ExecutionBackend,
+    InboxRow,
+    Journal,
+    Notice,
+    NoticeKind,
+    OwnerLoad,
+    Stray,
+    StrayKind,
+)
+from durable_core.errors import ConfigError, EntryRejected
+from durable_core.failpoints import Failpoints
+from durable_core.model.execution import ANYONE, NOBODY, ExecutionRow
+from durable_postgres import _sql
+from durable_postgres._commit import KeyCheck
+from durable_postgres._connections import CONNECT_S, Connection, Connector, Reader, Writer
+from durable_postgres._errors import opening
+from durable_postgres._migrate import migrate, require_session
+from durable_postgres._session import OwnerSession
+from durable_postgres.journal import PostgresJournal
+
+__all__ = ["PostgresBackend"]
+
+_NOT_OWNERS: Final = frozenset({NOBODY, ANYONE})
+
+
+class PostgresBackend(ExecutionBackend):
+    """A journal in one Postgres database. What each method promises stands in the contract.
+
+    An acknowledged commit survives the loss of power with `Durability.FULL` (`synchronous_commit`
+    is `on` or `remote_apply`), and the death of this process with `Durability.NORMAL` (`off`: a
+    crash of the server can lose what it acknowledged in the last fraction of a second).
+    """
+
+    name: ClassVar = "postgres"
+    capabilities: ClassVar = BackendCapabilities(shared=True, notifies=True, evicts=True)
+
+    def __init__(self, connector: Connector, writer: Writer, failpoints: Failpoints) -> None:
+        self._address = connector.address
+        self._writer = writer
+        self._reader = Reader(connector)
+        self._pruner = Writer(connector, None)
+        self._session = OwnerSession(connector)
+        self._key_check = KeyCheck()
+        self._journal = PostgresJournal(
+            self._address,
+            writer,
+            self._reader,
+            self._pruner,
+            failpoints,
+            self._key_check,
+            self._session.tell,
+        )
+
+    @classmethod
+    async def open(cls, url: str, settings: BackendSettings) -> Self:
+        """Connect, migrate under a lock, and return a usable backend.
+
+        Host, user, password and TLS come from the URL and, where it leaves them out, from the
+        usual `PG*` variables. `ConfigError` for a URL, user or database that cannot be used, and
+        for a pooler that lends connections by the transaction; `JournalUnavailable` for a server
+        that does not answer within ten seconds; `SchemaTooNew` for a journal of a newer version.
+        """
+        connector = Connector(url, redact_url(url), settings)
+        failpoints = Failpoints.from_environment()
+        limit_s = 2 * settings.ack_timeout_ms / 1000
+        writer = Writer(connector, limit_s)
+        connection = await opening(url, connector.address, connector.connect())
+        try:
+            work = _opened(connection, connector, writer, failpoints)
+            await opening(url, connector.address, work)
+        except BaseException:
+            connection.terminate()
+            raise
+        return cls(connector, writer, failpoints)
+
+    @property
+    def journal(self) -> Journal:
+        """The journal in this database."""
+        return self._journal
+
+    @property
+    def address(self) -> str:
+        """The URL without its password."""
+        return self._address
+
+    async def close(self) -> None:
+        """Finish what was handed over, close every connection, release the owner lock."""
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._session.close)
+            closing.push_async_callback(self._pruner.close)
+            closing.push_async_callback(self._reader.close)
+            closing.push_async_callback(self._writer.close)
+
+    async def load(self, execution_id: bytes) -> ExecutionRow | None:
+        """The execution's committed row, or None."""
+        rows = await self._reader.fetch(_sql.SELECT_EXECUTION, execution_id)
+        return ExecutionRow._make(rows[0]) if rows else None
+
+    async def find(self, workflow: str, execution_key: str) -> bytes | None:
+        """The id of the execution that has this key, or None."""
+        rows = await self._reader.fetch(_sql.SELECT_BY_KEY, workflow, execution_key)
+        return rows[0][0] if rows else None
+
+    async def list_executions(
+        self,
+        *,
+        statuses: Sequence[str] = (),
+        workflow: str | None = None,
+        after: bytes | None = None,
+        limit: int = 100,
+    ) -> list[ExecutionRow]:
+        """At most `limit` rows by execution id (so by age) above `after`; no filter where empty."""
+        wanted = list(statuses) or None
+        rows = await self._reader.fetch(_sql.LIST, wanted, after or b"", workflow, limit)
+        return [ExecutionRow._make(row) for row in rows]
+
+    async def heads(self, execution_ids: Sequence[bytes]) -> list[ExecutionRow]:
+        """The rows of these executions, read *behind* every append that was handed over before."""
+        rows = await self._writer.fetch(_sql.SELECT_HEADS, list(execution_ids))
+        return [ExecutionRow._make(row) for row in rows]
+
+    async def max_seq(self) -> int:
+        """The largest assigned `seq`, 0 in an empty journal; ordered like `heads`."""
+        return int((await self._writer.fetch(_sql.SELECT_MAX_SEQ))[0][0])
+
+    async def stored_seqs(self, execution_id: bytes, after: int, limit: int) -> list[int]:
+        """The seqs of at most `limit` committed rows with `entry_no > after`, by `entry_no`."""
+        rows = await self._reader.fetch(_sql.SELECT_SEQS, execution_id, after, limit)
+        return [row[0] for row in rows]
+
+    async def claim(
+        self,
+        expected: ExecutionRow,
+        owner_id: str,
+        now_ms: int,
+    ) -> ExecutionRow | None:
+        """Make `owner_id` the owner and raise `owner_epoch` by one; None if another was first."""
+        fence = expected.execution_id, expected.owner_epoch, expected.status
+        rows = await self._writer.fetch(_sql.CLAIM, owner_id, now_ms, *fence)
+        if rows and owner_id == NOBODY:
+            self._session.tell([Notice(NoticeKind.WAITING, expected.execution_id)])
+        return ExecutionRow._make(rows[0]) if rows else None
+
+    async def running_owners(self) -> list[OwnerLoad]:
+        """Who owns what is running: a row for each pair of an owner and a workflow."""
+        return [OwnerLoad._make(row) for row in await self._reader.fetch(_sql.SELECT_OWNERS)]
+
+    async def claim_waiting(
+        self,
+        which: Claimable,
+        owner_id: str,
+        now_ms: int,
+        limit: int,
+    ) -> list[ExecutionRow]:
+        """Claim the oldest of what is `which`, at most `limit`; passes over what is locked."""
+        wanted = [list(which.owners), list(which.workflows), list(which.key_ids)]
+        rows = await self._writer.fetch(
+            _sql.CLAIM_WAITING, owner_id, now_ms, *wanted, list(which.passed), limit
+        )
+        return sorted(ExecutionRow._make(row) for row in rows)
+
+    async def hold_owner_lock(
+        self, owner_id: str, standing: Callable[[bool], None] | None = None
+    ) -> None:
+        """Take the lock that says that `owner_id` lives, until `close` or the process's death.
+
+        It belongs to a session of the server. Where that breaks, `standing` hears False, the lock
+        is taken anew in another session, and `standing` hears True.
+        """
+        if owner_id in _NOT_OWNERS:
+            message = f"{owner_id!r} is no owner id: it stands for executions that nobody owns"
+            raise ConfigError(message)
+        await self._session.hold(owner_id, standing)
+
+    async def owner_alive(self, owner_id: str) -> bool:
+        """Whether somebody holds that owner's lock, probed in shared mode without waiting."""
+        ours = self._session.holds(owner_id)
+        if ours is not None:
+            return ours
+        if owner_id in _NOT_OWNERS:
+            return False
+        rows = await self._reader.fetch(_sql.PROBE_OWNER, owner_id)
+        return bool(rows) and not rows[0][0]
+
+    async def evict(self, owner_id: str) -> bool:
+        """End the session that holds that owner's lock; whether the owner is dead now.
+
+        `ConfigError` where the role may not do that: it has to be the owner's role, a member of
+        it, or of `pg_signal_backend`.
+        """
+        await self._reader.fetch(_sql.EVICT_OWNER, owner_id)
+        return not await self.owner_alive(owner_id)
+
+    def listen(self, hear: Callable[[Notice], None]) -> None:
+        """Call `hear` on the event loop for what any engine commits, while there is a session."""
+        self._session.listen(hear)
+
+    async def key_checks(self) -> dict[int, bytes]:
+        """The stored check of every key id that something was written under."""
+        rows = await self._reader.fetch(_sql.SELECT_KEY_CHECKS)
+        return {row[0]: row[1] for row in rows}
+
+    def announce_key(self, key_id: int, check: bytes) -> None:
+        """Store `check` in the transaction of the next payload or start of this backend."""
+        self._key_check.waiting = (key_id, check)
+
+    async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:
+        """What no execution accounts for, at most `limit`, read in one statement."""
+        rows = await self._reader.fetch(_sql.STRAYS, execution_id, limit)
+        return [Stray(StrayKind(kind), found) for kind, found in rows]
+
+    async def post_inbox(self, row: InboxRow) -> bool:
+        """File a request unless its slot is taken; `EntryRejected` without such an execution."""
+        if row.payload is not None and self._key_check.waiting is not None:
+            filed = await self._writer.run(lambda connection: self._post_first(connection, row))
+        else:
+            filed = bool(await self._writer.fetch(_sql.INSERT_REQUEST, *row))
+        if filed:
+            self._session.tell([Notice(NoticeKind.REQUEST, row.execution_id)])
+        elif await self.load(row.execution_id) is None:
+            message = f"{self._address} holds no execution that the request could be for"
+            raise EntryRejected(message)
+        return filed
+
+    async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
+        """The oldest requests, all or those for executions of one owner."""
+        if owner_id is None:
+            rows = await self._reader.fetch(_sql.SELECT_REQUESTS, limit)
+        else:
+            rows = await self._reader.fetch(_sql.SELECT_REQUESTS_OF_OWNER, owner_id, limit)
+        return [InboxRow._make(row) for row in rows]
+
+    async def remove_inbox(self, execution_id: bytes, slot: str) -> None:
+        """Delete a request that its owner has journaled or refused."""
+        with suppress(EntryRejected):  # a text that no row can hold
+            await self._writer.fetch(_sql.DELETE_REQUEST, execution_id, slot)
+
+    async def probe(self) -> None:
+        """Commit something that changes nothing; raises like `Journal.append` if that fails."""
+        await self._writer.fetch(_sql.PROBE)
+
+    async def _post_first(self, connection: Connection, row: InboxRow) -> bool:
+        """File it in the transaction that stores the check of its key."""
+        async with connection.transaction():
+            stored = await self._key_check.store(connection)
+            filed = bool(await connection.fetch(_sql.INSERT_REQUEST, *row))
+            if not filed and not await connection.fetch(_sql.SELECT_EXECUTION, row.execution_id):
+                message = f"{self._address} holds no execution that the request could be for"
+                raise EntryRejected(message)
+        self._key_check.committed(stored)
+        return filed
+
+
+async def _opened(
+    connection: Connection, connector: Connector, writer: Writer, failpoints: Failpoints
+) -> None:
+    async with asyncio.timeout(2 * CONNECT_S):
+        await require_session(connection, connector)
+        must_exist = connector.settings.must_exist
+        await migrate(connection, connector.address, failpoints, must_exist=must_exist)
+        await writer.adopt(connection)

@@ -1,0 +1,119 @@
+"""The journal of one Postgres database: a batch is one statement in one round trip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import asyncpg
+from attrs import define, field
+
+from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange, Notice, PruneReport
+from durable_core.errors import TransientStoreError
+from durable_core.failpoints import VARIABLE, Failpoints
+from durable_core.model.entries import JournalRow
+from durable_core.model.execution import TERMINAL, Status
+from durable_postgres import _sql
+from durable_postgres._commit import KeyCheck, holders_unseen, outcome_of, parameters_of
+from durable_postgres._connections import Connection, Reader, Writer
+from durable_postgres._errors import running
+from durable_postgres._notices import notices_of
+
+__all__ = ["PostgresJournal"]
+
+_UNSUCCESSFUL: Final = tuple(sorted(status.label for status in TERMINAL - {Status.COMPLETED}))
+_ENDED: Final = frozenset(status.label for status in TERMINAL)
+
+
+@define
+class PostgresJournal:
+    """The `Journal` of one Postgres database. What each method promises stands there.
+
+    `writer` commits, `reader` never waits for it, and `pruner` deletes: a long delete must not
+    stand before an append. `tell` takes what others may be waiting for.
+    """
+
+    _address: str
+    _writer: Writer
+    _reader: Reader
+    _pruner: Writer
+    _failpoints: Failpoints
+    _key_check: KeyCheck
+    _tell: Callable[[Iterable[Notice]], None]
+    _stepwise: bool = field(factory=lambda: bool(os.environ.get(VARIABLE)), init=False)
+    """A crash test stops inside of a transaction, so that there has to be one which is open."""
+
+    async def append(self, batch: CommitBatch) -> BatchOutcome:
+        """Write `batch` in one transaction; durable at return, as `Journal.append` says.
+
+        A cancelled caller does not stop the transaction, and a later append runs behind it.
+        """
+        self._failpoints.reach("backend.commit.before")
+        outcome = await self._writer.run(lambda connection: self._commit(connection, batch))
+        self._failpoints.reach("backend.commit.after")
+        self._tell(notices_of(batch, outcome))
+        return outcome
+
+    async def read_execution(self, execution_id: bytes) -> list[JournalRow]:
+        """All rows of an execution by `entry_no`; empty where there is none. Unbounded."""
+        rows = await self._reader.fetch(_sql.SELECT_ENTRIES, execution_id)
+        return [JournalRow._make(row) for row in rows]
+
+    async def read_execution_range(
+        self,
+        execution_id: bytes,
+        after: int,
+        limit: int,
+    ) -> list[JournalRow]:
+        """At most `limit` committed rows with `entry_no > after`, by `entry_no`."""
+        rows = await self._reader.fetch(_sql.SELECT_ENTRY_RANGE, execution_id, after, limit)
+        return [JournalRow._make(row) for row in rows]
+
+    async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
+        """`append` for one change and one row, without a writer; its seq, or None if fenced."""
+        outcome = await self.append(CommitBatch((), (change,), (closing,)))
+        return outcome.seqs[0]
+
+    async def prune(
+        self,
+        *,
+        completed_before: int,
+        failed_before: int,
+        limit: int,
+    ) -> PruneReport:
+        """Delete at most `limit` terminal executions finalized before the given times (ms).
+
+        The completed ones go first. What somebody else changes at this moment is passed over.
+        """
+        statuses = [Status.COMPLETED.label, *_UNSUCCESSFUL]
+        ages = [completed_before, *(failed_before for _ in _UNSUCCESSFUL)]
+        ((executions, entries),) = await self._pruner.fetch(_sql.PRUNE, statuses, ages, limit)
+        return PruneReport(executions, entries)
+
+    async def _commit(self, connection: Connection, batch: CommitBatch) -> BatchOutcome:
+        written = await self._write(connection, batch)
+        outcome = outcome_of(batch, written)
+        if not batch.starts:
+            return outcome
+        try:
+            work = holders_unseen(connection, batch, written, outcome, self._address)
+            return await running(self._address, work)
+        except TransientStoreError as error:  # the batch itself has committed
+            raise TransientStoreError(str(error), landed_unknown=True) from None
+
+    async def _write(self, connection: Connection, batch: CommitBatch) -> Sequence[asyncpg.Record]:
+        parameters = parameters_of(batch)
+        uses_key = bool(batch.starts) or any(row.payload is not None for row in batch.rows)
+        if not self._stepwise and not (uses_key and self._key_check.waiting):
+            return await connection.fetch(_sql.APPEND, *parameters)
+        stored = None
+        async with connection.transaction():
+            if uses_key:
+                stored = await self._key_check.store(connection)
+            written = await connection.fetch(_sql.APPEND, *parameters)
+            if any(change.status in _ENDED for change in batch.changes):
+                self._failpoints.reach("backend.finalize.inside")
+            self._failpoints.reach("backend.commit.inside")
+        self._key_check.committed(stored)
+        return written

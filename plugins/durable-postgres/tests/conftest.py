@@ -1,0 +1,186 @@
+"""A real server for the whole run, a database for each test, and rows that are right."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from attrs import field, frozen, mutable
+
+from durable_core.contracts import BackendSettings, CommitBatch, Durability, HeadChange
+from durable_core.model.entries import EntryKind, JournalRow
+from durable_core.model.execution import ExecutionRow
+from durable_postgres import PostgresBackend
+from tests.postgres import GIVEN, Server, database_url, temporary_server
+
+
+@frozen
+class Rows:
+    """Makes the rows of executions by number: execution 1 has the id 00…01."""
+
+    def execution_id(self, number: int) -> bytes:
+        return number.to_bytes(16, "big")
+
+    def execution(self, number: int, **changes: Any) -> ExecutionRow:
+        row = ExecutionRow(
+            execution_id=self.execution_id(number),
+            workflow="checkout",
+            execution_key=None,
+            kind="workflow",
+            status="running",
+            generation=0,
+            key_id=1,
+            sealed=True,
+            stamped=True,
+            owner_id="owner-1",
+            owner_epoch=1,
+            entry_count=1,
+            head_hmac=b"h" * 32,
+            anchor_mac=b"a" * 32,
+            created_at=1000,
+            updated_at=1000,
+            finalized_at=None,
+        )
+        return row._replace(**changes)
+
+    def entry(self, number: int, entry_no: int, **changes: Any) -> JournalRow:
+        row = JournalRow(
+            execution_id=self.execution_id(number),
+            entry_no=entry_no,
+            generation=0,
+            step_id=str(entry_no),
+            entry_kind=int(EntryKind.STEP_RESULT),
+            fingerprint=b"f" * 32,
+            idem_key=b"i" * 32,
+            effect_class=1,
+            detail=None,
+            payload=b"\x00\x00payload",
+            payload_version=1,
+            hmac=b"m" * 32,
+            created_at=1000,
+        )
+        return row._replace(**changes)
+
+    def change(self, number: int, count: int, **changes: Any) -> HeadChange:
+        """From `count - 1` entries to `count`."""
+        change = HeadChange(
+            execution_id=self.execution_id(number),
+            owner_epoch=1,
+            expected_status="running",
+            expected_count=count - 1,
+            status="running",
+            generation=0,
+            entry_count=count,
+            head_hmac=b"H" * 32,
+            anchor_mac=b"A" * 32,
+            updated_at=2000,
+            finalized_at=None,
+        )
+        return change._replace(**changes)
+
+    def start(self, *numbers: int, **changes: Any) -> CommitBatch:
+        first = int(EntryKind.EXECUTION_STARTED)
+        return CommitBatch(
+            tuple(self.execution(number, **changes) for number in numbers),
+            (),
+            tuple(self.entry(number, 1, entry_kind=first) for number in numbers),
+        )
+
+    def advance(self, count: int, *numbers: int, **changes: Any) -> CommitBatch:
+        """Entry `count` of each execution."""
+        return CommitBatch(
+            (),
+            tuple(self.change(number, count, **changes) for number in numbers),
+            tuple(self.entry(number, count) for number in numbers),
+        )
+
+
+@mutable
+class Opener:
+    """Opens backends on one database and closes them after the test."""
+
+    url: str
+    stack: AsyncExitStack = field(factory=AsyncExitStack)
+
+    async def __call__(self, url: str | None = None, **changes: Any) -> PostgresBackend:
+        fields: dict[str, Any] = {"durability": Durability.FULL, "ack_timeout_ms": 5000, **changes}
+        backend = await PostgresBackend.open(url or self.url, BackendSettings(**fields))
+        self.stack.push_async_callback(backend.close)
+        return backend
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """A superuser's URL on the server that is given, or on one that lives as long as the run."""
+    given = os.environ.get(GIVEN)
+    if given:
+        yield given
+        return
+    with temporary_server() as running:
+        yield running.url()
+
+
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[Server]:
+    """A server that a test may restart, whatever else is given."""
+    with temporary_server() as running:
+        yield running
+
+
+@asynccontextmanager
+async def new_database(server: str) -> AsyncIterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    admin = await asyncpg.connect(server)
+    await admin.execute(f"CREATE DATABASE {name}")
+    await admin.close()
+    try:
+        yield database_url(server, name)
+    finally:
+        admin = await asyncpg.connect(server)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+
+
+@pytest_asyncio.fixture
+async def url(server: str) -> AsyncIterator[str]:
+    """A new, empty database."""
+    async with new_database(server) as address:
+        yield address
+
+
+@pytest_asyncio.fixture
+async def own_url(own_server: Server) -> AsyncIterator[str]:
+    """A new, empty database on the server that may be restarted."""
+    async with new_database(own_server.url()) as address:
+        yield address
+
+
+@pytest_asyncio.fixture
+async def admin(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Another session in the database of the test."""
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def opener(url: str) -> AsyncIterator[Opener]:
+    opener = Opener(url)
+    async with opener.stack:
+        yield opener
+
+
+@pytest_asyncio.fixture
+async def backend(opener: Opener) -> PostgresBackend:
+    return await opener()
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows()

@@ -1,0 +1,96 @@
+"""Opening: migration, refusals, owners; and an engine on top, whose process is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from durable_core.errors import ConfigError, EntryRejected, SchemaTooNew
+from durable_postgres import PostgresBackend
+
+if TYPE_CHECKING:
+    from conftest import Opener, Rows
+
+CHILD = Path(__file__).parent / "child.py"
+CANARY = "hunter2-canary"
+
+
+async def test_ec_30_of_many_first_opens_one_migrates(opener: Opener) -> None:
+    backends = await asyncio.gather(*(opener() for _ in range(6)))
+    assert {len(await backend.list_executions()) for backend in backends} == {0}
+
+
+async def test_another_applications_database_is_refused_and_left_alone(
+    opener: Opener, url: str
+) -> None:
+    other = await asyncpg.connect(url)
+    await other.execute("CREATE TABLE customers (id INTEGER)")
+    with pytest.raises(ConfigError, match="another application"):
+        await opener()
+    assert await other.fetchval("SELECT to_regclass('durable_schema')") is None
+    await other.close()
+
+
+async def test_a_newer_schema_is_refused(
+    backend: PostgresBackend, opener: Opener, url: str
+) -> None:
+    other = await asyncpg.connect(url)
+    await other.execute("INSERT INTO durable_schema VALUES (99, 0)")
+    await other.close()
+    with pytest.raises(SchemaTooNew, match="upgrade durable-postgres"):
+        await opener()
+    assert await backend.list_executions() == []
+
+
+async def test_a_journal_that_must_exist_is_not_made(opener: Opener, url: str) -> None:
+    with pytest.raises(ConfigError, match="no journal"):
+        await opener(must_exist=True)
+    other = await asyncpg.connect(url)
+    assert await other.fetchval("SELECT to_regclass('durable_schema')") is None
+    await other.close()
+
+
+async def test_an_owner_lives_as_long_as_its_session(opener: Opener) -> None:
+    first, second = await opener(), await opener()
+    await first.hold_owner_lock("a")
+    assert await first.owner_alive("a")
+    assert all(await asyncio.gather(*(second.owner_alive("a") for _ in range(8))))
+    assert not await second.owner_alive("b")
+    assert not await second.owner_alive("")
+    await first.close()
+    assert not await second.owner_alive("a")
+
+
+async def test_a_key_check_goes_with_what_is_first_written(opener: Opener, rows: Rows) -> None:
+    first, second = await opener(), await opener()
+    first.announce_key(3, b"one")
+    second.announce_key(3, b"two")
+    assert await first.key_checks() == {}
+    await first.journal.append(rows.start(1))
+    assert await second.key_checks() == {3: b"one"}
+    with pytest.raises(EntryRejected, match="other key bytes"):
+        await second.journal.append(rows.start(2))
+
+
+async def run_child(url: str, mode: str, ledger: Path) -> tuple[int, str]:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, str(CHILD), url, mode, str(ledger), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await child.communicate()
+    return child.returncode or 0, out.decode()
+
+
+async def test_ec_21_a_killed_process_goes_on_and_the_effect_is_not_repeated(
+    url: str, tmp_path: Path
+) -> None:
+    """SIGKILL behind the first effect's commit; another process takes the execution over."""
+    ledger = tmp_path / "ledger"
+    assert await run_child(url, "die", ledger) == (-9, "")
+    assert ledger.read_text().split() == ["charge"]
+    assert await run_child(url, "live", ledger) == (0, "paid and sent\n")
+    assert ledger.read_text().split() == ["charge", "send"]
