@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,6 +23,17 @@ from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import ExecutionRow
 from durable_postgres import PostgresBackend
 from tests.postgres import GIVEN, Server, database_url, temporary_server
+
+
+CHILDREN = Path(__file__).parent / "children.py"
+TABLE = re.compile(r"^CREATE TABLE (\w+) \((.*?)^\);", re.MULTILINE | re.DOTALL)
+PARTS = 4
+PARTED_BY = {
+    "durable_executions": "execution_id",
+    "durable_execution_keys": "workflow",
+    "durable_journal": "execution_id",
+    "durable_inbox": "execution_id",
+}
 
 
 @frozen
@@ -176,11 +192,63 @@ async def opener(url: str) -> AsyncIterator[Opener]:
         yield opener
 
 
-@pytest_asyncio.fixture
-async def backend(opener: Opener) -> PostgresBackend:
+@pytest_asyncio.fixture(params=["plain", "partitioned"])
+async def backend(request: pytest.FixtureRequest, opener: Opener) -> PostgresBackend:
+    """Also on tables that are partitioned, as a large or sharded database would have them."""
+    if request.param == "partitioned":
+        await make_partitioned(opener.url)
     return await opener()
+
+
+async def make_partitioned(url: str) -> None:
+    """The tables of the migration, each in four parts by the column that leads its keys."""
+    text = (resources.files("durable_postgres") / "_migrations" / "0001_journal.sql").read_text()
+    connection = await asyncpg.connect(url)
+    await connection.execute(TABLE.sub(_in_parts, text))
+    await connection.execute("INSERT INTO durable_schema VALUES (1, 0)")
+    await connection.close()
+
+
+def _in_parts(found: re.Match[str]) -> str:
+    name, columns = found.groups()
+    if name not in PARTED_BY:
+        return found[0]
+    parts = (
+        f"CREATE TABLE {name}_{n} PARTITION OF {name} "
+        f"FOR VALUES WITH (MODULUS {PARTS}, REMAINDER {n});"
+        for n in range(PARTS)
+    )
+    whole = f"CREATE TABLE {name} ({columns}) PARTITION BY HASH ({PARTED_BY[name]});"
+    return "\n".join([whole, *parts])
 
 
 @pytest.fixture
 def rows() -> Rows:
     return Rows()
+
+
+Child = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    """Starts one job of `children.py` in a process of its own, which ends with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(job: str, *arguments: str, failpoint: str = "") -> subprocess.Popen[str]:
+        environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
+        if failpoint:
+            environment["DURABLE_FAILPOINT"] = failpoint
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", str(CHILDREN), job, *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

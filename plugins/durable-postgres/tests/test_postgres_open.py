@@ -55,17 +55,6 @@ async def test_a_journal_that_must_exist_is_not_made(opener: Opener, url: str) -
     await other.close()
 
 
-async def test_an_owner_lives_as_long_as_its_session(opener: Opener) -> None:
-    first, second = await opener(), await opener()
-    await first.hold_owner_lock("a")
-    assert await first.owner_alive("a")
-    assert all(await asyncio.gather(*(second.owner_alive("a") for _ in range(8))))
-    assert not await second.owner_alive("b")
-    assert not await second.owner_alive("")
-    await first.close()
-    assert not await second.owner_alive("a")
-
-
 async def test_a_key_check_goes_with_what_is_first_written(opener: Opener, rows: Rows) -> None:
     first, second = await opener(), await opener()
     first.announce_key(3, b"one")

@@ -23,7 +23,7 @@ from durable_core.errors import (
     TransientStoreError,
 )
 
-__all__ = ["POOLED", "connecting", "opening", "running"]
+__all__ = ["POOLED", "NotAllowed", "connecting", "opening", "running"]
 
 T = TypeVar("T")
 
@@ -65,6 +65,10 @@ _REMEDIES: Final = {
     "XX001": "it is damaged; stop using it and restore a backup",
     "XX002": "an index is damaged; rebuild it with REINDEX, or restore a backup",
 }
+
+
+class NotAllowed(JournalUnavailable):
+    """The role has no right to what was asked."""
 
 
 async def running(address: str, work: Awaitable[T]) -> T:
@@ -112,7 +116,8 @@ def _translated(error: Exception, address: str, *, sent: bool) -> DurableError:
         return JournalUnavailable(f"cannot use {address}: {POOLED}")
     if code.startswith(_REJECTED):
         return EntryRejected(f"{address} cannot hold an entry of this batch as it is ({what})")
-    return JournalUnavailable(f"cannot use {address}: {_remedy(code, _REMEDIES)} ({what})")
+    kind = NotAllowed if code == "42501" else JournalUnavailable
+    return kind(f"cannot use {address}: {_remedy(code, _REMEDIES)} ({what})")
 
 
 def _refused(error: asyncpg.PostgresError, address: str) -> DurableError:

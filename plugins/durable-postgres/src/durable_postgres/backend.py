@@ -31,7 +31,7 @@ from durable_core.model.execution import ANYONE, NOBODY, ExecutionRow
 from durable_postgres import _sql
 from durable_postgres._commit import KeyCheck
 from durable_postgres._connections import CONNECT_S, Connection, Connector, Reader, Writer
-from durable_postgres._errors import opening
+from durable_postgres._errors import NotAllowed, opening
 from durable_postgres._migrate import migrate, require_session
 from durable_postgres._session import OwnerSession
 from durable_postgres.journal import PostgresJournal
@@ -206,7 +206,14 @@ class PostgresBackend(ExecutionBackend):
         `ConfigError` where the role may not do that: it has to be the owner's role, a member of
         it, or of `pg_signal_backend`.
         """
-        await self._reader.fetch(_sql.EVICT_OWNER, owner_id)
+        try:
+            await self._reader.fetch(_sql.EVICT_OWNER, owner_id)
+        except NotAllowed as error:
+            message = (
+                f"this user may not end the owner's session in {self._address}; evict as the "
+                "owner's role or a member of it, or grant pg_signal_backend"
+            )
+            raise ConfigError(message) from error
         return not await self.owner_alive(owner_id)
 
     def listen(self, hear: Callable[[Notice], None]) -> None:
