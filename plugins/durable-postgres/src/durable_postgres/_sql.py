@@ -170,8 +170,8 @@ SELECT_REQUESTS_OF_OWNER: Final = (
     "ORDER BY i.created_at, i.execution_id, i.slot LIMIT $2"
 )
 SELECT_OWNERS: Final = (
-    "SELECT owner_id, workflow, count(*) FROM durable_executions "
-    "WHERE status = 'running' AND finalized_at IS NULL GROUP BY owner_id, workflow"
+    "SELECT owner_id, workflow, key_id, count(*) FROM durable_executions "
+    "WHERE status = 'running' AND finalized_at IS NULL GROUP BY owner_id, workflow, key_id"
 )
 # What is locked is being claimed or changed: whoever asks beside passes it over, and both share.
 CLAIM_WAITING: Final = f"""

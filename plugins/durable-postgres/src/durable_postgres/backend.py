@@ -160,7 +160,7 @@ class PostgresBackend(ExecutionBackend):
         return ExecutionRow._make(rows[0]) if rows else None
 
     async def running_owners(self) -> list[OwnerLoad]:
-        """Who owns what is running: a row for each pair of an owner and a workflow."""
+        """Who owns what is running: a row for each owner, workflow and key."""
         return [OwnerLoad._make(row) for row in await self._reader.fetch(_sql.SELECT_OWNERS)]
 
     async def claim_waiting(
