@@ -24,7 +24,6 @@ from durable_core.model.execution import ExecutionRow
 from durable_postgres import PostgresBackend
 from tests.postgres import GIVEN, Server, database_url, temporary_server
 
-
 CHILDREN = Path(__file__).parent / "children.py"
 TABLE = re.compile(r"^CREATE TABLE (\w+) \((.*?)^\);", re.MULTILINE | re.DOTALL)
 PARTS = 4

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from tests.pooler import pooler
 
 from durable_core import DurableContext, DurableEngine, step, workflow
 from durable_core.contracts import Notice, NoticeKind
 from durable_core.errors import ConfigError
+from tests.pooler import pooler
 
 if TYPE_CHECKING:
     from conftest import Opener, Rows

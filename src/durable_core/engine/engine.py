@@ -52,7 +52,9 @@ class DurableEngine:
         self._starter = Starter(parts, roster, self._ownership)
         self._takeover = Takeover(parts, roster, self._ownership)
         self._administration = Administration(parts, roster, self._ownership, self._takeover)
-        self._recovery = Recovery(parts, roster, self._takeover, recover=recover, claim=claim)
+        self._recovery = Recovery(
+            parts, roster, self._ownership, self._takeover, recover=recover, claim=claim
+        )
         inbox = Inbox(parts, self._ownership, self._administration)
         self._watch = Watch(parts, self._recovery, inbox)
 

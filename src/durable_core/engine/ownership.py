@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -20,6 +20,11 @@ __all__ = ["Ownership"]
 
 _FIRST_POLL: Final = 0.05
 _LONGEST_POLL: Final = 1.0
+_RECONNECTING: Final = 0.3
+"""How long an owner may be without its lock before others take it for dead."""
+
+_UNSETTLED: Final = 3.0
+"""How long others get to come back after this engine has lost its own lock."""
 
 
 class Ownership:
@@ -58,9 +63,27 @@ class Ownership:
 
     async def held_elsewhere(self, row: ExecutionRow) -> bool:
         """Whether another owner that lives has the execution."""
-        if row.owner_id == self._owner_id:
-            return False
-        return await self._parts.backend.owner_alive(row.owner_id)
+        return await self._alive(row.owner_id)
+
+    async def gone(self, owners: Iterable[str]) -> set[str]:
+        """Those of the owners that live no more, so that what they own is to be taken over.
+
+        Where a connection holds the lock, an owner that lives may be between two connections: it
+        has to be missed twice. And when this engine has just lost its own, all others may have:
+        then nobody is said to be gone for a while.
+        """
+        backend = self._parts.backend
+        missed = {one for one in owners if one != ANYONE and not await self._alive(one)}
+        others = missed - {NOBODY, self._owner_id}
+        if not backend.capabilities.shared or not others:
+            return missed
+        if not self._parts.standing.held_for(_UNSETTLED):
+            return missed - others
+        await asyncio.sleep(_RECONNECTING)
+        return missed - {one for one in others if await self._alive(one)}
+
+    async def _alive(self, owner_id: str) -> bool:
+        return owner_id != self._owner_id and await self._parts.backend.owner_alive(owner_id)
 
     async def claim(self, row: ExecutionRow) -> ExecutionRow:
         """Become the owner of an execution whose owner is dead, or is this engine itself.
@@ -108,8 +131,7 @@ class Ownership:
                 row = await self.load(execution_id)
                 if row.status != Status.RUNNING.label:
                     return row
-                waits = row.owner_id == ANYONE
-                if not waits and can_take_over(row) and not await self.held_elsewhere(row):
+                if can_take_over(row) and await self.gone([row.owner_id]):
                     return row
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from durable_core.contracts.exchange import Claimable, OwnerLoad
+from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.roster import Roster
 from durable_core.engine.takeover import Takeover
@@ -41,6 +42,7 @@ class Recovery:
         self,
         parts: EngineParts,
         roster: Roster,
+        ownership: Ownership,
         takeover: Takeover,
         *,
         recover: bool,
@@ -48,6 +50,7 @@ class Recovery:
     ) -> None:
         self._parts = parts
         self._roster = roster
+        self._ownership = ownership
         self._takeover = takeover
         self._recover = recover
         self._claim = claim
@@ -85,13 +88,11 @@ class Recovery:
 
     async def _gone(self, owners: set[str]) -> set[str]:
         """Those of the owners whose executions are to be claimed here."""
-        gone = owners & ({ANYONE} if self._claim else set())
-        if self._claim or self._recover:
-            gone |= owners & {NOBODY}
+        waiting = {NOBODY, ANYONE} if self._claim else {NOBODY}
+        gone = owners & waiting
         if self._recover:
-            for owner in owners - {ANYONE, NOBODY, self._parts.journal.owner_id}:
-                if not await self._parts.backend.owner_alive(owner):
-                    gone.add(owner)
+            others = owners - {NOBODY, ANYONE, self._parts.journal.owner_id}
+            gone |= await self._ownership.gone(others)
         return gone
 
     async def _claim_from(self, owners: Sequence[str]) -> None:

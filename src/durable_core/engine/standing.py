@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from typing import Final
 
 from durable_core.errors import JournalUnavailable
@@ -25,6 +27,7 @@ class Standing:
         self._patience = patience_ms / 1000
         self._held = asyncio.Event()
         self._held.set()
+        self._regained_at = -math.inf
 
     @property
     def held(self) -> bool:
@@ -36,11 +39,16 @@ class Standing:
         if held == self.held:
             return
         if held:
+            self._regained_at = time.monotonic()
             self._held.set()
             _LOG.warning("the owner lock is held again; steps go on")
         else:
             self._held.clear()
             _LOG.warning("the owner lock was lost; no step begins until it is held again")
+
+    def held_for(self, seconds: float) -> bool:
+        """Whether the lock has been held for that long, or was never lost."""
+        return self.held and time.monotonic() - self._regained_at >= seconds
 
     async def regained(self) -> None:
         """Wait for the lock; `JournalUnavailable` if that takes longer than an acknowledgement."""

@@ -140,8 +140,11 @@ async def test_an_engine_without_its_lock_claims_nothing(open_engine: OpenEngine
 async def test_the_wait_is_bounded() -> None:
     standing = Standing(10)
     assert standing.held
+    assert standing.held_for(1000)
     standing.change(held=False)
     with pytest.raises(JournalUnavailable):
         await standing.regained()
     standing.change(held=True)
     await standing.regained()
+    assert not standing.held_for(1000)
+    assert standing.held_for(0)

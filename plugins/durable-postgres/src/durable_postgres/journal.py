@@ -26,7 +26,7 @@ _UNSUCCESSFUL: Final = tuple(sorted(status.label for status in TERMINAL - {Statu
 _ENDED: Final = frozenset(status.label for status in TERMINAL)
 
 
-@define
+@define(slots=False)
 class PostgresJournal:
     """The `Journal` of one Postgres database. What each method promises stands there.
 
