@@ -35,17 +35,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On another database than SQLite, leave only what is meant to run on every one."""
+    """Leave what is meant to run on this database."""
     if config.getoption("--dialect") == DIALECTS[0]:
-        return
-    config.stash[_SERVER] = server_url()
-    fitting = [
-        item
-        for item in items
-        if item.get_closest_marker("dialects") and not item.get_closest_marker("files")
-    ]
+        fitting = [item for item in items if not item.get_closest_marker("postgres")]
+    else:
+        config.stash[_SERVER] = server_url()
+        fitting = [item for item in items if _runs_on_postgres(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in fitting])
     items[:] = fitting
+
+
+def _runs_on_postgres(item: pytest.Item) -> bool:
+    if item.get_closest_marker("postgres"):
+        return True
+    return bool(item.get_closest_marker("dialects") and not item.get_closest_marker("files"))
 
 
 @pytest.fixture(autouse=True)

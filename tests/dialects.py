@@ -1,8 +1,8 @@
 """Which database the tests run on: `--dialect sqlite` (a file each) or `postgres`.
 
-Tests that carry the marker `dialects` run on both; of a run with another dialect than SQLite the
-rest is left out, and so are those that also carry `files`. The Postgres server is the one that
-`DURABLE_TEST_POSTGRES_URL` names.
+Tests that carry the marker `dialects` run on both. Of a run on Postgres the rest is left out, and
+so are those that also carry `files`; those with `postgres` run there only. The server is the one
+that `DURABLE_TEST_POSTGRES_URL` names.
 """
 
 from __future__ import annotations
