@@ -13,6 +13,8 @@ from durable_core.journal import WriterSettings
 from tests.faults import faulty
 from tests.journals import begun, result_of
 
+pytestmark = pytest.mark.dialects
+
 PATIENT = WriterSettings(flush_interval_ms=60_000, batch_limit=7)
 
 

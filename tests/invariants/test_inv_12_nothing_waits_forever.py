@@ -11,6 +11,8 @@ from durable_core.journal import Health, WriterSettings
 from tests.faults import Stall, faulty
 from tests.journals import begun, result_of
 
+pytestmark = pytest.mark.dialects
+
 QUICK = WriterSettings(ack_timeout_ms=250)
 
 

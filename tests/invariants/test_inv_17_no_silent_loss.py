@@ -15,6 +15,8 @@ from tests.faults import Stall, faulty
 from tests.journals import begun, result_of
 from tests.programs import version
 
+pytestmark = pytest.mark.dialects
+
 FULL = JournalUnavailable("the disk is full")
 
 

@@ -32,6 +32,8 @@ from durable_core.model.execution import TERMINAL, Status
 from tests.faults import Stall, faulty
 from tests.journals import MIB, OWNER, begun, fresh_id, opened, result_of, wire_format, writing
 
+pytestmark = pytest.mark.dialects
+
 PATIENT = WriterSettings(flush_interval_ms=60_000, prompt_interval_ms=60_000)
 
 

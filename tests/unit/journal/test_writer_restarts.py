@@ -12,6 +12,8 @@ from durable_core.model.execution import Status
 from tests.faults import Landed, Stall, faulty
 from tests.journals import begun, result_of
 
+pytestmark = pytest.mark.dialects
+
 BUSY = TransientStoreError("busy")
 FULL = JournalUnavailable("the disk is full; free some space")
 DEFECT = RuntimeError("a defect")
