@@ -177,6 +177,14 @@ async def own_url(own_server: Server) -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture
+async def own_admin(own_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Another session in the database on the server that may be restarted."""
+    connection = await asyncpg.connect(own_url)
+    yield connection
+    await connection.close()
+
+
+@pytest_asyncio.fixture
 async def admin(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """Another session in the database of the test."""
     connection = await asyncpg.connect(url)

@@ -20,41 +20,6 @@ CHILD = Path(__file__).parent / "child.py"
 CANARY = "hunter2-canary"
 
 
-async def test_ec_30_of_many_first_opens_one_migrates(opener: Opener) -> None:
-    backends = await asyncio.gather(*(opener() for _ in range(6)))
-    assert {len(await backend.list_executions()) for backend in backends} == {0}
-
-
-async def test_another_applications_database_is_refused_and_left_alone(
-    opener: Opener, url: str
-) -> None:
-    other = await asyncpg.connect(url)
-    await other.execute("CREATE TABLE customers (id INTEGER)")
-    with pytest.raises(ConfigError, match="another application"):
-        await opener()
-    assert await other.fetchval("SELECT to_regclass('durable_schema')") is None
-    await other.close()
-
-
-async def test_a_newer_schema_is_refused(
-    backend: PostgresBackend, opener: Opener, url: str
-) -> None:
-    other = await asyncpg.connect(url)
-    await other.execute("INSERT INTO durable_schema VALUES (99, 0)")
-    await other.close()
-    with pytest.raises(SchemaTooNew, match="upgrade durable-postgres"):
-        await opener()
-    assert await backend.list_executions() == []
-
-
-async def test_a_journal_that_must_exist_is_not_made(opener: Opener, url: str) -> None:
-    with pytest.raises(ConfigError, match="no journal"):
-        await opener(must_exist=True)
-    other = await asyncpg.connect(url)
-    assert await other.fetchval("SELECT to_regclass('durable_schema')") is None
-    await other.close()
-
-
 async def test_a_key_check_goes_with_what_is_first_written(opener: Opener, rows: Rows) -> None:
     first, second = await opener(), await opener()
     first.announce_key(3, b"one")

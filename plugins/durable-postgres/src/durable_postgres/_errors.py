@@ -86,7 +86,7 @@ async def connecting(address: str, work: Awaitable[T]) -> T:
         return await work
     except _DRIVER as error:
         failure = _translated(error, address, sent=False)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         failure = _malformed(error, address)
     raise failure
 
@@ -97,10 +97,10 @@ async def opening(url: str, address: str, work: Awaitable[T]) -> T:
         return await work
     except asyncpg.PostgresError as error:
         failure = _refused(error, address)
-    except (asyncpg.InterfaceError, ValueError) as error:
-        failure = _malformed(error, address)
     except (asyncpg.InternalClientError, OSError, EOFError) as error:
         failure = _unreachable(error, url, address)
+    except (asyncpg.InterfaceError, ValueError, OverflowError) as error:
+        failure = _malformed(error, address)
     raise failure
 
 
@@ -148,8 +148,7 @@ def _malformed(error: Exception, address: str) -> DurableError:
 
 
 def _unreachable(error: Exception, url: str, address: str) -> DurableError:
-    text = str(error)
-    if isinstance(error, ssl.SSLError) or "SSL" in text:
+    if isinstance(error, ssl.SSLError) or "SSL" in str(error) or _misses_a_certificate(error, url):
         reason = getattr(error, "verify_message", None) or type(error).__name__
         message = (
             f"cannot use {address} as a journal: TLS failed ({reason}); check sslmode, sslrootcert "
@@ -162,6 +161,12 @@ def _unreachable(error: Exception, url: str, address: str) -> DurableError:
         "server runs and accepts connections"
     )
     return JournalUnavailable(message)
+
+
+def _misses_a_certificate(error: Exception, url: str) -> bool:
+    """Whether a file that is not there, or not readable, is one of TLS and not the socket."""
+    asked = "ssl" in url or any(name.startswith("PGSSL") for name in os.environ)
+    return asked and isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError))
 
 
 def _place(url: str) -> str:

@@ -61,8 +61,9 @@ async def _is_lent(connection: Connection, other: Connection) -> bool:
     first = await connection.fetchval(_sql.BACKEND_PID)
     async with other.transaction():
         taken = await other.fetchval(_sql.BACKEND_PID)
-        second = await connection.fetchval(_sql.BACKEND_PID)
-    return bool(taken == first or second != first)
+        if taken == first:
+            return True
+        return bool(first != await connection.fetchval(_sql.BACKEND_PID))
 
 
 async def migrate(
