@@ -257,5 +257,5 @@ def child() -> Iterator[Child]:
 
     yield start
     for process in started:
-        process.kill()
-        process.communicate()
+        with process:
+            process.kill()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 
-from durable_core.contracts import CommitBatch, InboxRow, Stray, StrayKind
+from durable_core.contracts import Claimable, CommitBatch, InboxRow, Stray, StrayKind
 from durable_core.errors import EntryRejected
+from durable_core.failpoints import Failpoints
 from durable_postgres import PostgresBackend
 
 if TYPE_CHECKING:
-    from conftest import Opener, Rows
+    from conftest import Child, Opener, Rows
 
 
 async def test_start_and_entries_come_back_as_written(backend: PostgresBackend, rows: Rows) -> None:
@@ -159,3 +161,187 @@ async def test_strays_are_what_no_execution_accounts_for(
         Stray(StrayKind.ENTRIES, lost),
         Stray(StrayKind.KEYS, lost),
     }
+
+
+async def test_of_two_starts_with_one_key_the_first_of_the_batch_wins(
+    backend: PostgresBackend, rows: Rows
+) -> None:
+    outcome = await backend.journal.append(rows.start(3, 1, 2, execution_key="k"))
+    assert dict(outcome.taken) == {rows.execution_id(n): rows.execution_id(3) for n in (1, 2)}
+    assert list(outcome.seqs) == [1, None, None]
+    assert await backend.find("checkout", "k") == rows.execution_id(3)
+
+
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_key_that_an_open_transaction_holds_is_waited_for(
+    opener: Opener, rows: Rows, url: str, commits: bool
+) -> None:
+    """The holder commits behind the statement's look, so the statement cannot see who it is."""
+    backend = await opener()
+    other = await asyncpg.connect(url)
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute(
+        "INSERT INTO durable_execution_keys VALUES ('checkout', 'k', $1)", rows.execution_id(9)
+    )
+    batch = asyncio.create_task(backend.journal.append(rows.start(1, execution_key="k")))
+    while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        pass
+    await (transaction.commit() if commits else transaction.rollback())
+    outcome = await batch
+    await other.close()
+    taken = {rows.execution_id(1): rows.execution_id(9)} if commits else {}
+    assert dict(outcome.taken) == taken
+    assert (await backend.load(rows.execution_id(1)) is None) == commits
+
+
+async def test_a_batch_is_one_statement(opener: Opener, rows: Rows) -> None:
+    backend = await opener()
+    await backend.journal.append(rows.start(9))  # the driver looks at types before its first use
+    texts: list[str] = []
+    connection = backend._writer._connection
+    assert connection is not None
+    connection.add_query_logger(lambda logged: texts.append(logged.query))
+    await backend.journal.append(rows.start(1, 2))
+    await backend.journal.append(rows.advance(2, 1, 2))
+    await backend.journal.append(rows.start(3, execution_key="k"))
+    await backend.journal.append(rows.start(4, execution_key="k"))
+    assert len(texts) == 4
+    assert len(set(texts)) == 1
+
+
+async def test_a_key_check_goes_with_what_is_first_written(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    first, second = await opener(), await opener()
+    first.announce_key(3, b"one")
+    second.announce_key(3, b"two")
+    await first.journal.append(CommitBatch((), (), ()))
+    assert await first.key_checks() == {}
+    started = await first.journal.append(rows.start(1))
+    assert await second.key_checks() == {3: b"one"}
+    assert list(started.seqs) == [1]
+    for _ in range(2):
+        with pytest.raises(EntryRejected, match="other key bytes"):
+            await second.journal.append(rows.start(2))
+    request = InboxRow(rows.execution_id(1), "cancel", "cancel", b"sealed", 7)
+    with pytest.raises(EntryRejected, match="other key bytes"):
+        await second.post_inbox(request)
+    assert await second.read_inbox() == []
+    assert await second.load(rows.execution_id(2)) is None
+    assert await second.post_inbox(request._replace(payload=None))
+    await admin.execute("DELETE FROM durable_keys")
+    await first.journal.append(rows.start(5))
+    assert await first.key_checks() == {}
+    await second.journal.append(rows.start(2))
+    assert await first.key_checks() == {3: b"two"}
+
+
+async def test_a_key_check_of_a_batch_that_is_refused_is_not_stored(
+    opener: Opener, rows: Rows
+) -> None:
+    backend = await opener()
+    backend.announce_key(3, b"one")
+    with pytest.raises(EntryRejected):
+        await backend.journal.append(rows.start(1, status="no such status"))
+    with pytest.raises(EntryRejected):
+        await backend.post_inbox(InboxRow(rows.execution_id(1), "s", "cancel", b"sealed", 7))
+    assert await backend.key_checks() == {}
+    await backend.journal.append(rows.start(1))
+    assert await backend.key_checks() == {3: b"one"}
+
+
+async def test_who_owns_what_is_running(backend: PostgresBackend, rows: Rows) -> None:
+    await backend.journal.append(rows.start(1, 2))
+    await backend.journal.append(rows.start(3, workflow="other"))
+    await backend.journal.append(rows.start(4, status="failed", finalized_at=3))
+    assert sorted(await backend.running_owners()) == [
+        ("owner-1", "checkout", 2),
+        ("owner-1", "other", 1),
+    ]
+
+
+async def test_what_waits_is_claimed_by_many_without_waiting(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    backends = [await opener() for _ in range(4)]
+    numbers = range(1, 41)
+    await backends[0].journal.append(rows.start(*numbers, owner_id="*"))
+    await backends[0].journal.append(rows.start(50, owner_id="*", key_id=2))
+    await backends[0].journal.append(rows.start(51, owner_id="*", workflow="other"))
+    await backends[0].journal.append(rows.start(52, owner_id="x"))
+    which = Claimable(["*", ""], ["checkout"], [1], [rows.execution_id(2)])
+    transaction = admin.transaction()
+    await transaction.start()
+    locked = "SELECT 1 FROM durable_executions WHERE execution_id = $1 FOR UPDATE"
+    await admin.fetch(locked, rows.execution_id(1))
+    claims = (backend.claim_waiting(which, f"o{n}", 9, 3) for n, backend in enumerate(backends * 5))
+    claimed = [row for some in await asyncio.gather(*claims) for row in some]
+    await transaction.rollback()
+    while more := await backends[0].claim_waiting(which, "o", 9, 3):
+        assert len(more) <= 3
+        claimed += more
+    assert sorted(row.execution_id for row in claimed) == [
+        rows.execution_id(number) for number in numbers if number != 2
+    ]
+    for row in claimed:
+        assert row == await backends[1].load(row.execution_id)
+        assert (row.owner_epoch, row.updated_at) == (2, 9)
+
+
+async def test_the_oldest_is_claimed_first(backend: PostgresBackend, rows: Rows) -> None:
+    await backend.journal.append(rows.start(5, 3, 4, 1, owner_id="", key_id=None))
+    which = Claimable([""], ["checkout"], [])
+    claimed = await backend.claim_waiting(which, "o", 9, 3)
+    assert [row.execution_id for row in claimed] == [rows.execution_id(n) for n in (1, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "stored"),
+    [
+        ("backend.commit.before:2", 1),
+        ("backend.commit.inside:2", 1),
+        ("backend.commit.after:2", 2),
+        ("backend.finalize.inside", 2),
+        ("backend.migrate.before", 0),
+        ("backend.migrate.inside", 0),
+        ("nowhere", 3),
+    ],
+)
+async def test_a_kill_at_any_point_leaves_whole_batches(
+    opener: Opener, child: Child, url: str, failpoint: str, stored: int, rows: Rows
+) -> None:
+    process = child("write", url, failpoint=failpoint)
+    said, _ = await asyncio.to_thread(process.communicate)
+    assert process.returncode == (0 if failpoint == "nowhere" else -signal.SIGKILL)
+    backend = await opener()
+    entries = await backend.journal.read_execution(rows.execution_id(1))
+    assert [entry.entry_no for entry in entries] == list(range(1, stored + 1))
+    assert stored - len(said.split()) in {0, 1}
+    head = await backend.load(rows.execution_id(1))
+    assert (head.entry_count if head else 0) == stored
+
+
+async def test_inside_is_inside_of_a_transaction_of_the_server(opener: Opener, rows: Rows) -> None:
+    backend = await opener()
+    passed: list[tuple[str, bool]] = []
+
+    def reach(name: str) -> None:
+        connection = backend._writer._connection
+        assert connection is not None
+        passed.append((name, connection.is_in_transaction()))
+
+    failpoints = Failpoints()
+    failpoints.reach = reach
+    backend._journal._failpoints, backend._journal._stepwise = failpoints, True
+    await backend.journal.append(rows.start(1))
+    await backend.journal.append(rows.advance(2, 1, status="completed", finalized_at=3))
+    assert passed == [
+        ("backend.commit.before", False),
+        ("backend.commit.inside", True),
+        ("backend.commit.after", False),
+        ("backend.commit.before", False),
+        ("backend.finalize.inside", True),
+        ("backend.commit.inside", True),
+        ("backend.commit.after", False),
+    ]

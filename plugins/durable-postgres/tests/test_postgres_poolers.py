@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from durable_core import DurableContext, DurableEngine, step, workflow
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from conftest import Opener, Rows
 
 KEYS = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-
-Admin = asyncpg.Connection[asyncpg.Record] if TYPE_CHECKING else object
 
 
 @step
@@ -42,7 +39,7 @@ def through(url: str, port: int) -> str:
 
 @pytest.mark.parametrize("size", [1, 2, 20])
 async def test_transaction_mode_is_refused_and_nothing_is_written(
-    opener: Opener, url: str, admin: Admin, size: int
+    opener: Opener, url: str, admin: Any, size: int
 ) -> None:
     async with pooler(port_of(url), "transaction", size) as lending:
         with pytest.raises(ConfigError, match="session mode") as raised:
@@ -58,7 +55,7 @@ async def test_a_pool_of_one_session_is_refused_within_seconds(opener: Opener, u
                 await opener(through(url, lending.port))
 
 
-async def test_a_server_that_is_too_old_is_refused(opener: Opener, url: str, admin: Admin) -> None:
+async def test_a_server_that_is_too_old_is_refused(opener: Opener, url: str, admin: Any) -> None:
     async with pooler(port_of(url), "session", version="13.9") as old:
         with pytest.raises(ConfigError, match=r"is Postgres 13.*use 14 or newer"):
             await opener(through(url, old.port))
@@ -66,7 +63,7 @@ async def test_a_server_that_is_too_old_is_refused(opener: Opener, url: str, adm
 
 
 async def test_session_mode_carries_locks_notices_and_lost_sessions(
-    opener: Opener, rows: Rows, url: str, admin: Admin
+    opener: Opener, rows: Rows, url: str, admin: Any
 ) -> None:
     async with pooler(port_of(url), "session") as lending:
         one, two = await opener(through(url, lending.port)), await opener()

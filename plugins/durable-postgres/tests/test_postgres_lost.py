@@ -1,0 +1,291 @@
+"""Lost sessions, lock waits and refusals: which error, what has landed, in which order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from durable_core.contracts import CommitBatch
+from durable_core.errors import (
+    DurableError,
+    EntryRejected,
+    JournalUnavailable,
+    TransientStoreError,
+)
+from durable_postgres import PostgresBackend
+
+if TYPE_CHECKING:
+    from conftest import Opener, Rows
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+END_OTHERS = (
+    "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
+    "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+)
+
+
+async def landed(backend: PostgresBackend, rows: Rows, number: int) -> int:
+    return len(await backend.journal.read_execution(rows.execution_id(number)))
+
+
+class Holder:
+    """A transaction of somebody else that is open and has locked one execution."""
+
+    def __init__(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        self.connection = connection
+        self.transaction = connection.transaction()
+
+    async def lock(self, execution_id: bytes) -> None:
+        await self.transaction.start()
+        await self.touch(execution_id)
+
+    async def touch(self, execution_id: bytes) -> None:
+        text = "UPDATE durable_executions SET updated_at = 7 WHERE execution_id = $1"
+        await self.connection.execute(text, execution_id)
+
+    async def waited_for(self) -> None:
+        """Until somebody waits for what is locked here."""
+        while not await self.connection.fetchval(WAITING):
+            pass
+
+
+async def test_sessions_that_ended_while_nothing_ran_are_made_anew(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    backend = await opener()
+    await backend.journal.append(rows.start(1))
+    assert await landed(backend, rows, 1) == 1
+    assert await admin.fetchval(END_OTHERS) == 2
+    try:
+        await backend.journal.append(rows.advance(2, 1))
+    except TransientStoreError:  # it was sent before the loss showed
+        await backend.journal.append(rows.advance(2, 1))
+    assert await landed(backend, rows, 1) == 2
+    assert await backend.max_seq() == 2
+
+
+async def test_a_session_that_ends_within_a_commit_leaves_the_outcome_unknown(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    backend = await opener()
+    await backend.journal.append(rows.start(1))
+    holder = Holder(admin)
+    await holder.lock(rows.execution_id(1))
+    batch = asyncio.create_task(backend.journal.append(rows.advance(2, 1)))
+    await holder.waited_for()
+    await admin.fetchval("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted LIMIT 1")
+    with pytest.raises(TransientStoreError) as raised:
+        await batch
+    assert raised.value.landed_unknown
+    await holder.transaction.rollback()
+    assert [row.entry_count for row in await backend.heads([rows.execution_id(1)])] == [1]
+    await backend.journal.append(rows.advance(2, 1))
+    assert await landed(backend, rows, 1) == 2
+
+
+async def test_what_is_asked_after_a_loss_is_answered_behind_what_was_handed_over(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    """The old session still waits for a lock on the server when its client is cut off."""
+    backend = await opener()
+    await backend.journal.append(rows.start(1))
+    holder = Holder(admin)
+    await holder.lock(rows.execution_id(1))
+    batch = asyncio.create_task(backend.journal.append(rows.advance(2, 1)))
+    await holder.waited_for()
+    assert backend._writer._connection is not None
+    backend._writer._connection.terminate()
+    with pytest.raises(TransientStoreError):
+        await batch
+    (head,) = await backend.heads([rows.execution_id(1)])
+    assert await admin.fetchval(WAITING) == 0
+    await holder.transaction.rollback()
+    assert await backend.load(rows.execution_id(1)) == head
+    assert head.entry_count == await landed(backend, rows, 1) == 1
+
+
+async def test_a_statement_without_an_answer_is_cut_off(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    backend = await opener(ack_timeout_ms=200)
+    await backend._writer.fetch("SELECT set_config('lock_timeout', '0', false)")
+    await backend.journal.append(rows.start(1))
+    holder = Holder(admin)
+    await holder.lock(rows.execution_id(1))
+    with pytest.raises(TransientStoreError) as raised:
+        await backend.journal.append(rows.advance(2, 1))
+    assert raised.value.landed_unknown
+    assert await backend.max_seq() == 1
+    await holder.transaction.rollback()
+    assert await landed(backend, rows, 1) == 1
+
+
+async def test_a_cancelled_caller_does_not_stop_its_batch(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    backend = await opener()
+    await backend.journal.append(rows.start(1))
+    holder = Holder(admin)
+    await holder.lock(rows.execution_id(1))
+    first = asyncio.create_task(backend.journal.append(rows.advance(2, 1)))
+    await holder.waited_for()
+    first.cancel()
+    second = asyncio.create_task(backend.journal.append(rows.advance(3, 1)))
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await holder.transaction.rollback()
+    assert list((await second).seqs) == [3]
+    assert await landed(backend, rows, 1) == 3
+
+
+async def test_close_waits_for_what_was_handed_over(opener: Opener, rows: Rows, admin: Any) -> None:
+    backend = await opener()
+    await backend.journal.append(rows.start(1))
+    holder = Holder(admin)
+    await holder.lock(rows.execution_id(1))
+    batch = asyncio.create_task(backend.journal.append(rows.advance(2, 1)))
+    await holder.waited_for()
+    closing = asyncio.create_task(backend.close())
+    await holder.transaction.rollback()
+    await closing
+    assert list((await batch).seqs) == [2]
+    with pytest.raises(JournalUnavailable, match="closed"):
+        await backend.probe()
+    with pytest.raises(JournalUnavailable, match="closed"):
+        await backend.load(rows.execution_id(1))
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    async with asyncio.timeout(5):
+        while await admin.fetchval(others) > 1:
+            pass
+
+
+async def test_a_lock_wait_ends_below_the_acknowledgement_timeout(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    backend = await opener(ack_timeout_ms=300)
+    await backend.journal.append(rows.start(1))
+    holder = Holder(admin)
+    await holder.lock(rows.execution_id(1))
+    async with asyncio.timeout(0.3):
+        with pytest.raises(TransientStoreError, match="55P03") as raised:
+            await backend.journal.append(rows.advance(2, 1))
+    assert not raised.value.landed_unknown
+    await holder.transaction.rollback()
+    await backend.journal.append(rows.advance(2, 1))
+    assert await landed(backend, rows, 1) == 2
+
+
+async def test_a_real_deadlock_is_transient_and_nothing_has_landed(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    backend = await opener()
+    await backend.journal.append(rows.start(1, 2))
+    holder = Holder(admin)
+    await holder.lock(rows.execution_id(2))
+    batch = asyncio.create_task(backend.journal.append(rows.advance(2, 1, 2)))
+    await holder.waited_for()
+    await holder.touch(rows.execution_id(1))
+    with pytest.raises(TransientStoreError, match="40P01") as raised:
+        await batch
+    assert not raised.value.landed_unknown
+    await holder.transaction.rollback()
+    assert [await landed(backend, rows, number) for number in (1, 2)] == [1, 1]
+    await backend.journal.append(rows.advance(2, 1, 2))
+    assert [await landed(backend, rows, number) for number in (1, 2)] == [2, 2]
+
+
+async def test_a_server_that_a_failover_left_read_only_is_left(
+    opener: Opener, rows: Rows, url: str, admin: Any
+) -> None:
+    name = url.rpartition("/")[2]
+    backend = await opener()
+    await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await admin.fetchval(END_OTHERS)
+    for _ in range(3):  # the first may find the lost session only
+        with pytest.raises(TransientStoreError) as raised:
+            await backend.probe()
+    assert "25006" in str(raised.value)
+    assert not raised.value.landed_unknown
+    await admin.execute("SET default_transaction_read_only = off")
+    await admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    await backend.journal.append(rows.start(1))
+    assert await landed(backend, rows, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        ("40001", TransientStoreError, "40001"),
+        ("57014", TransientStoreError, "57014"),
+        ("53300", TransientStoreError, "53300"),
+        ("57P03", TransientStoreError, "57P03"),
+        ("53100", JournalUnavailable, "free disk space"),
+        ("58030", JournalUnavailable, "check its disk"),
+        ("XX001", JournalUnavailable, "restore a backup"),
+        ("42501", JournalUnavailable, "the use of the journal's tables"),
+        ("53200", JournalUnavailable, "short of a resource"),
+        ("P0001", JournalUnavailable, "P0001"),
+        ("26000", JournalUnavailable, "session mode"),
+        ("23514", EntryRejected, "23514"),
+        ("22001", EntryRejected, "22001"),
+        ("54000", EntryRejected, "54000"),
+    ],
+)
+async def test_what_the_server_raises_becomes_the_error_of_the_contract(
+    opener: Opener, rows: Rows, admin: Any, code: str, kind: type[DurableError], words: str
+) -> None:
+    """The server itself raises it, within the statement that inserts the entries."""
+    backend = await opener()
+    await backend.journal.append(rows.start(1))
+    await admin.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"RAISE EXCEPTION 'secret value' USING ERRCODE = '{code}'; END $$; "
+        "CREATE TRIGGER refuse BEFORE INSERT ON durable_journal EXECUTE FUNCTION refuse()"
+    )
+    with pytest.raises(DurableError, match=words) as raised:
+        await backend.journal.append(rows.advance(2, 1))
+    assert type(raised.value) is kind or isinstance(raised.value, kind)
+    assert isinstance(raised.value, TransientStoreError) == (kind is TransientStoreError)
+    assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is raised.value.__context__ is None
+    if isinstance(raised.value, TransientStoreError):
+        assert not raised.value.landed_unknown
+    await admin.execute("DROP TRIGGER refuse ON durable_journal")
+    await backend.journal.append(rows.advance(2, 1))
+    assert await landed(backend, rows, 1) == 2
+
+
+async def test_reads_are_asked_again_until_the_server_answers(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    backend = await opener()
+    await backend.journal.append(rows.start(1))
+    stop = asyncio.Event()
+
+    async def disturb() -> None:
+        while not stop.is_set():
+            await admin.fetchval(END_OTHERS)
+
+    disturbing = asyncio.create_task(disturb())
+    for _ in range(100):
+        assert await backend.load(rows.execution_id(1)) == rows.execution(1)
+    stop.set()
+    await disturbing
+
+
+async def test_a_text_that_no_row_can_hold_is_found_nowhere(opener: Opener, rows: Rows) -> None:
+    backend = await opener()
+    await backend.journal.append(rows.start(1))
+    for text in ("\0", "\udc80"):
+        assert await backend.find("checkout", text) is None
+        assert await backend.list_executions(workflow=text) == []
+        await backend.remove_inbox(rows.execution_id(1), text)
+        with pytest.raises(EntryRejected):
+            await backend.journal.append(rows.start(2, workflow=text))
+    batch = CommitBatch((), (rows.change(1, 2),), (rows.entry(1, 2, payload_version=2**40),))
+    with pytest.raises(EntryRejected):
+        await backend.journal.append(batch)
+    assert len(await backend.list_executions()) == 1
