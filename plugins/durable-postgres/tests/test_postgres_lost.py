@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -204,11 +205,11 @@ async def test_a_server_that_a_failover_left_read_only_is_left(
     backend = await opener()
     await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     await admin.fetchval(END_OTHERS)
-    for _ in range(3):  # the first may find the lost session only
-        with pytest.raises(TransientStoreError) as raised:
+    with suppress(TransientStoreError):
+        await backend.max_seq()  # finds the lost session, and makes another
+    for _ in range(2):
+        with pytest.raises(TransientStoreError, match="25006"):
             await backend.probe()
-    assert "25006" in str(raised.value)
-    assert not raised.value.landed_unknown
     await admin.execute("SET default_transaction_read_only = off")
     await admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     await backend.journal.append(rows.start(1))
