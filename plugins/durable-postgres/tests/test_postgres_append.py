@@ -344,3 +344,23 @@ async def test_inside_is_inside_of_a_transaction_of_the_server(opener: Opener, r
         ("backend.commit.inside", True),
         ("backend.commit.after", False),
     ]
+
+
+async def test_a_plan_from_when_the_tables_were_small_is_not_kept(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    """A batch for one execution of many reads a few pages, whatever was there at its first use."""
+    backend = await opener()
+    for number in range(1, 12):
+        await backend.journal.append(rows.start(number))
+    for first in range(1000, 5000, 500):
+        await backend.journal.append(rows.start(*range(first, first + 500)))
+    read = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'durable_executions'"
+    flush = "SELECT pg_stat_force_next_flush()"
+    await backend._writer.fetch(flush)
+    before = await admin.fetchval(read)
+    for count in range(2, 22):
+        await backend.journal.append(rows.advance(count, 1000))
+    await backend._writer.fetch(flush)
+    await backend.probe()
+    assert await admin.fetchval(read) - before == 0

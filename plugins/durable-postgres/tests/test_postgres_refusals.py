@@ -199,6 +199,30 @@ async def test_no_right_to_create_tables(opener: Opener, url: str, admin: Any) -
     assert await admin.fetchval(JOURNAL) is None
 
 
+async def test_the_rights_that_the_readme_names_are_enough(
+    opener: Opener, url: str, admin: Any, rows: Rows
+) -> None:
+    await opener()
+    user = await role(admin, "worker")
+    try:
+        rights = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public"
+        await admin.execute(f"GRANT {rights} TO {user}")
+        await admin.execute(f"GRANT SELECT ON SEQUENCE durable_journal_seq_seq TO {user}")
+        backend = await opener(url.replace("postgres@", f"{user}@"))
+        await backend.hold_owner_lock("a")
+        backend.announce_key(1, b"check")
+        await backend.journal.append(rows.start(1, execution_key="k"))
+        await backend.journal.append(rows.advance(2, 1, status="completed", finalized_at=3))
+        await backend.probe()
+        assert await backend.max_seq() == 2
+        pruned = await backend.journal.prune(completed_before=9, failed_before=9, limit=9)
+        assert pruned.executions == 1
+        await backend.close()
+    finally:
+        await admin.execute(f"DROP OWNED BY {user}")
+        await admin.execute(f"DROP ROLE {user}")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
