@@ -47,9 +47,13 @@ class Pooler:
     mode: Mode
     size: int
     version: str | None = None
+    keeps: bool = False
+    """Whether the session of a client that is gone stays, as on a server that has not noticed."""
+
     port: int = 0
     clients: int = 0
     free: list[Lent] = field(factory=list)
+    kept: list[Lent] = field(factory=list)
     slots: asyncio.Semaphore = field(init=False)
     tasks: set[asyncio.Task[None]] = field(factory=set)
 
@@ -68,7 +72,9 @@ class Pooler:
         return Lent(reader, writer, greeting)
 
     def give_back(self, lent: Lent, *, reusable: bool) -> None:
-        if reusable:
+        if self.keeps and not reusable:
+            self.kept.append(lent)
+        elif reusable:
             self.free.append(lent)
         else:
             lent.writer.close()
@@ -183,5 +189,5 @@ async def pooler(
             task.cancel()
         if running.tasks:
             await asyncio.wait(list(running.tasks))
-        for lent in running.free:
+        for lent in (*running.free, *running.kept):
             lent.writer.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -17,6 +18,7 @@ from durable_core.errors import (
     TransientStoreError,
 )
 from durable_postgres import PostgresBackend
+from durable_postgres._connections import Session
 
 if TYPE_CHECKING:
     from conftest import Opener, Rows
@@ -108,6 +110,20 @@ async def test_what_is_asked_after_a_loss_is_answered_behind_what_was_handed_ove
     assert head.entry_count == await landed(backend, rows, 1) == 1
 
 
+async def test_a_session_that_has_the_number_of_an_old_one_by_now_is_left_alone(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    """As after a restart of the server, which gives the numbers out again."""
+    backend = await opener()
+    number = await admin.fetchval("SELECT pg_backend_pid()")
+    before = datetime(2020, 1, 1, tzinfo=UTC)
+    assert backend._writer._connection is not None
+    backend._writer._session = Session(number, before)
+    backend._writer._connection.terminate()
+    await backend.journal.append(rows.start(1))
+    assert await admin.fetchval("SELECT pg_backend_pid()") == number
+
+
 async def test_a_statement_without_an_answer_is_cut_off(
     opener: Opener, rows: Rows, admin: Any
 ) -> None:
@@ -133,12 +149,14 @@ async def test_a_cancelled_caller_does_not_stop_its_batch(
     await holder.lock(rows.execution_id(1))
     first = asyncio.create_task(backend.journal.append(rows.advance(2, 1)))
     await holder.waited_for()
+    session = backend._writer._session
     first.cancel()
     second = asyncio.create_task(backend.journal.append(rows.advance(3, 1)))
     with pytest.raises(asyncio.CancelledError):
         await first
     await holder.transaction.rollback()
     assert list((await second).seqs) == [3]
+    assert backend._writer._session is session
     assert await landed(backend, rows, 1) == 3
 
 

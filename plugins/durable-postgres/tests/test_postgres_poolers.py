@@ -90,6 +90,26 @@ async def test_session_mode_carries_locks_notices_and_lost_sessions(
         assert lending.clients > 3
 
 
+async def test_a_lock_whose_old_session_lives_on_is_taken_again(
+    opener: Opener, url: str, admin: Any
+) -> None:
+    """The way to the server is cut, and the server has not noticed: the old session is ended."""
+    holders = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
+    async with pooler(port_of(url), "session") as lending:
+        backend = await opener(through(url, lending.port))
+        said: asyncio.Queue[bool] = asyncio.Queue()
+        await backend.hold_owner_lock("a", said.put_nowait)
+        old = await admin.fetchval(holders)
+        lending.keeps = True
+        assert backend._session._connection is not None
+        backend._session._connection.terminate()
+        assert [await said.get(), await said.get()] == [False, True]
+        (held,) = await admin.fetch(holders)
+        assert held[0] != old
+        assert len(lending.kept) == 1
+        await backend.close()
+
+
 async def test_an_engine_runs_through_a_pooler_in_session_mode(url: str) -> None:
     async with pooler(port_of(url), "session") as lending:
         address = through(url, lending.port)
