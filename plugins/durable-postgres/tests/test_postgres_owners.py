@@ -14,13 +14,12 @@ import pytest
 
 from durable_core.errors import ConfigError, JournalUnavailable
 from durable_core.model.execution import ANYONE, NOBODY
+from tests.postgres import OWNERS, WAITING
 
 if TYPE_CHECKING:
     from conftest import Child, Opener
 
 Admin = Any
-
-LOCK_HOLDERS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
 
 
 async def test_an_owner_lives_as_long_as_its_backend(opener: Opener) -> None:
@@ -115,13 +114,13 @@ async def test_a_lost_session_is_said_and_made_anew(opener: Opener, admin: Admin
     said: asyncio.Queue[bool] = asyncio.Queue()
     await first.hold_owner_lock("a", said.put_nowait)
     for _ in range(3):
-        pid = await admin.fetchval(LOCK_HOLDERS)
+        pid = await admin.fetchval(OWNERS)
         assert await admin.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
         assert await said.get() is False
         assert await said.get() is True
         assert await first.owner_alive("a")
         assert await second.owner_alive("a")
-        assert await admin.fetchval(LOCK_HOLDERS) != pid
+        assert await admin.fetchval(OWNERS) != pid
     await first.close()
     assert said.empty()
     assert not await second.owner_alive("a")
@@ -132,12 +131,12 @@ async def test_the_session_waits_until_the_lock_is_free_again(opener: Opener, ad
     backend = await opener()
     said: asyncio.Queue[bool] = asyncio.Queue()
     await backend.hold_owner_lock("a", said.put_nowait)
-    pid = await admin.fetchval(LOCK_HOLDERS)
+    pid = await admin.fetchval(OWNERS)
     waiting = asyncio.ensure_future(
         admin.fetchval("SELECT pg_advisory_lock(hashtextextended('a', 7160))")
     )
     watcher: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(opener.url)
-    while not await watcher.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+    while not await watcher.fetchval(WAITING):
         pass
     await watcher.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
     await waiting

@@ -12,6 +12,7 @@ from durable_core import DurableContext, DurableEngine, step, workflow
 from durable_core.contracts import Notice, NoticeKind
 from durable_core.errors import ConfigError
 from tests.pooler import pooler
+from tests.postgres import OWNERS
 
 if TYPE_CHECKING:
     from conftest import Opener, Rows
@@ -94,17 +95,16 @@ async def test_a_lock_whose_old_session_lives_on_is_taken_again(
     opener: Opener, url: str, admin: Any
 ) -> None:
     """The way to the server is cut, and the server has not noticed: the old session is ended."""
-    holders = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
     async with pooler(port_of(url), "session") as lending:
         backend = await opener(through(url, lending.port))
         said: asyncio.Queue[bool] = asyncio.Queue()
         await backend.hold_owner_lock("a", said.put_nowait)
-        old = await admin.fetchval(holders)
+        old = await admin.fetchval(OWNERS)
         lending.keeps = True
         assert backend._session._connection is not None
         backend._session._connection.terminate()
         assert [await said.get(), await said.get()] == [False, True]
-        (held,) = await admin.fetch(holders)
+        (held,) = await admin.fetch(OWNERS)
         assert held[0] != old
         assert len(lending.kept) == 1
         await backend.close()

@@ -25,6 +25,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 CONNECT_S: Final = 10.0
 _READERS: Final = 4
+_READ_S: Final = 60.0
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.5
 
@@ -238,13 +239,21 @@ class Reader:
             else:
                 connection = await connecting(address, self._connector.connect())
             try:
-                return await running(address, connection.fetch(text, *parameters))
-            except asyncio.CancelledError:
-                connection.terminate()  # its answer is still to come
-                raise
+                return await running(address, _answer(connection, text, parameters))
             finally:
                 if not connection.is_closed():
                     self._idle.append(connection)
+
+
+async def _answer(
+    connection: Connection, text: str, parameters: Sequence[object]
+) -> list[asyncpg.Record]:
+    try:
+        async with asyncio.timeout(_READ_S):
+            return await connection.fetch(text, *parameters)
+    except (TimeoutError, asyncio.CancelledError):
+        connection.terminate()  # its answer is still to come, or never will
+        raise
 
 
 async def end(connection: Connection) -> None:

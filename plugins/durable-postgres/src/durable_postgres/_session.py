@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from durable_core.contracts import Notice
-from durable_core.errors import DurableError, JournalUnavailable
+from durable_core.errors import JournalUnavailable
 from durable_postgres import _sql
 from durable_postgres._connections import CONNECT_S, Connection, Connector, Session, closed, end
 from durable_postgres._errors import connecting, running
@@ -113,7 +113,7 @@ class OwnerSession:
                 async with self._turn:
                     await self._serve(await self._connected())
                 pause = _FIRST_PAUSE_S
-            except (DurableError, TimeoutError):
+            except Exception:  # noqa: BLE001 - whatever it was, the lock has to be held again
                 self._drop()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
@@ -146,18 +146,21 @@ class OwnerSession:
         if self._closed and not self._unsent:
             raise closed(self._connector.address)
         self._lost()
-        address = self._connector.address
-        connection = await connecting(address, self._connector.connect())
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await connecting(address, self._prepare(connection))
-        except BaseException:
-            connection.terminate()
-            raise
+        connection = await connecting(self._connector.address, self._connect())
         self._connection = connection
         connection.add_termination_listener(self._on_end)
         if self._owners:
             self._say(standing=True)
+        return connection
+
+    async def _connect(self) -> Connection:
+        connection = await self._connector.connect()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self._prepare(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     async def _prepare(self, connection: Connection) -> None:
