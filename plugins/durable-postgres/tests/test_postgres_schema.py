@@ -7,7 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from durable_core.contracts import BackendSettings, Durability
+from durable_core.registry import Registry
 from durable_postgres import PostgresBackend
 from durable_sqlite import LocalBackend
 
@@ -128,3 +131,8 @@ async def test_a_database_that_is_serializable_by_default_is_committed_to_as_usu
     backend = await opener()
     show = await backend._writer.fetch("SHOW transaction_isolation")
     assert show[0][0] == "read committed"
+
+
+@pytest.mark.entrypoints
+def test_the_backend_is_found_by_its_entry_point() -> None:
+    assert Registry.discover().backend("postgres") is PostgresBackend

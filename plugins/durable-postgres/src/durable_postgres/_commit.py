@@ -69,7 +69,7 @@ def outcome_of(batch: CommitBatch, written: Sequence[asyncpg.Record]) -> BatchOu
         applied.add(execution_id)
         if seq is not None:
             seqs[execution_id, entry_no] = seq
-    won = {_key(start): start.execution_id for start in batch.starts if _won(start, applied)}
+    won = {_key(start): start.execution_id for start in batch.starts if start[0] in applied}
     for start in batch.starts:
         if start.execution_id not in applied and _key(start) in won:
             taken[start.execution_id] = won[_key(start)]
@@ -110,10 +110,6 @@ async def holders_unseen(
         raise TransientStoreError(message, landed_unknown=True)
     later = {start.execution_id: found[_key(start)] for start in lost}
     return BatchOutcome(outcome.seqs, outcome.unmatched, {**outcome.taken, **later})
-
-
-def _won(start: ExecutionRow, applied: set[bytes]) -> bool:
-    return start.execution_key is not None and start.execution_id in applied
 
 
 def _key(start: ExecutionRow) -> tuple[str, str | None]:

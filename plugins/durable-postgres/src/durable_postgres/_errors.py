@@ -45,10 +45,11 @@ _CUT_OFF: Final = ("08", "57P01", "57P02", "57P05", "25P03", "40003")
 _TRANSIENT: Final = ("40", "55P03", "57P03", "57014", "53300", "25006")
 """Rollbacks, lock waits, a start, too many connections, a server that a failover left read-only."""
 
-_POOLER: Final = ("26000", "42P05")
 _REJECTED: Final = ("22", "23", "54")
 
 _UNUSABLE: Final = {
+    "26000": POOLED,
+    "42P05": POOLED,
     "28": "the server refuses this user: check user, password, TLS and the server's pg_hba.conf",
     "3D000": "there is no such database; create it, or correct the URL",
     "3F000": "there is no schema to keep tables in; set search_path, or create the schema",
@@ -112,8 +113,6 @@ def _translated(error: Exception, address: str, *, sent: bool) -> DurableError:
         return TransientStoreError(message, landed_unknown=sent)
     if code.startswith(_TRANSIENT) or isinstance(error, asyncpg.InvalidCachedStatementError):
         return TransientStoreError(f"{address} could not do it just now ({what}); try again")
-    if code.startswith(_POOLER):
-        return JournalUnavailable(f"cannot use {address}: {POOLED}")
     if code.startswith(_REJECTED):
         return EntryRejected(f"{address} cannot hold an entry of this batch as it is ({what})")
     kind = NotAllowed if code == "42501" else JournalUnavailable
@@ -123,8 +122,6 @@ def _translated(error: Exception, address: str, *, sent: bool) -> DurableError:
 def _refused(error: asyncpg.PostgresError, address: str) -> DurableError:
     code = error.sqlstate or ""
     what = f"{type(error).__name__} {code}".rstrip()
-    if code.startswith(_POOLER):
-        return ConfigError(f"cannot use {address} as a journal: {POOLED}")
     if code.startswith(tuple(_UNUSABLE)):
         remedy = _remedy(code, _UNUSABLE)
         return ConfigError(f"cannot use {address} as a journal: {remedy} ({what})")

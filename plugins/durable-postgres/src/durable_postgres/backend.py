@@ -59,15 +59,8 @@ class PostgresBackend(ExecutionBackend):
         self._pruner = Writer(connector, None)
         self._session = OwnerSession(connector)
         self._key_check = KeyCheck()
-        self._journal = PostgresJournal(
-            self._address,
-            writer,
-            self._reader,
-            self._pruner,
-            failpoints,
-            self._key_check,
-            self._session.tell,
-        )
+        parts = writer, self._reader, self._pruner, failpoints, self._key_check
+        self._journal = PostgresJournal(self._address, *parts, self._session.tell)
 
     @classmethod
     async def open(cls, url: str, settings: BackendSettings) -> Self:
@@ -267,11 +260,8 @@ class PostgresBackend(ExecutionBackend):
     async def _post_first(self, connection: Connection, row: InboxRow) -> bool:
         """File it in the transaction that stores the check of its key."""
         async with connection.transaction():
-            stored = await self._key_check.store(connection)
             filed = bool(await connection.fetch(_sql.INSERT_REQUEST, *row))
-            if not filed and not await connection.fetch(_sql.SELECT_EXECUTION, row.execution_id):
-                message = f"{self._address} holds no execution that the request could be for"
-                raise EntryRejected(message)
+            stored = await self._key_check.store(connection) if filed else None
         self._key_check.committed(stored)
         return filed
 
