@@ -66,7 +66,6 @@ def test_no_database_is_named(durable: Durable, command: list[str]) -> None:
         ("nonsense-{canary}", "no database URL"),
         ("sqlite:///", "no usable path"),
         ("sqlite:///no/such/folder/orders.db", "no journal"),
-        ("postgres://user:{canary}@host/db", "durable-postgres"),
         ("mysql://user:{canary}@host/db", "mysql"),
         ("user:{canary}@host://db", "no database URL"),
         ("user:{canary}@host/db?next=http://other", "no database URL"),

@@ -49,7 +49,6 @@ async def refused(url: str | None, **settings: Any) -> DurableError:
         ("sqlite:/orders.db", ConfigError, "sqlite"),
         ("sqlite://host/orders.db", ConfigError, "sqlite:///"),
         ("mysql://root:hunter2@host/db", PluginNotFound, "mysql"),
-        ("postgres://u:hunter2@host/db", PluginNotFound, "pip install durable-postgres"),
         ("sqlite:////proc/nowhere/orders.db", DurableError, "nowhere"),
         ("sqlite:////proc/orders.db", DurableError, "/proc"),
     ],
