@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from durable_core.contracts import Claimable, CommitBatch, InboxRow, Stray, StrayKind
+from durable_core.contracts import Claimable, CommitBatch, InboxRow, OwnerLoad, Stray, StrayKind
 from durable_core.errors import EntryRejected
 from durable_core.failpoints import Failpoints
 from durable_postgres import PostgresBackend
@@ -255,8 +255,8 @@ async def test_who_owns_what_is_running(backend: PostgresBackend, rows: Rows) ->
     await backend.journal.append(rows.start(3, workflow="other"))
     await backend.journal.append(rows.start(4, status="failed", finalized_at=3))
     assert sorted(await backend.running_owners()) == [
-        ("owner-1", "checkout", 2),
-        ("owner-1", "other", 1),
+        OwnerLoad("owner-1", "checkout", 1, 2),
+        OwnerLoad("owner-1", "other", 1, 1),
     ]
 
 

@@ -9,43 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import asyncpg
-from attrs import define, field
 
 from durable_core.contracts import BatchOutcome, CommitBatch
-from durable_core.errors import EntryRejected, TransientStoreError
+from durable_core.errors import TransientStoreError
 from durable_core.model.execution import ExecutionRow
+from durable_core.storage.keycheck import require_same
 from durable_postgres import _sql
 from durable_postgres._connections import Connection
 
-__all__ = ["KeyCheck", "holders_unseen", "outcome_of", "parameters_of"]
+__all__ = ["holders_unseen", "outcome_of", "parameters_of", "store_key_check"]
 
 
-@define
-class KeyCheck:
-    """What `announce_key` was told, until it is stored with what is the first to need it."""
+async def store_key_check(connection: Connection, waiting: tuple[int, bytes] | None) -> None:
+    """Store what was announced, if anything, in the open transaction.
 
-    waiting: tuple[int, bytes] | None = field(default=None, repr=False)
-
-    async def store(self, connection: Connection) -> tuple[int, bytes] | None:
-        """Store it in the open transaction; `EntryRejected` if the id has another check.
-
-        What was stored, for `committed`.
-        """
-        waiting = self.waiting
-        if waiting is not None:
-            await connection.fetch(_sql.INSERT_KEY_CHECK, *waiting)
-            if await connection.fetchval(_sql.SELECT_KEY_CHECK, waiting[0]) != waiting[1]:
-                message = (
-                    f"key id {waiting[0]} has been used with other key bytes since this journal "
-                    "was opened; configure the right key, or give the new key an id of its own"
-                )
-                raise EntryRejected(message)
-        return waiting
-
-    def committed(self, stored: tuple[int, bytes] | None) -> None:
-        """The transaction has committed: `stored` need not be stored again."""
-        if self.waiting == stored:
-            self.waiting = None
+    `EntryRejected` if the id has another check.
+    """
+    if waiting is not None:
+        await connection.fetch(_sql.INSERT_KEY_CHECK, *waiting)
+        require_same(*waiting, await connection.fetchval(_sql.SELECT_KEY_CHECK, waiting[0]))
 
 
 def parameters_of(batch: CommitBatch) -> list[list[object]]:

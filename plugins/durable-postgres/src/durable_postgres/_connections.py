@@ -7,7 +7,6 @@ import os
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
@@ -15,6 +14,7 @@ from attrs import define, field, frozen
 
 from durable_core.contracts import BackendSettings, Durability
 from durable_core.errors import EntryRejected, JournalUnavailable, TransientStoreError
+from durable_core.storage.forking import at_fork
 from durable_postgres import _sql
 from durable_postgres._errors import connecting, running
 
@@ -45,11 +45,7 @@ class Connector:
     _forks: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        # A registration cannot be undone, so it must not keep this object alive.
-        own = weakref.ref(self)
-        os.register_at_fork(
-            before=partial(_on_fork, own, "_count"), after_in_child=partial(_on_fork, own, "_leave")
-        )
+        at_fork(self, before="_count", after_in_child="_leave")
 
     @property
     def lock_timeout(self) -> str:
@@ -83,12 +79,6 @@ class Connector:
             if wire.fileno() >= 0:
                 os.dup2(nothing, wire.fileno(), inheritable=False)
         os.close(nothing)
-
-
-def _on_fork(reference: weakref.ref[Connector], method: str) -> None:
-    connector = reference()
-    if connector is not None:
-        getattr(connector, method)()
 
 
 @frozen

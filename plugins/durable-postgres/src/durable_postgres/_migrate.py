@@ -8,14 +8,15 @@ find it done, and a crash leaves an old version or a new one (EC-30).
 from __future__ import annotations
 
 import asyncio
-from importlib import resources
 from typing import Final
 
 import asyncpg
 
 from durable_core.clock import SystemClock
-from durable_core.errors import ConfigError, SchemaTooNew
+from durable_core.errors import ConfigError
 from durable_core.failpoints import Failpoints
+from durable_core.storage.migrations import Migrations, none_yet, not_whole
+from durable_core.storage.tables import SCHEMA, TABLES
 from durable_postgres import _sql
 from durable_postgres._connections import Connection, Connector
 from durable_postgres._errors import POOLED
@@ -70,20 +71,19 @@ async def migrate(
     connection: Connection, address: str, failpoints: Failpoints, *, must_exist: bool
 ) -> None:
     """`ConfigError` for a schema that is not ours, `SchemaTooNew` for one of a newer version."""
-    newest = len(_migrations())
+    newest = _migrations().newest
     stored = await _version(connection, address)
     if stored == newest:
         return
     if must_exist and stored == 0:
-        message = f"there is no journal in {address} yet: no engine has opened it; check the URL"
-        raise ConfigError(message)
+        raise none_yet(address)
     async with connection.transaction():
         await connection.execute(_sql.WAIT_FOR_MIGRATION)
         await connection.fetch(_sql.LOCK_MIGRATION)
         stored = await _version(connection, address)
         if stored < newest:
             failpoints.reach("backend.migrate.before")
-            for number, text in enumerate(_migrations()[stored:], stored + 1):
+            for number, text in enumerate(_migrations().texts[stored:], stored + 1):
                 await connection.execute(text)
                 await connection.fetch(_sql.INSERT_VERSION, number, SystemClock().now_ms())
                 failpoints.reach("backend.migrate.inside")
@@ -100,9 +100,9 @@ async def _version(connection: Connection, address: str) -> int:
     tables = frozenset(row[0] for row in await connection.fetch(_sql.SELECT_TABLES))
     if not tables:
         return 0
-    if _sql.SCHEMA not in tables:
-        if tables & _sql.TABLES:
-            raise _damaged(address, f"its table {_sql.SCHEMA} is missing")
+    if SCHEMA not in tables:
+        if tables & TABLES:
+            raise not_whole(address, f"its table {SCHEMA} is missing")
         raise _foreign(address)
     return await _stored_version(connection, address, tables)
 
@@ -114,20 +114,7 @@ async def _stored_version(connection: Connection, address: str, tables: frozense
         stored = None
     if stored is None:
         raise _foreign(address)
-    newest = len(_migrations())
-    # A migration and its version are one transaction: there is no journal without a version.
-    if type(stored) is not int or stored < 1:
-        raise _damaged(address, f"its table {_sql.SCHEMA} holds no version")
-    if stored > newest:
-        message = (
-            f"{address} has schema version {stored} and this durable-postgres knows {newest}; "
-            "upgrade durable-postgres"
-        )
-        raise SchemaTooNew(message)
-    missing = _sql.TABLES - tables
-    if stored == newest and missing:
-        raise _damaged(address, f"it lacks {', '.join(sorted(missing))}")
-    return stored
+    return _migrations().require_whole(address, tables, stored)
 
 
 def _foreign(address: str) -> ConfigError:
@@ -137,14 +124,5 @@ def _foreign(address: str) -> ConfigError:
     )
 
 
-def _damaged(address: str, what: str) -> ConfigError:
-    return ConfigError(
-        f"{address} is no whole journal: {what}; restore it from a backup, or give another URL",
-    )
-
-
-def _migrations() -> list[str]:
-    """The files `NNNN_name.sql` of this package, numbered from 1 without a gap."""
-    folder = resources.files("durable_postgres") / "_migrations"
-    files = sorted(folder.iterdir(), key=lambda file: file.name)
-    return [file.read_text(encoding="utf-8") for file in files if file.name.endswith(".sql")]
+def _migrations() -> Migrations:
+    return Migrations.of("durable_postgres")

@@ -1,36 +1,18 @@
-"""What other engines are told of a commit, and how that travels: payloads of `NOTIFY`."""
+"""How notices travel: payloads of `NOTIFY`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from durable_core.contracts import BatchOutcome, CommitBatch, Notice, NoticeKind
-from durable_core.model.execution import ANYONE, Status
+from durable_core.contracts import Notice, NoticeKind
 
-__all__ = ["notices_of", "packed", "unpacked"]
+__all__ = ["packed", "unpacked"]
 
-_RUNNING: Final = Status.RUNNING.label
 _ID: Final = 32
 _IDS: Final = 240
 """Ids of 32 digits, so that a payload stays below the 8000 bytes that Postgres takes."""
-
-
-def notices_of(batch: CommitBatch, outcome: BatchOutcome) -> Iterator[Notice]:
-    """What of `batch` somebody may be waiting for, as far as it applied."""
-    for change in batch.changes:
-        ends = change.expected_status == _RUNNING != change.status
-        if ends and change.execution_id not in outcome.unmatched:
-            yield Notice(NoticeKind.ENDED, change.execution_id)
-    started = [start for start in batch.starts if start.execution_id not in outcome.taken]
-    for start in started:
-        if start.status != _RUNNING:
-            yield Notice(NoticeKind.ENDED, start.execution_id)
-    for start in started:
-        if start.owner_id == ANYONE and start.status == _RUNNING:
-            yield Notice(NoticeKind.WAITING, start.execution_id)
-            break
 
 
 def packed(notices: Sequence[Notice]) -> list[str]:

@@ -6,16 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_EXECUTION: Final = (
-    "execution_id, workflow, execution_key, kind, status, generation, key_id, sealed, stamped, "
-    "owner_id, owner_epoch, entry_count, head_hmac, anchor_mac, created_at, updated_at, "
-    "finalized_at"
-)
-_ENTRY: Final = (
-    "execution_id, entry_no, generation, step_id, entry_kind, fingerprint, idem_key, "
-    "effect_class, detail, payload, payload_version, hmac, created_at"
-)
-_REQUEST: Final = "execution_id, slot, kind, payload, created_at"
+from durable_core.storage.tables import ENTRY, EXECUTION, REQUEST
 
 _CHANGE_TYPES: Final = "bytea bigint text bigint text bigint bigint bytea bytea bigint bigint"
 _START_TYPES: Final = (
@@ -61,7 +52,7 @@ WITH changes AS (
         RETURNING e.execution_id
 ), starts AS (
     SELECT * FROM unnest({_arrays(_START_TYPES, CHANGE_COLUMNS)})
-        WITH ORDINALITY AS s ({_EXECUTION}, place)
+        WITH ORDINALITY AS s ({EXECUTION}, place)
 ), keyed AS (
     INSERT INTO durable_execution_keys (workflow, execution_key, execution_id)
         SELECT workflow, execution_key, execution_id FROM starts
@@ -69,17 +60,17 @@ WITH changes AS (
         ON CONFLICT (workflow, execution_key) DO NOTHING
         RETURNING execution_id
 ), started AS (
-    INSERT INTO durable_executions ({_EXECUTION})
-        SELECT {_EXECUTION} FROM starts
+    INSERT INTO durable_executions ({EXECUTION})
+        SELECT {EXECUTION} FROM starts
             WHERE execution_key IS NULL OR execution_id IN (SELECT execution_id FROM keyed)
         RETURNING execution_id
 ), applied AS (
     SELECT execution_id FROM changed UNION ALL SELECT execution_id FROM started
 ), written AS (
-    INSERT INTO durable_journal ({_ENTRY})
-        SELECT {_ENTRY}
+    INSERT INTO durable_journal ({ENTRY})
+        SELECT {ENTRY}
             FROM unnest({_arrays(_ROW_TYPES, CHANGE_COLUMNS + START_COLUMNS)})
-                WITH ORDINALITY AS r ({_ENTRY}, place)
+                WITH ORDINALITY AS r ({ENTRY}, place)
             WHERE execution_id IN (SELECT execution_id FROM applied)
             ORDER BY place
         RETURNING execution_id, entry_no, seq
@@ -100,10 +91,10 @@ SELECT_KEYS: Final = (
 # --- read
 
 SELECT_ENTRIES: Final = (
-    f"SELECT {_ENTRY} FROM durable_journal WHERE execution_id = $1 ORDER BY entry_no"
+    f"SELECT {ENTRY} FROM durable_journal WHERE execution_id = $1 ORDER BY entry_no"
 )
 SELECT_ENTRY_RANGE: Final = (
-    f"SELECT {_ENTRY} FROM durable_journal WHERE execution_id = $1 AND entry_no > $2 "
+    f"SELECT {ENTRY} FROM durable_journal WHERE execution_id = $1 AND entry_no > $2 "
     "ORDER BY entry_no LIMIT $3"
 )
 SELECT_SEQS: Final = (
@@ -114,15 +105,15 @@ SELECT_SEQS: Final = (
 SELECT_MAX_SEQ: Final = (
     "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM durable_journal_seq_seq"
 )
-SELECT_EXECUTION: Final = f"SELECT {_EXECUTION} FROM durable_executions WHERE execution_id = $1"
+SELECT_EXECUTION: Final = f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id = $1"
 SELECT_HEADS: Final = (
-    f"SELECT {_EXECUTION} FROM durable_executions WHERE execution_id = ANY($1::bytea[])"
+    f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id = ANY($1::bytea[])"
 )
 SELECT_BY_KEY: Final = (
     "SELECT execution_id FROM durable_execution_keys WHERE workflow = $1 AND execution_key = $2"
 )
 LIST: Final = (
-    f"SELECT {_EXECUTION} FROM durable_executions "
+    f"SELECT {EXECUTION} FROM durable_executions "
     "WHERE ($1::text[] IS NULL OR status = ANY($1::text[])) AND execution_id > $2 "
     "AND ($3::text IS NULL OR workflow = $3) ORDER BY execution_id LIMIT $4"
 )
@@ -147,7 +138,7 @@ LIMIT $2
 
 CLAIM: Final = (
     "UPDATE durable_executions SET owner_id = $1, owner_epoch = owner_epoch + 1, updated_at = $2 "
-    f"WHERE execution_id = $3 AND owner_epoch = $4 AND status = $5 RETURNING {_EXECUTION}"
+    f"WHERE execution_id = $3 AND owner_epoch = $4 AND status = $5 RETURNING {EXECUTION}"
 )
 SELECT_KEY_CHECKS: Final = 'SELECT key_id, "check" FROM durable_keys'
 INSERT_KEY_CHECK: Final = (
@@ -156,16 +147,16 @@ INSERT_KEY_CHECK: Final = (
 # A statement of its own behind the insert, so that it sees a check that the insert waited for.
 SELECT_KEY_CHECK: Final = 'SELECT "check" FROM durable_keys WHERE key_id = $1'
 INSERT_REQUEST: Final = (
-    f"INSERT INTO durable_inbox ({_REQUEST}) SELECT $1, $2, $3, $4, $5 "
+    f"INSERT INTO durable_inbox ({REQUEST}) SELECT $1, $2, $3, $4, $5 "
     "WHERE EXISTS (SELECT FROM durable_executions WHERE execution_id = $1 FOR KEY SHARE) "
     "ON CONFLICT (execution_id, slot) DO NOTHING RETURNING 1"
 )
 DELETE_REQUEST: Final = "DELETE FROM durable_inbox WHERE execution_id = $1 AND slot = $2"
 SELECT_REQUESTS: Final = (
-    f"SELECT {_REQUEST} FROM durable_inbox ORDER BY created_at, execution_id, slot LIMIT $1"
+    f"SELECT {REQUEST} FROM durable_inbox ORDER BY created_at, execution_id, slot LIMIT $1"
 )
 SELECT_REQUESTS_OF_OWNER: Final = (
-    f"SELECT {', '.join(f'i.{name}' for name in _REQUEST.split(', '))} FROM durable_inbox AS i "
+    f"SELECT {', '.join(f'i.{name}' for name in REQUEST.split(', '))} FROM durable_inbox AS i "
     "JOIN durable_executions AS e USING (execution_id) WHERE e.owner_id = $1 "
     "ORDER BY i.created_at, i.execution_id, i.slot LIMIT $2"
 )
@@ -185,7 +176,7 @@ WITH waiting AS (
 UPDATE durable_executions SET owner_id = $1, owner_epoch = owner_epoch + 1, updated_at = $2
     WHERE execution_id IN (SELECT execution_id FROM waiting)
         AND status = 'running' AND owner_id = ANY($3::text[])
-    RETURNING {_EXECUTION}
+    RETURNING {EXECUTION}
 """
 PROBE: Final = "UPDATE durable_schema SET applied_at = applied_at WHERE version = 1"
 
@@ -266,19 +257,6 @@ NOTIFY: Final = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS p (pay
 HEARTBEAT: Final = "SELECT 1"
 
 # --- identity and migration
-
-SCHEMA: Final = "durable_schema"
-TABLES: Final = frozenset(
-    {
-        SCHEMA,
-        "durable_executions",
-        "durable_execution_keys",
-        "durable_journal",
-        "durable_inbox",
-        "durable_keys",
-    },
-)
-"""What a journal of the newest version has."""
 
 LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7160, 1)"
 WAIT_FOR_MIGRATION: Final = "SET LOCAL lock_timeout = '10s'"

@@ -28,8 +28,9 @@ from durable_core.contracts import (
 from durable_core.errors import ConfigError, EntryRejected
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ANYONE, NOBODY, ExecutionRow
+from durable_core.storage.keycheck import KeyCheck
 from durable_postgres import _sql
-from durable_postgres._commit import KeyCheck
+from durable_postgres._commit import store_key_check
 from durable_postgres._connections import CONNECT_S, Connection, Connector, Reader, Writer
 from durable_postgres._errors import NotAllowed, opening
 from durable_postgres._migrate import migrate, require_session
@@ -220,7 +221,7 @@ class PostgresBackend(ExecutionBackend):
 
     def announce_key(self, key_id: int, check: bytes) -> None:
         """Store `check` in the transaction of the next payload or start of this backend."""
-        self._key_check.waiting = (key_id, check)
+        self._key_check.announce(key_id, check)
 
     async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:
         """What no execution accounts for, at most `limit`, read in one statement."""
@@ -229,15 +230,9 @@ class PostgresBackend(ExecutionBackend):
 
     async def post_inbox(self, row: InboxRow) -> bool:
         """File a request unless its slot is taken; `EntryRejected` without such an execution."""
-        if row.payload is not None and self._key_check.waiting is not None:
-            filed = await self._writer.run(lambda connection: self._post_first(connection, row))
-        else:
-            filed = bool(await self._writer.fetch(_sql.INSERT_REQUEST, *row))
+        filed = await self._writer.run(lambda connection: self._post(connection, row))
         if filed:
             self._session.tell([Notice(NoticeKind.REQUEST, row.execution_id)])
-        elif await self.load(row.execution_id) is None:
-            message = f"{self._address} holds no execution that the request could be for"
-            raise EntryRejected(message)
         return filed
 
     async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
@@ -257,12 +252,15 @@ class PostgresBackend(ExecutionBackend):
         """Commit something that changes nothing; raises like `Journal.append` if that fails."""
         await self._writer.fetch(_sql.PROBE)
 
-    async def _post_first(self, connection: Connection, row: InboxRow) -> bool:
-        """File it in the transaction that stores the check of its key."""
+    async def _post(self, connection: Connection, row: InboxRow) -> bool:
+        waiting = None if row.payload is None else self._key_check.waiting
         async with connection.transaction():
+            await store_key_check(connection, waiting)
             filed = bool(await connection.fetch(_sql.INSERT_REQUEST, *row))
-            stored = await self._key_check.store(connection) if filed else None
-        self._key_check.committed(stored)
+            if not filed and not await connection.fetch(_sql.SELECT_EXECUTION, row.execution_id):
+                message = f"{self._address} holds no execution that the request could be for"
+                raise EntryRejected(message)
+        self._key_check.committed(waiting)
         return filed
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 import asyncpg
 from attrs import define, field
@@ -13,17 +12,14 @@ from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange, Notice
 from durable_core.errors import TransientStoreError
 from durable_core.failpoints import VARIABLE, Failpoints
 from durable_core.model.entries import JournalRow
-from durable_core.model.execution import TERMINAL, Status
+from durable_core.storage.batches import ends_something, notices_of, retention_ages, uses_key
+from durable_core.storage.keycheck import KeyCheck
 from durable_postgres import _sql
-from durable_postgres._commit import KeyCheck, holders_unseen, outcome_of, parameters_of
+from durable_postgres._commit import holders_unseen, outcome_of, parameters_of, store_key_check
 from durable_postgres._connections import Connection, Reader, Writer
 from durable_postgres._errors import running
-from durable_postgres._notices import notices_of
 
 __all__ = ["PostgresJournal"]
-
-_UNSUCCESSFUL: Final = tuple(sorted(status.label for status in TERMINAL - {Status.COMPLETED}))
-_ENDED: Final = frozenset(status.label for status in TERMINAL)
 
 
 @define(slots=False)
@@ -86,8 +82,7 @@ class PostgresJournal:
 
         The completed ones go first. What somebody else changes at this moment is passed over.
         """
-        statuses = [Status.COMPLETED.label, *_UNSUCCESSFUL]
-        ages = [completed_before, *(failed_before for _ in _UNSUCCESSFUL)]
+        statuses, ages = zip(*retention_ages(completed_before, failed_before), strict=True)
         ((executions, entries),) = await self._pruner.fetch(_sql.PRUNE, statuses, ages, limit)
         return PruneReport(executions, entries)
 
@@ -104,16 +99,14 @@ class PostgresJournal:
 
     async def _write(self, connection: Connection, batch: CommitBatch) -> Sequence[asyncpg.Record]:
         parameters = parameters_of(batch)
-        uses_key = bool(batch.starts) or any(row.payload is not None for row in batch.rows)
-        if not self._stepwise and not (uses_key and self._key_check.waiting):
+        waiting = self._key_check.waiting if uses_key(batch) else None
+        if waiting is None and not self._stepwise:
             return await connection.fetch(_sql.APPEND, *parameters)
-        stored = None
         async with connection.transaction():
-            if uses_key:
-                stored = await self._key_check.store(connection)
+            await store_key_check(connection, waiting)
             written = await connection.fetch(_sql.APPEND, *parameters)
-            if any(change.status in _ENDED for change in batch.changes):
+            if ends_something(batch):
                 self._failpoints.reach("backend.finalize.inside")
             self._failpoints.reach("backend.commit.inside")
-        self._key_check.committed(stored)
+        self._key_check.committed(waiting)
         return written

@@ -16,9 +16,11 @@ from typing import Final
 from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status
+from durable_core.storage.batches import ends_something, uses_key
+from durable_core.storage.keycheck import KeyCheck
 from durable_sqlite import _sql
 from durable_sqlite._connection import abandon
-from durable_sqlite._keycheck import KeyCheck
+from durable_sqlite._keycheck import store_key_check
 
 __all__ = ["commit"]
 
@@ -35,25 +37,23 @@ def commit(
     """Write what of `batch` applies; on any exception nothing of it is written."""
     failpoints.reach("backend.commit.before")
     abandon(connection)
-    uses_key = bool(batch.starts) or any(row.payload is not None for row in batch.rows)
+    waiting = key_check.waiting if uses_key(batch) else None
     try:
         unmatched = _begin_and_change(connection, batch.changes)
-        if uses_key:
-            key_check.store(connection)
+        store_key_check(connection, waiting)
         taken = _taken(connection, batch.starts)
         _start(connection, [start for start in batch.starts if start.execution_id not in taken])
         lost = unmatched | taken.keys()
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
         last = _insert(connection, _sql.INSERT_ENTRIES, rows)
-        if any(change.status in _ENDED for change in batch.changes):
+        if ends_something(batch):
             failpoints.reach("backend.finalize.inside")
         failpoints.reach("backend.commit.inside")
         connection.execute(_sql.COMMIT)
     except BaseException:
         abandon(connection)
         raise
-    if uses_key:
-        key_check.committed()
+    key_check.committed(waiting)
     failpoints.reach("backend.commit.after")
     # AUTOINCREMENT numbers without a gap while this transaction holds the write lock.
     seqs = range(last - len(rows) + 1, last + 1)

@@ -11,17 +11,16 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from importlib import resources
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from attrs import frozen
-
 from durable_core.clock import SystemClock
 from durable_core.contracts import BackendSettings
-from durable_core.errors import ConfigError, SchemaTooNew
+from durable_core.errors import ConfigError
 from durable_core.failpoints import Failpoints
+from durable_core.storage.migrations import Migrations, none_yet, not_whole
+from durable_core.storage.tables import SCHEMA, TABLES
 from durable_sqlite import _sql
 from durable_sqlite._connection import connect, immediate, prepare_writer
 from durable_sqlite._file import check_file
@@ -34,21 +33,6 @@ _OPEN_WAIT_S: Final = 10.0
 _RETRY_S: Final = 0.01
 _OLDEST_SQLITE: Final = (3, 37, 0)
 """STRICT tables; `RETURNING` and `UPDATE … FROM` are older."""
-
-
-@frozen
-class _Migration:
-    number: int
-    text: str
-
-    def statements(self) -> Iterator[str]:
-        """The statements one by one: `executescript` would commit before it begins."""
-        pending = ""
-        for line in self.text.splitlines(keepends=True):
-            pending += line
-            if sqlite3.complete_statement(pending):
-                yield pending
-                pending = ""
 
 
 def open_memory(settings: BackendSettings, failpoints: Failpoints) -> sqlite3.Connection:
@@ -92,8 +76,7 @@ def open_file(
 
 def _refuse_none_yet(path: str, settings: BackendSettings) -> None:
     if settings.must_exist:
-        message = f"there is no journal in {path} yet: no engine has opened it; check the URL"
-        raise ConfigError(message)
+        raise none_yet(path)
 
 
 def _check_library() -> None:
@@ -121,14 +104,14 @@ def _is_journal(connection: sqlite3.Connection, path: str) -> bool:
     """Whether the database holds a journal; False where it is empty, an error for anything else."""
     tables = _tables(connection)
     identity = connection.execute(_sql.GET_APPLICATION_ID).fetchone()[0]
-    known = identity == _sql.APPLICATION_ID or len(tables & _sql.TABLES) > 1
-    if _sql.SCHEMA in tables and known:
+    known = identity == _sql.APPLICATION_ID or len(tables & TABLES) > 1
+    if SCHEMA in tables and known:
         _check_version(connection, path, tables)
         return True
     if not tables and identity in {0, _sql.APPLICATION_ID}:
         return False
     if identity == _sql.APPLICATION_ID:
-        raise _damaged(path, f"its table {_sql.SCHEMA} is missing")
+        raise not_whole(path, f"its table {SCHEMA} is missing")
     message = (
         f"{path} is not a journal of ours, but the database of another application; "
         "the journal wants a database of its own"
@@ -148,25 +131,7 @@ def _check_version(connection: sqlite3.Connection, path: str, tables: frozenset[
             raise
         message = f"{path} is not a journal of ours; the journal wants a database of its own"
         raise ConfigError(message) from error
-    newest = len(_migrations())
-    # A migration and its version are one transaction: there is no journal without a version.
-    if type(stored) is not int or stored < 1:
-        raise _damaged(path, f"its table {_sql.SCHEMA} holds no version")
-    if stored > newest:
-        message = (
-            f"{path} has schema version {stored} and this durable-sqlite knows {newest}; "
-            "upgrade durable-sqlite"
-        )
-        raise SchemaTooNew(message)
-    missing = _sql.TABLES - tables
-    if stored == newest and missing:
-        raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
-
-
-def _damaged(path: str, what: str) -> ConfigError:
-    return ConfigError(
-        f"{path} is no whole journal: {what}; restore it from a backup, or give another path",
-    )
+    _migrations().require_whole(path, tables, stored)
 
 
 def _adopt(connection: sqlite3.Connection, path: str, settings: BackendSettings) -> None:
@@ -194,33 +159,35 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, failpoints: Failpoints) -> None:
-    migrations = _migrations()
-    if _version(connection) == len(migrations):
+    if _version(connection) == _migrations().newest:
         return
     failpoints.reach("backend.migrate.before")
-    for migration in migrations:
+    for number, text in enumerate(_migrations().texts, 1):
         with immediate(connection):
-            if migration.number <= _version(connection):
+            if number <= _version(connection):
                 continue
-            for statement in migration.statements():
+            for statement in _statements(text):
                 connection.execute(statement)
             now = SystemClock().now_ms()
-            connection.execute(_sql.INSERT_VERSION, (migration.number, now))
+            connection.execute(_sql.INSERT_VERSION, (number, now))
             failpoints.reach("backend.migrate.inside")
 
 
+def _statements(text: str) -> Iterator[str]:
+    """The statements one by one: `executescript` would commit before it begins."""
+    pending = ""
+    for line in text.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+
+
 def _version(connection: sqlite3.Connection) -> int:
-    if _sql.SCHEMA not in _tables(connection):
+    if SCHEMA not in _tables(connection):
         return 0
     return int(connection.execute(_sql.SELECT_VERSION).fetchone()[0])
 
 
-def _migrations() -> list[_Migration]:
-    """The files `NNNN_name.sql` of this package, numbered from 1 without a gap."""
-    folder = resources.files("durable_sqlite").joinpath("_migrations")
-    files = sorted(folder.iterdir(), key=lambda file: file.name)
-    return [
-        _Migration(int(file.name[:4]), file.read_text(encoding="utf-8"))
-        for file in files
-        if file.name.endswith(".sql")
-    ]
+def _migrations() -> Migrations:
+    return Migrations.of("durable_sqlite")

@@ -13,13 +13,12 @@ import fcntl
 import os
 import re
 import threading
-import weakref
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from durable_core.errors import ConfigError, JournalUnavailable
+from durable_core.storage.forking import at_fork
 
 __all__ = ["OwnerLocks"]
 
@@ -39,12 +38,11 @@ class OwnerLocks:
         self._held: dict[str, int] = {}
         # Held while a descriptor is made and noted: no fork may come between the two.
         self._forking = threading.Lock()
-        # A registration cannot be undone, so it must not keep this object alive.
-        own = weakref.ref(self)
-        os.register_at_fork(
-            before=partial(_on_fork, own, "_before_fork"),
-            after_in_parent=partial(_on_fork, own, "_after_fork"),
-            after_in_child=partial(_on_fork, own, "_close_in_child"),
+        at_fork(
+            self,
+            before="_before_fork",
+            after_in_parent="_after_fork",
+            after_in_child="_close_in_child",
         )
 
     async def hold(self, owner_id: str) -> None:
@@ -132,12 +130,6 @@ class OwnerLocks:
             with suppress(OSError):
                 os.close(descriptor)
         self._forking.release()
-
-
-def _on_fork(reference: weakref.ref[OwnerLocks], method: str) -> None:
-    locks = reference()
-    if locks is not None:
-        getattr(locks, method)()
 
 
 def _unusable(path: Path) -> JournalUnavailable:

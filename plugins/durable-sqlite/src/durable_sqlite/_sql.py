@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
+from durable_core.storage.tables import ENTRY, EXECUTION, REQUEST
+
 T = TypeVar("T")
 
 SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
@@ -32,24 +34,13 @@ def _sized(before: str, columns: int, after: str = "") -> dict[int, str]:
     return {size: f"{before}{', '.join([row] * size)}{after}" for size in SIZES}
 
 
-_EXECUTION: Final = (
-    "execution_id, workflow, execution_key, kind, status, generation, key_id, sealed, stamped, "
-    "owner_id, owner_epoch, entry_count, head_hmac, anchor_mac, created_at, updated_at, "
-    "finalized_at"
-)
-_ENTRY: Final = (
-    "execution_id, entry_no, generation, step_id, entry_kind, fingerprint, idem_key, "
-    "effect_class, detail, payload, payload_version, hmac, created_at"
-)
-_REQUEST: Final = "execution_id, slot, kind, payload, created_at"
-
 BEGIN: Final = "BEGIN IMMEDIATE"
 COMMIT: Final = "COMMIT"
 ROLLBACK: Final = "ROLLBACK"
 
 # --- append
 
-INSERT_EXECUTIONS: Final = _sized(f"INSERT INTO durable_executions ({_EXECUTION}) VALUES ", 17)
+INSERT_EXECUTIONS: Final = _sized(f"INSERT INTO durable_executions ({EXECUTION}) VALUES ", 17)
 
 INSERT_KEYS: Final = _sized(
     "INSERT INTO durable_execution_keys (workflow, execution_key, execution_id) VALUES ",
@@ -64,7 +55,7 @@ SELECT_KEYS: Final = _sized(
     "ON k.workflow = v.column1 AND k.execution_key = v.column2",
 )
 
-INSERT_ENTRIES: Final = _sized(f"INSERT INTO durable_journal ({_ENTRY}) VALUES ", 13)
+INSERT_ENTRIES: Final = _sized(f"INSERT INTO durable_journal ({ENTRY}) VALUES ", 13)
 
 _FENCE: Final = "execution_id = ? AND owner_epoch = ? AND status = ? AND entry_count = ?"
 _FENCE_OF_V: Final = (
@@ -99,10 +90,10 @@ CHANGE_MANY: Final = _sized(
 # --- read
 
 SELECT_ENTRIES: Final = (
-    f"SELECT {_ENTRY} FROM durable_journal WHERE execution_id = ? ORDER BY entry_no"
+    f"SELECT {ENTRY} FROM durable_journal WHERE execution_id = ? ORDER BY entry_no"
 )
 SELECT_ENTRY_RANGE: Final = (
-    f"SELECT {_ENTRY} FROM durable_journal WHERE execution_id = ? AND entry_no > ? "
+    f"SELECT {ENTRY} FROM durable_journal WHERE execution_id = ? AND entry_no > ? "
     "ORDER BY entry_no LIMIT ?"
 )
 SELECT_SEQS: Final = (
@@ -112,9 +103,9 @@ SELECT_SEQS: Final = (
 # AUTOINCREMENT remembers the largest seq that was ever assigned, also when its row is pruned.
 SELECT_MAX_SEQ: Final = "SELECT max(seq) FROM sqlite_sequence WHERE name = 'durable_journal'"
 
-SELECT_EXECUTION: Final = f"SELECT {_EXECUTION} FROM durable_executions WHERE execution_id = ?"
+SELECT_EXECUTION: Final = f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id = ?"
 SELECT_HEADS: Final = _sized(
-    f"SELECT {_EXECUTION} FROM durable_executions WHERE execution_id IN (VALUES ",
+    f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id IN (VALUES ",
     1,
     ")",
 )
@@ -130,14 +121,14 @@ _PAGE: Final = (
     "execution_id > ? AND (? IS NULL OR workflow = CAST(? AS TEXT)) ORDER BY execution_id LIMIT ?"
 )
 LIST_ACTIVE: Final = (
-    f"SELECT {_EXECUTION} FROM durable_executions "
+    f"SELECT {EXECUTION} FROM durable_executions "
     f"WHERE status IN (?, ?, ?, ?, ?, ?) AND finalized_at IS NULL AND {_PAGE}"
 )
 LIST_ANY: Final = (
-    f"SELECT {_EXECUTION} FROM durable_executions WHERE +status IN (?, ?, ?, ?, ?, ?) AND {_PAGE}"
+    f"SELECT {EXECUTION} FROM durable_executions WHERE +status IN (?, ?, ?, ?, ?, ?) AND {_PAGE}"
 )
 
-LIST_ALL: Final = f"SELECT {_EXECUTION} FROM durable_executions WHERE {_PAGE}"
+LIST_ALL: Final = f"SELECT {EXECUTION} FROM durable_executions WHERE {_PAGE}"
 
 # One statement, so that all of it is of one moment.
 _STRAYS: Final = """
@@ -162,7 +153,7 @@ SELECT_STRAYS_OF: Final = _STRAYS.format(
 
 CLAIM: Final = (
     "UPDATE durable_executions SET owner_id = ?, owner_epoch = owner_epoch + 1, updated_at = ? "
-    f"WHERE execution_id = ? AND owner_epoch = ? AND status = ? RETURNING {_EXECUTION}"
+    f"WHERE execution_id = ? AND owner_epoch = ? AND status = ? RETURNING {EXECUTION}"
 )
 
 SELECT_OWNERS: Final = (
@@ -178,7 +169,7 @@ CLAIM_WAITING: Final = (
     "AND workflow IN (SELECT value FROM json_each(:workflows)) "
     "AND (key_id IS NULL OR key_id IN (SELECT value FROM json_each(:key_ids))) "
     "AND lower(hex(execution_id)) NOT IN (SELECT value FROM json_each(:passed)) "
-    f"ORDER BY execution_id LIMIT :limit) RETURNING {_EXECUTION}"
+    f"ORDER BY execution_id LIMIT :limit) RETURNING {EXECUTION}"
 )
 
 SELECT_KEY_CHECKS: Final = 'SELECT key_id, "check" FROM durable_keys'
@@ -188,17 +179,17 @@ INSERT_KEY_CHECK: Final = (
 SELECT_KEY_CHECK: Final = 'SELECT "check" FROM durable_keys WHERE key_id = ?'
 
 INSERT_REQUEST: Final = (
-    f"INSERT INTO durable_inbox ({_REQUEST}) VALUES (?, ?, ?, ?, ?) "
+    f"INSERT INTO durable_inbox ({REQUEST}) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (execution_id, slot) DO NOTHING"
 )
 DELETE_REQUEST: Final = (
     "DELETE FROM durable_inbox WHERE execution_id = ? AND slot = CAST(? AS TEXT)"
 )
 _OLDEST: Final = "ORDER BY created_at, execution_id, slot LIMIT ?"
-SELECT_REQUESTS: Final = f"SELECT {_REQUEST} FROM durable_inbox {_OLDEST}"
+SELECT_REQUESTS: Final = f"SELECT {REQUEST} FROM durable_inbox {_OLDEST}"
 # CROSS JOIN fixes the order of the loops: an inbox is almost always empty, and it is polled.
 SELECT_REQUESTS_OF_OWNER: Final = (
-    f"SELECT {_REQUEST} FROM durable_inbox CROSS JOIN "
+    f"SELECT {REQUEST} FROM durable_inbox CROSS JOIN "
     "(SELECT execution_id AS owned, owner_id FROM durable_executions) "
     f"WHERE owned = execution_id AND owner_id = ? {_OLDEST}"
 )
@@ -233,19 +224,6 @@ PRUNE_EXECUTIONS: Final = (
 SELECT_TABLES: Final = (
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 )
-SCHEMA: Final = "durable_schema"
-TABLES: Final = frozenset(
-    {
-        SCHEMA,
-        "durable_executions",
-        "durable_execution_keys",
-        "durable_journal",
-        "durable_inbox",
-        "durable_keys",
-    },
-)
-"""What a journal of the newest version has."""
-
 SELECT_VERSION: Final = "SELECT coalesce(max(version), 0) FROM durable_schema"
 INSERT_VERSION: Final = "INSERT INTO durable_schema (version, applied_at) VALUES (?, ?)"
 BEGIN_EXCLUSIVE: Final = "BEGIN EXCLUSIVE"

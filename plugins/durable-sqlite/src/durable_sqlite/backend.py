@@ -26,6 +26,7 @@ from durable_core.contracts import (
 )
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow, Status
+from durable_core.storage.keycheck import KeyCheck
 from durable_sqlite import _sql
 from durable_sqlite._connection import (
     Connection,
@@ -37,7 +38,7 @@ from durable_sqlite._connection import (
 )
 from durable_sqlite._errors import opening_errors
 from durable_sqlite._file import OpenedFile
-from durable_sqlite._keycheck import KeyCheck
+from durable_sqlite._keycheck import store_key_check
 from durable_sqlite._migrate import open_file, open_memory
 from durable_sqlite._owners import OwnerLocks
 from durable_sqlite._url import Location, parse_url
@@ -260,13 +261,11 @@ class LocalBackend(ExecutionBackend):
 
         def job(connection: sqlite3.Connection) -> bool:
             self._file.require_in_place()
-            sealed = row.payload is not None
+            waiting = None if row.payload is None else check.waiting
             with immediate(connection):
-                if sealed:
-                    check.store(connection)
+                store_key_check(connection, waiting)
                 filed = connection.execute(_sql.INSERT_REQUEST, row).rowcount == 1
-            if sealed:
-                check.committed()
+            check.committed(waiting)
             return filed
 
         return await self._writer.call(job)

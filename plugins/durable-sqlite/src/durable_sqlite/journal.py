@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
 
 from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange, PruneReport
 from durable_core.failpoints import Failpoints
 from durable_core.model.entries import JournalRow
-from durable_core.model.execution import TERMINAL, Status
+from durable_core.storage.batches import retention_ages
+from durable_core.storage.keycheck import KeyCheck
 from durable_sqlite import _sql
 from durable_sqlite._commit import commit
 from durable_sqlite._connection import Connection, immediate
 from durable_sqlite._file import OpenedFile
-from durable_sqlite._keycheck import KeyCheck
 
 __all__ = ["SqliteJournal"]
-
-_UNSUCCESSFUL: Final = tuple(sorted(status.label for status in TERMINAL - {Status.COMPLETED}))
 
 
 class SqliteJournal:
@@ -86,8 +83,7 @@ class SqliteJournal:
 
         The completed ones go first. Appends wait while it runs, so keep `limit` in the hundreds.
         """
-        ages = [(Status.COMPLETED.label, completed_before)]
-        ages += [(status, failed_before) for status in _UNSUCCESSFUL]
+        ages = retention_ages(completed_before, failed_before)
         connection = await self._pruner()
         return await connection.call(lambda raw: _prune(raw, ages, limit))
 

@@ -1,0 +1,49 @@
+"""What a batch means beyond its rows: to the key that it is under, and to those who wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from durable_core.contracts.exchange import BatchOutcome, CommitBatch, Notice, NoticeKind
+from durable_core.model.execution import ANYONE, TERMINAL, Status
+
+__all__ = ["ends_something", "notices_of", "retention_ages", "uses_key"]
+
+_RUNNING: Final = Status.RUNNING.label
+_ENDED: Final = frozenset(status.label for status in TERMINAL)
+
+
+def uses_key(batch: CommitBatch) -> bool:
+    """Whether something of it may be under a key: a start, or a payload."""
+    return bool(batch.starts) or any(row.payload is not None for row in batch.rows)
+
+
+def ends_something(batch: CommitBatch) -> bool:
+    """Whether an execution ends with it."""
+    return any(change.status in _ENDED for change in batch.changes)
+
+
+def notices_of(batch: CommitBatch, outcome: BatchOutcome) -> Iterator[Notice]:
+    """What of `batch` somebody may be waiting for, as far as it applied."""
+    for change in batch.changes:
+        ends = change.expected_status == _RUNNING != change.status
+        if ends and change.execution_id not in outcome.unmatched:
+            yield Notice(NoticeKind.ENDED, change.execution_id)
+    started = [start for start in batch.starts if start.execution_id not in outcome.taken]
+    for start in started:
+        if start.status != _RUNNING:
+            yield Notice(NoticeKind.ENDED, start.execution_id)
+    for start in started:
+        if start.owner_id == ANYONE and start.status == _RUNNING:
+            yield Notice(NoticeKind.WAITING, start.execution_id)
+            break
+
+
+def retention_ages(completed_before: int, failed_before: int) -> list[tuple[str, int]]:
+    """The statuses that are pruned, completed first, each with the time before which it goes."""
+    unsuccessful = sorted(status.label for status in TERMINAL - {Status.COMPLETED})
+    return [
+        (Status.COMPLETED.label, completed_before),
+        *((status, failed_before) for status in unsuccessful),
+    ]
