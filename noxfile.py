@@ -106,8 +106,11 @@ def types(session: nox.Session) -> None:
     rest = [name for name in ("tests", "examples", "bench") if any(ROOT.glob(f"{name}/**/*.py"))]
     session.run("mypy", *sources, *rest, "noxfile.py")
     for plugin in PLUGINS:
-        if any((FOLDERS[plugin] / "tests").glob("**/*.py")):
-            session.run("mypy", str(FOLDERS[plugin] / "tests"))
+        own = FOLDERS[plugin] / "tests"
+        if any(own.glob("**/*.py")):
+            session.run("mypy", "--exclude", "/conformance/", str(own))
+        if any(own.glob("conformance/*.py")):
+            session.run("mypy", str(own / "conformance"))
 
 
 @nox.session
