@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+pytest.register_assert_rewrite("durable_core.conformance")
+
 from durable_core import DurableConfig, DurableEngine
 from durable_core.contracts import KeyProvider
 from durable_core.registry import Registry

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from durable_core import DurableContext, EffectClass, OnAmbiguous, step, workflow
+from durable_core.conformance.faults import FaultyBackend, Landed
 from durable_core.contracts import ExecutionBackend
 from durable_core.errors import ExecutionFailed, TransientStoreError
 from durable_core.ids import ExecutionId
@@ -16,7 +17,6 @@ from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
 from tests.ciphers import CountingCipher
 from tests.engines import OpenEngine
-from tests.faults import FaultyBackend, Landed
 from tests.journals import (
     OWNER,
     begun,

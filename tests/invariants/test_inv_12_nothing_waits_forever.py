@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from durable_core.conformance.faults import Stall
 from durable_core.errors import CommitOutcomeUnknown, JournalUnavailable
 from durable_core.journal import Health, WriterSettings
-from tests.faults import Stall, faulty
+from tests.faults import faulty
 from tests.journals import begun, result_of
 
 pytestmark = pytest.mark.dialects

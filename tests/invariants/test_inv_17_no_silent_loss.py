@@ -8,10 +8,11 @@ import logging
 import pytest
 
 from durable_core import DurableContext, step
+from durable_core.conformance.faults import Stall
 from durable_core.errors import ExecutionFenced, JournalUnavailable
 from durable_core.journal import Health, WriterSettings
 from tests.engines import OpenEngine
-from tests.faults import Stall, faulty
+from tests.faults import faulty
 from tests.journals import begun, result_of
 from tests.programs import version
 

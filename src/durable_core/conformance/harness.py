@@ -9,9 +9,14 @@ import pytest
 import pytest_asyncio
 
 from durable_core.conformance.rows import Rows
-from durable_core.contracts import BackendCapabilities, Durability, ExecutionBackend
+from durable_core.contracts import (
+    BackendCapabilities,
+    BackendSettings,
+    Durability,
+    ExecutionBackend,
+)
 
-__all__ = ["BackendContract", "BackendHarness", "OpenSettings"]
+__all__ = ["BackendContract", "BackendHarness", "OpenSettings", "settings_of"]
 
 
 class OpenSettings(TypedDict, total=False):
@@ -20,6 +25,15 @@ class OpenSettings(TypedDict, total=False):
     durability: Durability
     ack_timeout_ms: int
     must_exist: bool
+
+
+def settings_of(changes: OpenSettings) -> BackendSettings:
+    """The usual settings with these changes: how a harness makes them."""
+    return BackendSettings(
+        changes.get("durability", Durability.FULL),
+        changes.get("ack_timeout_ms", 5000),
+        changes.get("must_exist", False),
+    )
 
 
 class BackendHarness(Protocol):
@@ -50,6 +64,10 @@ class BackendHarness(Protocol):
 
     async def open(self, **settings: Unpack[OpenSettings]) -> ExecutionBackend:
         """Another open backend on the same database, with connections of its own."""
+        ...
+
+    async def reset(self) -> None:
+        """Close what is open, and make the database as empty as it was in the beginning."""
         ...
 
     async def tamper(self, statement: str, *parameters: object) -> int:

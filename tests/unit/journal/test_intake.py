@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
+from durable_core.conformance.faults import Stall
 from durable_core.errors import ExecutionTerminal, JournalUnavailable
 from durable_core.journal import WriterSettings
 from durable_core.model.entries import ExecutionFinished
 from durable_core.model.execution import Status
-from tests.faults import Stall, faulty
+from tests.faults import faulty
 from tests.journals import begun, result_of
 
 NARROW = WriterSettings(acked_capacity=1, flush_interval_ms=60_000)

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from durable_core.conformance.faults import Stall
 from durable_core.errors import (
     CommitOutcomeUnknown,
     ExecutionNotFound,
@@ -29,7 +30,7 @@ from durable_core.model.entries import (
     TimerFired,
 )
 from durable_core.model.execution import TERMINAL, Status
-from tests.faults import Stall, faulty
+from tests.faults import faulty
 from tests.journals import MIB, OWNER, begun, fresh_id, opened, result_of, wire_format, writing
 
 pytestmark = pytest.mark.dialects

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from durable_core.conformance.faults import Landed, Stall
 from durable_core.contracts import MasterKeys
 from durable_core.errors import (
     CommitOutcomeUnknown,
@@ -17,7 +18,7 @@ from durable_core.errors import (
 )
 from durable_core.journal import WriterSettings
 from durable_core.model.execution import Status
-from tests.faults import Landed, Stall, faulty
+from tests.faults import faulty
 from tests.journals import MASTER, begun, opened, result_of, wire_format, writing
 
 pytestmark = pytest.mark.dialects

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from durable_core.conformance.faults import Landed, Stall
 from durable_core.errors import EntryRejected, JournalUnavailable, TransientStoreError
 from durable_core.journal import Health, WriterSettings
 from durable_core.model.execution import Status
-from tests.faults import Landed, Stall, faulty
+from tests.faults import faulty
 from tests.journals import begun, result_of
 
 pytestmark = pytest.mark.dialects

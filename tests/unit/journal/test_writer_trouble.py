@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from durable_core.conformance.faults import Landed, Stall
 from durable_core.errors import (
     CommitOutcomeUnknown,
     EntryRejected,
@@ -18,7 +19,7 @@ from durable_core.journal import Health, WriterSettings
 from durable_core.model.entries import ExecutionFinished
 from durable_core.model.execution import Status
 from tests.ciphers import DefectiveCipher
-from tests.faults import Landed, Stall, faulty
+from tests.faults import faulty
 from tests.journals import begun, opened, result_of, wire_format, writing
 
 pytestmark = pytest.mark.dialects

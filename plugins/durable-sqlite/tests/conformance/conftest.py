@@ -14,14 +14,9 @@ from attrs import field, frozen
 
 pytest.register_assert_rewrite("durable_core.conformance")
 
-from durable_core.conformance.harness import BackendHarness, OpenSettings  # noqa: E402
-from durable_core.contracts import (  # noqa: E402
-    BackendCapabilities,
-    BackendSettings,
-    Durability,
-    ExecutionBackend,
-)
-from durable_sqlite import LocalBackend  # noqa: E402
+from durable_core.conformance.harness import BackendHarness, OpenSettings, settings_of
+from durable_core.contracts import BackendCapabilities, ExecutionBackend
+from durable_sqlite import LocalBackend
 
 
 @frozen
@@ -48,10 +43,14 @@ class SqliteHarness:
         return "CAST(x'FF41' AS TEXT)"
 
     async def open(self, **settings: Unpack[OpenSettings]) -> ExecutionBackend:
-        usual = OpenSettings(durability=Durability.FULL, ack_timeout_ms=5000)
-        backend = await LocalBackend.open(self.url, BackendSettings(**{**usual, **settings}))
+        backend = await LocalBackend.open(self.url, settings_of(settings))
         self.stack.push_async_callback(backend.close)
         return backend
+
+    async def reset(self) -> None:
+        await self.stack.aclose()
+        for file in (self.path, *self.path.parent.glob(f"{self.path.name}-*")):
+            file.unlink(missing_ok=True)
 
     async def tamper(self, statement: str, *parameters: object) -> int:
         with closing(self._connect()) as connection:

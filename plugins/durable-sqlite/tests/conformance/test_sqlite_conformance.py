@@ -26,6 +26,7 @@ from durable_core.conformance.backend.sharing import (
     NoticeContract,
 )
 from durable_core.conformance.backend.waiting import WaitingContract
+from durable_core.conformance.machine import StateMachineContract
 
 
 class TestAppend(AppendContract):
@@ -106,3 +107,7 @@ class TestNotices(NoticeContract):
 
 class TestEvictions(EvictionContract):
     """Evictions."""
+
+
+class TestStateMachine(StateMachineContract):
+    """Random operations, beside the reference."""

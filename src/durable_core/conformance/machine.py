@@ -1,0 +1,369 @@
+"""Random operations on a backend and on the reference side by side: every answer must agree.
+
+The machine of hypothesis runs on a thread; what it does to the two backends runs on the event loop
+of the test, one operation at a time. Two connections are open all the while, and each operation
+goes to one of them. Numbers that a database chooses itself are compared by their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import ClassVar, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from durable_core.conformance.harness import BackendContract, BackendHarness
+from durable_core.conformance.memory import MemoryBackend, MemoryDatabase
+from durable_core.conformance.operations import (
+    KEYS,
+    NUMBERS,
+    WORKFLOWS,
+    Advance,
+    Start,
+    advances,
+    batch_of,
+    mostly_all,
+    numbers,
+    owners,
+    starts,
+    statuses,
+)
+from durable_core.conformance.rows import Rows, written
+from durable_core.contracts import (
+    BatchOutcome,
+    Claimable,
+    CommitBatch,
+    ExecutionBackend,
+    OwnerLoad,
+)
+from durable_core.errors import DurableError
+from durable_core.model.execution import ANYONE, NOBODY, ExecutionRow
+
+__all__ = ["StateMachineContract"]
+
+T = TypeVar("T")
+
+ROWS = Rows()
+SIDES = st.integers(0, 1)
+SLOTS = st.sampled_from(("cancel", "settle:1", "Settle:1"))
+
+
+def _number(one: Start | Advance) -> int:
+    return one.number
+
+
+class ContractMachine(RuleBasedStateMachine):
+    """One run: an empty database and an empty reference, with two connections each."""
+
+    harness: ClassVar[BackendHarness]
+    loop: ClassVar[asyncio.AbstractEventLoop]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.database = MemoryDatabase()
+        self.model = [MemoryBackend(self.database) for _ in range(2)]
+        self.real = [self.run(self.harness.open()) for _ in range(2)]
+        self.seqs: dict[int, int] = {}
+        self.clock = 100
+        self.held: set[str] = set()
+
+    def run(self, work: Coroutine[object, object, T]) -> T:
+        """Do it on the loop of the test."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    def both(self, side: int, operation: Callable[[ExecutionBackend], Awaitable[T]]) -> T | None:
+        """Ask both, and demand that they answer alike; None where both refuse."""
+        (expected, answer), (found, real) = self.answers(side, operation)
+        assert real == answer
+        assert found == expected
+        return found
+
+    def answers(
+        self, side: int, operation: Callable[[ExecutionBackend], Awaitable[T]]
+    ) -> list[tuple[T | None, str]]:
+        """What the reference says, then what the backend says: a value, or which refusal."""
+
+        async def asked(backend: ExecutionBackend) -> tuple[T | None, str]:
+            try:
+                return await operation(backend), "answered"
+            except DurableError as error:
+                return None, type(error).__name__
+
+        return [self.run(asked(one)) for one in (self.model[side], self.real[side])]
+
+    def now(self) -> int:
+        """A time that no other row has, so that what is ordered by time has one order."""
+        self.clock += 1
+        return self.clock
+
+    @property
+    def stored(self) -> dict[bytes, ExecutionRow]:
+        """The executions as the reference has them."""
+        return self.database.tables.executions
+
+    @initialize()
+    def begin_with_some(self) -> None:
+        """So that there is something to claim and to change from the first operation on."""
+        self.commit(0, ROWS.start(1, 2, 3, 4))
+
+    @rule(side=SIDES, begun=st.lists(starts, min_size=1, max_size=3, unique_by=_number))
+    def start(self, side: int, begun: list[Start]) -> None:
+        """Starts, of which some exist, and some have a key that is taken."""
+        self.commit(side, batch_of(begun, [], self.stored))
+
+    @rule(side=SIDES, advanced=st.lists(advances, min_size=1, max_size=3, unique_by=_number))
+    def advance(self, side: int, advanced: list[Advance]) -> None:
+        """Changes, of which some are stale, and some entries are no good."""
+        self.commit(side, batch_of([], advanced, self.stored))
+
+    @rule(
+        side=SIDES,
+        begun=st.lists(starts, min_size=1, max_size=2, unique_by=_number),
+        advanced=st.lists(advances, min_size=1, max_size=3, unique_by=_number),
+    )
+    def mix(self, side: int, begun: list[Start], advanced: list[Advance]) -> None:
+        """Both in one batch, and the same batch again, as after an answer that was lost."""
+        batch = batch_of(begun, advanced, self.stored)
+        self.commit(side, batch)
+        self.commit(side, batch)
+
+    def commit(self, side: int, batch: CommitBatch) -> None:
+        """Append to both; the same is written, unmatched, taken or refused."""
+        answers = self.answers(side, lambda one: one.journal.append(batch))
+        (expected, answer), (found, real) = answers
+        assert real == answer
+        if expected is not None and found is not None:
+            self.agree(expected, found)
+
+    def agree(self, expected: BatchOutcome, found: BatchOutcome) -> None:
+        """The same rows were written, under numbers above all earlier ones."""
+        assert written(found) == written(expected)
+        assert found.unmatched == expected.unmatched
+        assert dict(found.taken) == dict(expected.taken)
+        for model, real in zip(expected.seqs, found.seqs, strict=True):
+            if model is not None and real is not None:
+                assert real > max(self.seqs.values(), default=0)
+                self.seqs[model] = real
+
+    @rule(side=SIDES, one=advances)
+    def finalize(self, side: int, one: Advance) -> None:
+        """One change and one entry."""
+        row = self.stored.get(ROWS.execution_id(one.number))
+        change = one.change(row)._replace(entry_count=(row.entry_count if row else 1) + 1)
+        fields = {"entry_no": change.entry_count, **one.fault}
+        entry = ROWS.entry(one.number, 1, step_id="end")._replace(**fields)
+        answers = self.answers(side, lambda backend: backend.journal.finalize(change, entry))
+        (expected, answer), (found, real) = answers
+        assert real == answer
+        assert (found is None) == (expected is None)
+        if expected is not None and found is not None:
+            assert found > max(self.seqs.values(), default=0)
+            self.seqs[expected] = found
+
+    @rule(side=SIDES, number=numbers, owner=owners, stale=st.booleans())
+    def claim(self, side: int, number: int, owner: str, stale: bool) -> None:  # noqa: FBT001
+        """As it is stored, or as it was before an earlier claim."""
+        row = self.stored.get(ROWS.execution_id(number)) or ROWS.execution(number)
+        expected = row._replace(owner_epoch=row.owner_epoch - stale)
+        now = self.now()
+        self.both(side, lambda one: one.claim(expected, owner, now))
+
+    @rule(
+        side=SIDES,
+        names=mostly_all("owner-1", "owner-2", ANYONE, NOBODY),
+        workflows=mostly_all(*WORKFLOWS),
+        key_ids=mostly_all(1, 2),
+        passed=st.sampled_from(((), (1, 3), (2,), (1, 2, 3, 4))),
+        limit=st.sampled_from((1, 2, 9, 0)),
+    )
+    def claim_waiting(
+        self,
+        side: int,
+        names: tuple[str, ...],
+        workflows: tuple[str, ...],
+        key_ids: tuple[int, ...],
+        passed: tuple[int, ...],
+        limit: int,
+    ) -> None:
+        """Whatever fits, the oldest first."""
+        ids = tuple(ROWS.execution_id(number) for number in passed)
+        which = Claimable(names, workflows, key_ids, ids)
+        now = self.now()
+        self.both(side, lambda one: one.claim_waiting(which, "claimer", now, limit))
+
+    @rule(side=SIDES, number=numbers, slot=SLOTS, payload=st.sampled_from((None, b"sealed")))
+    def post(self, side: int, number: int, slot: str, payload: bytes | None) -> None:
+        """A request, for an execution that is there or not."""
+        row = ROWS.request(number, slot, payload=payload, created_at=self.now())
+        self.both(side, lambda one: one.post_inbox(row))
+
+    @rule(side=SIDES, number=numbers, slot=SLOTS)
+    def remove(self, side: int, number: int, slot: str) -> None:
+        """A request, filed or not."""
+        self.both(side, lambda one: one.remove_inbox(ROWS.execution_id(number), slot))
+
+    @rule(side=SIDES, key_id=st.integers(1, 3))
+    def announce(self, side: int, key_id: int) -> None:
+        """A key, always with the same bytes; what is written next carries its check."""
+        for one in (self.model[side], self.real[side]):
+            one.announce_key(key_id, b"check of %d" % key_id)
+
+    @rule(side=SIDES, key_id=st.integers(0, 3), begun=starts, number=numbers)
+    def announce_other_bytes(self, side: int, key_id: int, begun: Start, number: int) -> None:
+        """A key id with other bytes: refused where it is known, and then the right one again."""
+        if key_id and key_id not in self.database.tables.checks:
+            return
+        for one in (self.model[side], self.real[side]):
+            one.announce_key(key_id, b"other bytes")
+        self.start(side, [begun])
+        self.post(side, number, "settle:2", b"sealed")
+        self.announce(side, 1)
+
+    @rule(
+        side=SIDES,
+        completed=st.integers(0, 70),
+        failed=st.integers(0, 70),
+        limit=st.sampled_from((0, 1, 2, 9)),
+    )
+    def prune(self, side: int, completed: int, failed: int, limit: int) -> None:
+        """What has ended; where the limit leaves a choice, the backend's is taken over."""
+        old = {
+            row.execution_id
+            for row in self.stored.values()
+            if row.finalized_at is not None
+            and row.finalized_at < (completed if row.status == "completed" else failed)
+        }
+        report = self.run(
+            self.real[side].journal.prune(
+                completed_before=completed, failed_before=failed, limit=limit
+            )
+        )
+        left = {row.execution_id for row in self.run(self.real[side].list_executions())}
+        gone = self.stored.keys() - left
+        assert gone <= old
+        assert report.executions == len(gone) == min(limit, len(old))
+        assert report.entries == self.database.tables.delete(gone)
+
+    @rule(side=SIDES)
+    def hold(self, side: int) -> None:
+        """The lock of an owner of its own, until this connection is closed."""
+        owner = f"holder-{side}"
+        if owner not in self.held:
+            self.held.add(owner)
+            self.both(side, lambda one: one.hold_owner_lock(owner))
+
+    @rule(side=SIDES, owner=st.sampled_from(("holder-0", "holder-1", "owner-1", ANYONE, NOBODY)))
+    def alive(self, side: int, owner: str) -> None:
+        """Who lives."""
+        self.both(side, lambda one: one.owner_alive(owner))
+
+    @rule(side=SIDES)
+    def reopen(self, side: int) -> None:
+        """Close one connection, and open it anew."""
+        for backends in (self.model, self.real):
+            self.run(backends[side].close())
+        self.model[side] = MemoryBackend(self.database)
+        self.real[side] = self.run(self.harness.open(must_exist=True))
+        self.held.discard(f"holder-{side}")
+
+    @rule(
+        side=SIDES,
+        wanted=st.lists(statuses, max_size=3),
+        workflow=st.sampled_from((None, *WORKFLOWS)),
+        after=st.sampled_from((None, *NUMBERS)),
+        limit=st.integers(0, 9),
+    )
+    def listing(
+        self, side: int, wanted: list[str], workflow: str | None, after: int | None, limit: int
+    ) -> None:
+        """A page of executions."""
+        above = None if after is None else ROWS.execution_id(after)
+        self.both(
+            side,
+            lambda one: one.list_executions(
+                statuses=wanted, workflow=workflow, after=above, limit=limit
+            ),
+        )
+
+    @rule(side=SIDES, number=numbers, after=st.integers(0, 4), limit=st.integers(0, 3))
+    def page(self, side: int, number: int, after: int, limit: int) -> None:
+        """A page of entries, and their numbers."""
+        one = ROWS.execution_id(number)
+        self.both(side, lambda it: it.journal.read_execution_range(one, after, limit))
+        (expected, _), (found, _) = self.answers(side, lambda it: it.stored_seqs(one, after, limit))
+        assert found == [self.seqs[seq] for seq in expected or ()]
+
+    @rule(side=SIDES, owner=st.sampled_from((None, "owner-1", "claimer")), limit=st.integers(0, 3))
+    def requests(self, side: int, owner: str | None, limit: int) -> None:
+        """The oldest requests."""
+        self.both(side, lambda one: one.read_inbox(owner, limit))
+
+    @invariant()
+    def the_heads_agree(self) -> None:
+        """Everything that the rows of executions say, after each operation."""
+        ids = [ROWS.execution_id(number) for number in NUMBERS]
+
+        async def heads(backend: ExecutionBackend) -> list[ExecutionRow]:
+            return sorted(await backend.heads(ids), key=lambda row: row.execution_id)
+
+        self.both(0, heads)
+
+    def teardown(self) -> None:
+        """Compare all that is stored, as another connection sees it; then empty the database."""
+        try:
+            self.real.append(self.run(self.harness.open(must_exist=True)))
+            self.model.append(MemoryBackend(self.database))
+            self.compare(2)
+        finally:
+            self.run(self.harness.reset())
+
+    def compare(self, side: int) -> None:
+        """Every table, by way of the reads of the contract."""
+        self.both(side, lambda one: one.list_executions(limit=999))
+        self.both(side, lambda one: one.read_inbox(limit=999))
+        self.both(side, lambda one: one.key_checks())
+        self.both(side, lambda one: one.strays())
+        for workflow in WORKFLOWS:
+            for key in KEYS:
+                self.both(side, lambda one, w=workflow, k=key: one.find(w, k))  # type: ignore[misc]
+        for number in NUMBERS:
+            self.page(side, number, 0, 999)
+
+        async def loads(backend: ExecutionBackend) -> list[OwnerLoad]:
+            return sorted(await backend.running_owners())
+
+        self.both(side, loads)
+        assert self.run(self.real[side].max_seq()) >= max(self.seqs.values(), default=0)
+
+
+class StateMachineContract(BackendContract):
+    """Whatever is done in whatever order, the backend answers as the reference does."""
+
+    runs: ClassVar[int] = 30
+    steps: ClassVar[int] = 60
+
+    async def test_random_operations_agree_with_the_reference(
+        self, harness: BackendHarness
+    ) -> None:
+        machine = type(
+            "Machine",
+            (ContractMachine,),
+            {"harness": harness, "loop": asyncio.get_running_loop()},
+        )
+        chosen = settings(
+            max_examples=self.runs,
+            stateful_step_count=self.steps,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        await asyncio.to_thread(run_state_machine_as_test, machine, settings=chosen)

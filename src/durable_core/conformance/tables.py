@@ -1,0 +1,214 @@
+"""The contract of storage as plain data: what a batch does to the tables, and what it may not hold.
+
+The reference that real backends are compared with. It is slow and small on purpose: a batch works
+on a copy, which takes the place of the tables only when all of it went well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import Final
+
+from attrs import define, field
+
+from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange, InboxRow, PruneReport
+from durable_core.errors import EntryRejected
+from durable_core.model.entries import EntryKind, JournalRow
+from durable_core.model.execution import TERMINAL, ExecutionRow, Status
+
+__all__ = ["Tables"]
+
+_CLOSING: Final = frozenset({EntryKind.STEP_RESULT, EntryKind.STEP_FAILED})
+_WORDS: Final = frozenset(status.label for status in Status)
+_ENDED: Final = frozenset(status.label for status in TERMINAL)
+_LARGEST: Final = 2**63 - 1
+
+
+@define
+class Tables:
+    """Everything that a journal holds, and how a transaction changes it."""
+
+    executions: dict[bytes, ExecutionRow] = field(factory=dict)
+    keys: dict[tuple[str, str], bytes] = field(factory=dict)
+    entries: dict[tuple[bytes, int], JournalRow] = field(factory=dict)
+    seqs: dict[tuple[bytes, int], int] = field(factory=dict)
+    requests: dict[tuple[bytes, str], InboxRow] = field(factory=dict)
+    checks: dict[int, bytes] = field(factory=dict)
+    last_seq: int = 0
+
+    def begin(self) -> Tables:
+        """A copy to work on."""
+        return Tables(
+            copy(self.executions),
+            copy(self.keys),
+            copy(self.entries),
+            copy(self.seqs),
+            copy(self.requests),
+            copy(self.checks),
+            self.last_seq,
+        )
+
+    def commit(self, work: Tables) -> None:
+        """Let `work` take the place of what is here."""
+        for name in ("executions", "keys", "entries", "seqs", "requests", "checks", "last_seq"):
+            setattr(self, name, getattr(work, name))
+
+    def append(self, batch: CommitBatch) -> BatchOutcome:
+        """Apply the changes, start what has a key of its own, and insert what belongs to those."""
+        unmatched = frozenset(
+            change.execution_id for change in batch.changes if not self._change(change)
+        )
+        taken: dict[bytes, bytes] = {}
+        for start in batch.starts:
+            holder = self._start(start)
+            if holder is not None:
+                taken[start.execution_id] = holder
+        lost = unmatched | taken.keys()
+        seqs = [None if row.execution_id in lost else self._insert(row) for row in batch.rows]
+        return BatchOutcome(seqs, unmatched, taken)
+
+    def _change(self, change: HeadChange) -> bool:
+        row = self.executions.get(change.execution_id)
+        if row is None or change[1:4] != (row.owner_epoch, row.status, row.entry_count):
+            return False
+        changed = row._replace(
+            status=change.status,
+            generation=change.generation,
+            entry_count=change.entry_count,
+            head_hmac=change.head_hmac,
+            anchor_mac=change.anchor_mac,
+            updated_at=change.updated_at,
+            finalized_at=change.finalized_at,
+        )
+        _check_execution(changed)
+        self.executions[row.execution_id] = changed
+        return True
+
+    def _start(self, start: ExecutionRow) -> bytes | None:
+        """Create it, unless somebody has its key; who that is."""
+        key = start.execution_key
+        if key is not None and (holder := self.keys.get((start.workflow, key))) is not None:
+            return holder
+        _check_execution(start)
+        _require(start.execution_id not in self.executions, "an execution starts once")
+        self.executions[start.execution_id] = start
+        if key is not None:
+            self.keys[start.workflow, key] = start.execution_id
+        return None
+
+    def _insert(self, row: JournalRow) -> int:
+        _check_entry(row)
+        place = (row.execution_id, row.entry_no)
+        _require(row.execution_id in self.executions, "an entry belongs to an execution")
+        _require(place not in self.entries, "a number is given once")
+        if row.entry_kind in _CLOSING:
+            closed = any(
+                other.entry_kind in _CLOSING
+                and (other.generation, other.step_id) == (row.generation, row.step_id)
+                for other in self.entries_of(row.execution_id)
+            )
+            _require(not closed, "a step closes once in a generation")
+        self.last_seq += 1
+        self.entries[place] = row
+        self.seqs[place] = self.last_seq
+        return self.last_seq
+
+    def entries_of(self, execution_id: bytes) -> list[JournalRow]:
+        """The entries of an execution by number."""
+        places = sorted(place for place in self.entries if place[0] == execution_id)
+        return [self.entries[place] for place in places]
+
+    def listed(
+        self, statuses: Sequence[str], workflow: str | None, after: bytes
+    ) -> list[ExecutionRow]:
+        """The executions that pass the filters, by id."""
+        return [
+            self.executions[one]
+            for one in sorted(self.executions)
+            if one > after
+            and (not statuses or self.executions[one].status in statuses)
+            and workflow in {None, self.executions[one].workflow}
+        ]
+
+    def store_check(self, key_id: int, check: bytes) -> None:
+        """Keep the check of a key, unless it is there; refused where another one is."""
+        _require(0 < key_id < 256, "a key id is 1 to 255")
+        if self.checks.setdefault(key_id, check) != check:
+            message = f"key id {key_id} has been used with other key bytes"
+            raise EntryRejected(message)
+
+    def file(self, row: InboxRow) -> bool:
+        """File a request, unless its slot is taken."""
+        _require(row.execution_id in self.executions, "a request is for an execution")
+        _check_text(row.slot, row.kind)
+        _check_number(0, row.created_at)
+        if (row.execution_id, row.slot) in self.requests:
+            return False
+        self.requests[row.execution_id, row.slot] = row
+        return True
+
+    def prune(self, completed_before: int, failed_before: int, limit: int) -> PruneReport:
+        """Delete what has ended before its time, the completed first, each kind oldest first."""
+        old = [
+            row
+            for row in self.executions.values()
+            if row.finalized_at is not None
+            and row.finalized_at
+            < (completed_before if row.status == Status.COMPLETED.label else failed_before)
+        ]
+        old.sort(key=lambda row: (row.status != Status.COMPLETED.label, row.finalized_at))
+        chosen = old[:limit]
+        return PruneReport(len(chosen), self.delete(row.execution_id for row in chosen))
+
+    def delete(self, execution_ids: Iterable[bytes]) -> int:
+        """Delete these executions with everything that is theirs; how many entries that were."""
+        gone = set(execution_ids)
+        entries = [place for place in self.entries if place[0] in gone]
+        for place in entries:
+            del self.entries[place], self.seqs[place]
+        self.executions = {one: row for one, row in self.executions.items() if one not in gone}
+        self.keys = {key: one for key, one in self.keys.items() if one not in gone}
+        self.requests = {slot: row for slot, row in self.requests.items() if slot[0] not in gone}
+        return len(entries)
+
+
+def _check_execution(row: ExecutionRow) -> None:
+    _require(len(row.execution_id) == 16, "an id has 16 bytes")
+    _require(row.status in _WORDS, "a status is one of six words")
+    _require(row.finalized_at is None or row.status in _ENDED, "what is open has no end")
+    _require(row.key_id is None or 0 < row.key_id < 256, "a key id is 1 to 255")
+    _check_text(row.workflow, row.execution_key or "", row.kind, row.owner_id)
+    _check_number(0, row.generation, row.entry_count)
+    _check_number(-_LARGEST - 1, row.owner_epoch, row.created_at, row.updated_at)
+    _check_number(-_LARGEST - 1, row.finalized_at or 0)
+
+
+def _check_entry(row: JournalRow) -> None:
+    _require(1 <= row.entry_kind <= max(EntryKind), "a kind is one of eleven")
+    _require(0 <= row.effect_class <= 3, "an effect class is 0 to 3")
+    _check_text(row.step_id)
+    _check_number(1, row.entry_no)
+    _check_number(0, row.generation)
+    _check_number(-_LARGEST - 1, row.payload_version, row.created_at)
+    for data in (row.fingerprint, row.idem_key, row.detail, row.payload, row.hmac):
+        _require(data is None or isinstance(data, bytes), "what is no text and no number is bytes")
+
+
+def _check_text(*texts: object) -> None:
+    for text in texts:
+        try:
+            whole = isinstance(text, str) and bool(text.encode() or True)
+        except UnicodeEncodeError:
+            whole = False
+        _require(whole, "text is text that UTF-8 has")
+
+
+def _check_number(smallest: int, *numbers: int) -> None:
+    _require(all(smallest <= number <= _LARGEST for number in numbers), "numbers have 64 bits")
+
+
+def _require(holds: bool, rule: str) -> None:  # noqa: FBT001 - the condition itself
+    if not holds:
+        message = f"this row can never be stored: {rule}"
+        raise EntryRejected(message)
