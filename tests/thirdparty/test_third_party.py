@@ -180,3 +180,20 @@ def test_ec_40_the_rogue_backend_is_listed_as_refused(rogue: Path, tmp_path: Pat
     found = run(LIST, rogue, ROGUE_BACKEND_MARK=str(mark))
     assert ["backend", "rogue", "rogue-backend", "0.1.0", None, False] in found
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("example", ["toy-cipher", "line-exporter"])
+def test_the_examples_pass_the_kit_of_their_kind(good: Path, example: str, tmp_path: Path) -> None:
+    """Run as their authors run them: by pytest, with none of our settings."""
+    tests = shutil.copytree(EXAMPLES / example / "tests", tmp_path / "tests")
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    child = subprocess.run(
+        (*command, str(tests)),
+        env=os.environ | {"PYTHONPATH": str(good)},
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert child.returncode == 0, child.stdout
+    assert " passed" in child.stdout

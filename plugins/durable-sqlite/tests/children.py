@@ -43,46 +43,6 @@ def say(word: object) -> None:
     sys.stdout.flush()
 
 
-async def open_once(url: str) -> None:
-    """Wait for the word, then open a few times at once, and close."""
-    say("ready")
-    sys.stdin.readline()
-    backends = await asyncio.gather(*(LocalBackend.open(url, SETTINGS) for _ in range(3)))
-    for backend in backends:
-        await backend.probe()
-        await backend.close()
-    say("done")
-
-
-async def write(url: str) -> None:
-    """Five entries, the last of which ends the execution; say each that is acknowledged."""
-    backend = await LocalBackend.open(url, SETTINGS)
-    await backend.journal.append(start())
-    say(1)
-    for count in range(2, 6):
-        await backend.journal.append(advance(count, last=count == 5))
-        say(count)
-    await backend.close()
-
-
-async def own(url: str, owner_id: str, *, fork: str = "") -> None:
-    """Hold an owner lock until killed; with `fork`, beside a forked child that lives on."""
-    backend = await LocalBackend.open(url, SETTINGS)
-    await backend.hold_owner_lock(owner_id)
-    if not fork:
-        say(0)
-    elif not os.fork():
-        # Said by the child: its copy of the lock is closed by now.
-        say(os.getpid())
-        sys.stdin.readline()
-        os._exit(0)
-    await asyncio.Event().wait()
-
-
-async def own_and_fork(url: str, owner_id: str) -> None:
-    await own(url, owner_id, fork="yes")
-
-
 async def fill(url: str) -> None:
     """Write until the largest file that the process may write is full; then make room again."""
     backend = await LocalBackend.open(url, SETTINGS)
@@ -136,10 +96,7 @@ async def open_unprivileged(url: str) -> None:
         say("opened")
 
 
-JOBS = {
-    job.__name__: job
-    for job in (open_once, write, own, own_and_fork, fill, write_lock, open_unprivileged)
-}
+JOBS = {job.__name__: job for job in (fill, write_lock, open_unprivileged)}
 
 if __name__ == "__main__":
     os.umask(0)

@@ -13,7 +13,9 @@ from durable_core.journal.settings import Health
 from durable_sqlite import LocalBackend
 
 if TYPE_CHECKING:
-    from conftest import Opener, Rows
+    from conftest import Opener
+
+    from durable_core.conformance.rows import Rows
 
 
 async def refuse(backend: LocalBackend, rows: Rows, what: str) -> None:

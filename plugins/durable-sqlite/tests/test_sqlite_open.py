@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from durable_core.contracts import BackendSettings, Durability
-from durable_core.errors import ConfigError, JournalUnavailable, SchemaTooNew, TransientStoreError
+from durable_core.errors import ConfigError, SchemaTooNew, TransientStoreError
 from durable_core.failpoints import Failpoints
 from durable_sqlite import LocalBackend
 from durable_sqlite._migrate import open_file
 from durable_sqlite._url import parse_url
 
 if TYPE_CHECKING:
-    from conftest import Opener, Rows
+    from conftest import Opener
+
+    from durable_core.conformance.rows import Rows
 
 
 def _snapshot(folder: Path) -> dict[str, bytes]:
@@ -251,16 +253,6 @@ async def test_a_journal_of_which_a_part_is_missing_is_refused_and_left_alone(
     assert _snapshot(opener.folder) == before
 
 
-async def test_a_table_that_goes_while_the_journal_is_open_is_named_as_damage(
-    backend: LocalBackend,
-    opener: Opener,
-) -> None:
-    with closing(sqlite3.connect(opener.path)) as broken:
-        broken.execute("DROP TABLE durable_inbox")
-    with pytest.raises(JournalUnavailable, match=r"no whole journal.* restore it from a backup"):
-        await backend.read_inbox()
-
-
 async def test_a_journal_restored_from_sql_text_is_ours(opener: Opener, rows: Rows) -> None:
     """Such a copy has lost the identity in its header."""
     backend = await opener()
@@ -320,26 +312,6 @@ async def test_a_read_only_file_or_folder_is_refused(
         return
     assert out.startswith("ConfigError: cannot use ")
     assert _snapshot(public_folder) == before
-
-
-async def test_ec_30_concurrent_first_opens(opener: Opener, child: Any) -> None:
-    """Three processes, each with three opens at once, begin at one moment."""
-    children = [child("open_once", opener.url) for _ in range(3)]
-    for process in children:
-        assert await asyncio.to_thread(process.stdout.readline) == "ready\n"
-    for process in children:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    ends = await asyncio.gather(*(asyncio.to_thread(process.communicate) for process in children))
-    assert ends == [("done\n", "")] * 3
-    with closing(sqlite3.connect(opener.path)) as connection:
-        assert connection.execute("SELECT version FROM durable_schema").fetchall() == [(1,)]
-
-
-async def test_ec_30_many_first_opens_in_one_loop(opener: Opener) -> None:
-    backends = await asyncio.gather(*(opener() for _ in range(8)))
-    for backend in backends:
-        await backend.probe()
 
 
 async def test_ec_30_another_open_migrates_first(

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import gc
-import os
-import signal
 import stat
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,17 +17,6 @@ from durable_sqlite._owners import OwnerLocks
 
 if TYPE_CHECKING:
     from conftest import Opener
-
-
-async def test_an_owner_lives_until_its_backend_closes(opener: Opener) -> None:
-    one, two = await opener(), await opener()
-    assert not await two.owner_alive("first")
-    await one.hold_owner_lock("first")
-    assert await one.owner_alive("first")
-    assert await two.owner_alive("first")
-    assert not await two.owner_alive("second")
-    await one.close()
-    assert not await two.owner_alive("first")
 
 
 async def test_in_memory_the_owners_are_those_of_the_backend(opener: Opener) -> None:
@@ -105,34 +92,6 @@ async def test_a_folder_that_cannot_be_used_is_named(backend: LocalBackend, open
     for work in (backend.hold_owner_lock("first"), backend.owner_alive("first")):
         with pytest.raises(JournalUnavailable, match=r"journal\.db\.owners"):
             await work
-
-
-@pytest.mark.parametrize("job", ["own", "own_and_fork"])
-async def test_ec_28_sigkill_frees_an_owner_at_once(opener: Opener, child: Any, job: str) -> None:
-    """Also when a forked child of the owner lives on."""
-    backend = await opener()
-    process = child(job, opener.url, "first")
-    forked = int(await asyncio.to_thread(process.stdout.readline))
-    assert await backend.owner_alive("first")
-    process.kill()
-    process.wait()
-    if forked:
-        os.kill(forked, 0)
-    assert not await backend.owner_alive("first")
-    with process.stdin, process.stdout, process.stderr:
-        pass
-    assert (job == "own_and_fork") == bool(forked)
-
-
-async def test_ec_28_a_stopped_owner_is_alive(opener: Opener, child: Any) -> None:
-    backend = await opener()
-    process = child("own", opener.url, "first")
-    await asyncio.to_thread(process.stdout.readline)
-    process.send_signal(signal.SIGSTOP)
-    assert await backend.owner_alive("first")
-    process.kill()
-    await asyncio.to_thread(process.communicate)
-    assert not await backend.owner_alive("first")
 
 
 async def test_the_fork_hooks_do_not_keep_a_closed_backend_alive(opener: Opener) -> None:

@@ -109,12 +109,6 @@ def test_row_types_have_the_columns_in_table_order() -> None:
     assert list(InboxRow._fields) == names["durable_inbox"]
 
 
-async def test_schema_version_is_recorded(opener: Opener) -> None:
-    ((version, applied_at),) = await ask(opener, "SELECT * FROM durable_schema")
-    assert version == 1
-    assert applied_at > 1_600_000_000_000
-
-
 async def test_file_is_private_and_can_give_space_back(opener: Opener) -> None:
     backend = await opener()
     await backend.probe()
