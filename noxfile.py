@@ -36,8 +36,13 @@ THIRD_PARTY_FOLDERS: Final = sorted(
 THIRD_PARTY: Final = tuple(folder.name for folder in THIRD_PARTY_FOLDERS)
 GUESTS: Final = tuple(name for name in THIRD_PARTY if name != "rogue-backend")
 SHORT_NAMES: Final = [name.removeprefix("durable-") for name in FOLDERS]
-BESIDE: Final = {"durable-postgres": ("python", "-m", "tests.postgres", "--")}
-"""What a plugin's tests run beside: a real server, unless `DURABLE_TEST_POSTGRES_URL` names one."""
+BACKENDS: Final = [
+    name.removeprefix("durable-")
+    for name, project in PROJECTS.items()
+    if "durable_core.backends" in project["project"].get("entry-points", {})
+]
+SERVED_BY: Final = {"postgres": ("python", "-m", "tests.postgres", "--")}
+"""Dialect → the command in front of what its sessions run, which gives it a server meanwhile."""
 
 FULLY_COVERED: Final = ("wire", "journal", "replay")
 
@@ -139,9 +144,35 @@ def tests(session: nox.Session, distribution: str) -> None:
         core_tests(session)
         return
     plugin = f"durable-{distribution}"
-    install_built(session, CORE, plugin, *group("pytest"), *group("tests", plugin))
-    beside = BESIDE.get(plugin, ())
-    session.run(*beside, "pytest", *(session.posargs or [str(FOLDERS[plugin] / "tests")]))
+    install_plugin(session, plugin)
+    own = FOLDERS[plugin] / "tests"
+    rest = (f"--ignore={own / 'conformance'}",) if distribution in BACKENDS else ()
+    run_served(session, distribution, "pytest", *(session.posargs or [*rest, str(own)]))
+    if distribution == "postgres" and not session.posargs:
+        install_built(session, *group("tests"))
+        on_postgres = ("--dialect", "postgres", "--ignore=tests/thirdparty", "tests")
+        run_served(session, distribution, "pytest", *WORKERS, *on_postgres)
+
+
+@nox.session(requires=["build"])
+@nox.parametrize("dialect", BACKENDS, ids=BACKENDS)
+def conformance(session: nox.Session, dialect: str) -> None:
+    """The kit that every backend must pass, on this one."""
+    plugin = f"durable-{dialect}"
+    install_plugin(session, plugin)
+    own = str(FOLDERS[plugin] / "tests" / "conformance")
+    run_served(session, dialect, "pytest", *WORKERS, *(session.posargs or [own]))
+
+
+def install_plugin(session: nox.Session, plugin: str) -> None:
+    """A plugin with core, the conformance kit, and what its tests ask for."""
+    core = f"{CORE}[conformance]"
+    install_built(session, core, plugin, *group("pytest"), *group("tests", plugin))
+
+
+def run_served(session: nox.Session, dialect: str, *command: str) -> None:
+    """Run a command of a dialect's session, by way of what gives it a server where it needs one."""
+    session.run(*SERVED_BY.get(dialect, ()), *command)
 
 
 def core_tests(session: nox.Session) -> None:
