@@ -203,8 +203,7 @@ def wheels(session: nox.Session) -> None:
     needs = {*group("tests"), *(text for plugin in PLUGINS for text in group("tests", plugin))}
     install_built(session, *sorted(needs), *GUESTS)
     folders = [str(FOLDERS[plugin] / "tests") for plugin in PLUGINS]
-    beside = BESIDE["durable-postgres"]
-    session.run(*beside, "pytest", "-m", "entrypoints", "--ignore=tests/crash", "tests", *folders)
+    run_served(session, "postgres", "pytest", "-m", "entrypoints", "--ignore=tests/crash", "tests", *folders)
 
 
 @nox.session(default=False, requires=["build"])

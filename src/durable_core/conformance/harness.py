@@ -1,4 +1,9 @@
-"""What a backend's tests supply to the kit, and what each of its classes starts from."""
+"""What a backend's tests supply to the kit, and what each of its classes starts from.
+
+`tests/conformance/conftest.py` of a backend says
+`pytest.register_assert_rewrite("durable_core.conformance")` first, since pytest rewrites only what
+is not imported yet, and then gives a fixture `harness` that is a `BackendHarness`.
+"""
 
 from __future__ import annotations
 
