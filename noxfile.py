@@ -203,7 +203,8 @@ def wheels(session: nox.Session) -> None:
     needs = {*group("tests"), *(text for plugin in PLUGINS for text in group("tests", plugin))}
     install_built(session, *sorted(needs), *GUESTS)
     folders = [str(FOLDERS[plugin] / "tests") for plugin in PLUGINS]
-    run_served(session, "postgres", "pytest", "-m", "entrypoints", "--ignore=tests/crash", "tests", *folders)
+    marked = ("-m", "entrypoints", "--ignore=tests/crash", "tests", *folders)
+    run_served(session, "postgres", "pytest", *marked)
 
 
 @nox.session(default=False, requires=["build"])

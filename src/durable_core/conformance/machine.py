@@ -339,7 +339,7 @@ class ContractMachine(RuleBasedStateMachine):
             self.page(side, number, 0, 999)
 
         async def loads(backend: ExecutionBackend) -> list[OwnerLoad]:
-            return sorted(await backend.running_owners())
+            return sorted(await backend.running_owners(), key=repr)
 
         self.both(side, loads)
         assert self.run(self.real[side].max_seq()) >= max(self.seqs.values(), default=0)

@@ -200,8 +200,8 @@ class MemoryBackend(ExecutionBackend):
     async def running_owners(self) -> list[OwnerLoad]:
         """Counted over everything."""
         rows = self._tables.listed((_RUNNING,), None, b"")
-        pairs = [(row.owner_id, row.workflow) for row in rows]
-        return [OwnerLoad(*pair, pairs.count(pair)) for pair in dict.fromkeys(pairs)]
+        groups = [(row.owner_id, row.workflow, row.key_id) for row in rows]
+        return [OwnerLoad(*group, groups.count(group)) for group in dict.fromkeys(groups)]
 
     async def claim_waiting(
         self, which: Claimable, owner_id: str, now_ms: int, limit: int

@@ -238,8 +238,8 @@ class ExecutionBackend(ABC):
     async def evict(self, owner_id: str) -> bool:
         """End the session that holds that owner's lock, where the backend `evicts`.
 
-        Whether the owner is dead now. What it has committed stays; what it sends later is refused
-        only where its executions are claimed.
+        Whether that session is over: the owner is dead, or has to take its lock anew. What it has
+        committed stays; what it sends later is refused only where its executions are claimed.
         """
         return not await self.owner_alive(owner_id)
 

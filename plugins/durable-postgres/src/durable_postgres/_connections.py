@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 from attrs import define, field, frozen
@@ -117,6 +117,7 @@ class Writer:
         self._turn = asyncio.Lock()
         self._connection: Connection | None = None
         self._session: Session | None = None
+        self._jobs: set[asyncio.Future[Any]] = set()
         self._closed = False
 
     async def adopt(self, connection: Connection) -> None:
@@ -135,23 +136,26 @@ class Writer:
 
     async def run(self, job: Callable[[Connection], Awaitable[T]]) -> T:
         """What `job` returns; driver errors are translated, as `Journal` says."""
+        if self._closed:
+            raise closed(self._connector.address)
         task = asyncio.ensure_future(self._run(job))
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
         task.add_done_callback(_seen)
         return await asyncio.shield(task)
 
     async def close(self) -> None:
         """Finish what was handed over, and close. Idempotent."""
         self._closed = True
-        async with self._turn:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                await end(connection)
+        while self._jobs:
+            await asyncio.wait(self._jobs)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await end(connection)
 
     async def _run(self, job: Callable[[Connection], Awaitable[T]]) -> T:
         address = self._connector.address
         async with self._turn:
-            if self._closed:
-                raise closed(address)
             if self._connection is None or self._connection.is_closed():
                 self._connection = None
                 await connecting(address, self._connect())

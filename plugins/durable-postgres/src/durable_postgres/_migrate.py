@@ -100,9 +100,9 @@ async def _version(connection: Connection, address: str) -> int:
     tables = frozenset(row[0] for row in await connection.fetch(_sql.SELECT_TABLES))
     if not tables:
         return 0
-    if SCHEMA not in tables:
-        if tables & TABLES:
-            raise not_whole(address, f"its table {SCHEMA} is missing")
+    if SCHEMA not in tables and tables & TABLES:
+        raise not_whole(address, f"its table {SCHEMA} is missing")
+    if len(tables & TABLES) < 2:  # noqa: PLR2004 - one name may be a coincidence
         raise _foreign(address)
     return await _stored_version(connection, address, tables)
 

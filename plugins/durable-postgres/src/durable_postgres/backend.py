@@ -195,20 +195,20 @@ class PostgresBackend(ExecutionBackend):
         return bool(rows) and not rows[0][0]
 
     async def evict(self, owner_id: str) -> bool:
-        """End the session that holds that owner's lock; whether the owner is dead now.
+        """End the session that holds that owner's lock; whether it is over.
 
         `ConfigError` where the role may not do that: it has to be the owner's role, a member of
         it, or of `pg_signal_backend`.
         """
         try:
-            await self._reader.fetch(_sql.EVICT_OWNER, owner_id)
+            ended = await self._reader.fetch(_sql.EVICT_OWNER, owner_id)
         except NotAllowed as error:
             message = (
                 f"this user may not end the owner's session in {self._address}; evict as the "
                 "owner's role or a member of it, or grant pg_signal_backend"
             )
             raise ConfigError(message) from error
-        return not await self.owner_alive(owner_id)
+        return all(row[0] for row in ended) if ended else not await self.owner_alive(owner_id)
 
     def listen(self, hear: Callable[[Notice], None]) -> None:
         """Call `hear` on the event loop for what any engine commits, while there is a session."""

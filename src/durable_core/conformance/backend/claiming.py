@@ -61,7 +61,7 @@ class ClaimContract(BackendContract):
         assert claimed is not None
         assert (claimed.owner_id, claimed.owner_epoch) == ("owner-1", 2)
 
-    async def test_running_owners_are_counted_by_workflow(
+    async def test_running_owners_are_counted_by_workflow_and_key(
         self, backend: ExecutionBackend, rows: Rows
     ) -> None:
         await backend.journal.append(rows.start(1, 2, 3))
@@ -69,18 +69,20 @@ class ClaimContract(BackendContract):
         await backend.journal.append(rows.start(5, owner_id=ANYONE))
         await backend.journal.append(rows.start(6, owner_id=NOBODY))
         await backend.journal.append(rows.start(7, status="blocked", owner_id="blocked"))
+        await backend.journal.append(rows.start(10, key_id=2))
         await rows.finish(backend, 8, "completed", 5)
         await rows.finish(backend, 9, "failed", 5)
         assert sorted(await backend.running_owners()) == [
-            OwnerLoad(NOBODY, "checkout", 1),
-            OwnerLoad(ANYONE, "checkout", 1),
-            OwnerLoad("owner-1", "checkout", 3),
-            OwnerLoad("owner-1", "refund", 1),
+            OwnerLoad(NOBODY, "checkout", 1, 1),
+            OwnerLoad(ANYONE, "checkout", 1, 1),
+            OwnerLoad("owner-1", "checkout", 1, 3),
+            OwnerLoad("owner-1", "checkout", 2, 1),
+            OwnerLoad("owner-1", "refund", 1, 1),
         ]
         await backend.claim(rows.execution(1), "other", 5000)
         await backend.journal.append(rows.advance(2, 2, status="failed", finalized_at=9))
-        assert OwnerLoad("other", "checkout", 1) in await backend.running_owners()
-        assert OwnerLoad("owner-1", "checkout", 1) in await backend.running_owners()
+        assert OwnerLoad("other", "checkout", 1, 1) in await backend.running_owners()
+        assert OwnerLoad("owner-1", "checkout", 1, 1) in await backend.running_owners()
 
 
 class ClaimWaitingContract(BackendContract):

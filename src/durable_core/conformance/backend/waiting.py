@@ -31,7 +31,7 @@ class WaitingContract(BackendContract):
             assert await backend.load(one) == row
             assert await backend.list_executions() == [row]
             assert await backend.find("checkout", "k") == one
-            assert await backend.running_owners() == [OwnerLoad("owner-1", "checkout", 1)]
+            assert await backend.running_owners() == [OwnerLoad("owner-1", "checkout", 1, 1)]
             assert await backend.journal.read_execution(one) == [rows.entry(1, 1, entry_kind=1)]
             assert len(await backend.journal.read_execution_range(one, 0, 9)) == 1
             assert len(await backend.stored_seqs(one, 0, 9)) == 1
