@@ -29,6 +29,7 @@ _SHARE: Final = 4
 """A claim takes a quarter of what an engine has room for, so that others get theirs meanwhile."""
 
 _AT_ONCE: Final = 64
+_ANYHOW: Final = 10
 _PAGE: Final = 200
 
 
@@ -55,6 +56,7 @@ class Recovery:
         self._recover = recover
         self._claim = claim
         self._limit = parts.config.max_concurrent_executions or _UNBOUNDED
+        self._looks = 0
         self._reported: set[str] = set()
         self._refused: set[bytes] = set()
 
@@ -82,8 +84,18 @@ class Recovery:
         gone = await self._gone({load.owner_id for load in loads})
         self._report(load for load in loads if load.owner_id in gone and load.owner_id != ANYONE)
         await self._claim_from(sorted(gone))
+        await self._look_for_own(loads)
+
+    async def _look_for_own(self, loads: Iterable[OwnerLoad]) -> None:
+        """Look among what this engine owns where more is stored as running than runs.
+
+        What runs counts also starts that are on their way to the journal, behind which an orphan
+        could hide as long as they keep coming: so now and then in any case.
+        """
         own = self._parts.journal.owner_id
-        if sum(load.executions for load in loads if load.owner_id == own) > self._roster.load:
+        stored = sum(load.executions for load in loads if load.owner_id == own)
+        self._looks += 1
+        if stored > self._roster.load or (stored and self._looks % _ANYHOW == 0):
             await self._take_up_own()
 
     async def _gone(self, owners: set[str]) -> set[str]:
