@@ -147,7 +147,7 @@ def tests(session: nox.Session, distribution: str) -> None:
     install_plugin(session, plugin)
     own = FOLDERS[plugin] / "tests"
     rest = (f"--ignore={own / 'conformance'}",) if distribution in BACKENDS else ()
-    run_served(session, distribution, "pytest", *(session.posargs or [*rest, str(own)]))
+    run_served(session, distribution, "pytest", *WORKERS, *(session.posargs or [*rest, str(own)]))
     if distribution == "postgres" and not session.posargs:
         install_built(session, *group("tests"))
         on_postgres = ("--dialect", "postgres", "--ignore=tests/thirdparty", "tests")
