@@ -229,7 +229,7 @@ async def test_the_rights_that_the_readme_names_are_enough(
         ("CREATE TABLE customers (id INTEGER)", "another application"),
         ("CREATE TABLE durable_schema (name TEXT)", "another application"),
         ("CREATE TABLE durable_schema (version TEXT)", "another application"),
-        ("CREATE TABLE durable_schema (version INTEGER)", "holds no version"),
+        ("CREATE TABLE durable_schema (version INTEGER)", "another application"),
         ("CREATE TABLE durable_inbox (id INTEGER)", "durable_schema is missing"),
     ],
 )
