@@ -23,9 +23,11 @@ from bench import (
     guarded_latency,
     nonces,
     payload_limit,
+    postgres_guarded,
     resume,
     steps,
     telemetry,
+    workers,
     writer_throughput,
 )
 from bench.figures import Figure, as_record, table
@@ -46,6 +48,8 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "nonces": nonces.measure,
         "telemetry": telemetry.measure,
         "steps": steps.measure,
+        "postgres-guarded": postgres_guarded.measure,
+        "workers": workers.measure,
     },
 )
 """Every measurement by the name that selects it, in the order of the table."""

@@ -64,18 +64,20 @@ async def idempotent_five(ctx: DurableContext, first: int) -> int:
 
 @asynccontextmanager
 async def opened_engine(
-    path: Path,
+    where: Path | str,
     workflows: Sequence[Workflow[..., Any]] = (guarded_five, idempotent_five),
     *,
     recover: bool = True,
+    claim: bool = False,
 ) -> AsyncIterator[DurableEngine]:
-    """An engine with every default: sealed, chained, full durability."""
+    """An engine with every default: sealed, chained, full durability; on a file, or on a URL."""
     async with DurableEngine.open(
-        journal_url(path),
+        journal_url(where) if isinstance(where, Path) else where,
         workflows=workflows,
         config=DurableConfig(),
         keys=KEYS,
         recover=recover,
+        claim=claim,
     ) as engine:
         yield engine
 

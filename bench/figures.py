@@ -44,7 +44,7 @@ class Figure:
 
     `value` is what the bar is about: the ratio of `ours` to `reference`, or `ours` itself where
     there is no reference. `low` and `high` are the least and the greatest value of a round. No bar:
-    the line informs.
+    the line informs. `note` is what one has to know to read it, printed below the table.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Figure:
     low: float | None = None
     high: float | None = None
     bar: Bar | None = None
+    note: str = ""
 
     @property
     def met(self) -> bool | None:
@@ -70,14 +71,15 @@ _COARSE_FROM: Final = 100
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """The figures as a Markdown table with aligned columns."""
+    """The figures as a Markdown table with aligned columns, and a list of their notes."""
     lines = [_HEADINGS, *(_cells(figure) for figure in figures)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
     padded = [
         _line(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
     ]
     padded.insert(1, _line("-" * width for width in widths))
-    return "\n".join(padded)
+    notes = [f"- {figure.name}, {figure.what}: {figure.note}" for figure in figures if figure.note]
+    return "\n".join([*padded, *([""] if notes else []), *notes])
 
 
 def as_record(figure: Figure) -> dict[str, Any]:

@@ -131,9 +131,12 @@ class Server:
 
 
 @contextmanager
-def temporary_server() -> Iterator[Server]:
-    """A server that lives as long as the block, in a folder that goes with it."""
-    folder = Path(tempfile.mkdtemp(prefix="durable-postgres-"))
+def temporary_server(within: Path | None = None) -> Iterator[Server]:
+    """A server that lives as long as the block, in a folder that goes with it.
+
+    The folder is made `within` one that everybody may enter, that of temporary files by default.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="durable-postgres-", dir=within))
     try:
         server = Server.start(folder)
         try:
