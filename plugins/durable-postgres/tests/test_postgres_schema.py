@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from durable_core.contracts import BackendSettings, Durability
+from durable_core.model.execution import ANYONE
 from durable_core.registry import Registry
-from durable_postgres import PostgresBackend
+from durable_postgres import PostgresBackend, _sql
 from durable_sqlite import LocalBackend
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ SELECT t.relname, i.indisunique, i.indpred IS NOT NULL, array(
 """
 
 Index = tuple[str, bool, bool, tuple[str, ...]]
+RUNNING: Index = ("durable_executions", False, True, ("execution_id",))
+"""The one that SQLite does not have: there, what waits is not claimed from a long queue."""
 
 
 async def sqlite_catalog(folder: Path) -> tuple[dict[str, list[tuple[str, str, bool]]], set[Index]]:
@@ -84,7 +88,7 @@ async def test_columns_and_indexes_are_those_of_sqlite(
     assert {
         (table, unique, partial, tuple(names))
         for table, unique, partial, names in await admin.fetch(INDEXES)
-    } == indexes
+    } == indexes | {RUNNING}
     assert await backend.max_seq() == 0
 
 
@@ -96,6 +100,24 @@ async def test_every_unique_index_is_led_by_the_distribution_column(
     assert {(table, names[0]) for table, names in unique} == set(DISTRIBUTED_BY.items())
     assert await admin.fetchval("SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == 0
     assert await backend.key_checks() == {}
+
+
+async def test_a_claim_reads_no_history(opener: Opener, admin: Any) -> None:
+    """Among many that wait, behind many that have ended and have lower ids."""
+    await opener()
+    for status, first, ended in (("completed", 0, "1"), ("running", 20_000, "NULL")):
+        await admin.execute(
+            "INSERT INTO durable_executions SELECT decode(lpad(to_hex(n), 32, '0'), 'hex'), 'w', "
+            f"NULL, 'workflow', '{status}', 0, NULL, false, false, $1, 1, 0, NULL, NULL, 1, 1, "
+            f"{ended} FROM generate_series({first}, {first} + 19999) AS n",
+            ANYONE,
+        )
+    await admin.execute("ANALYZE durable_executions")
+    explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {_sql.CLAIM_WAITING}"
+    ((plan,),) = await admin.fetch(explain, "w1", 1, [ANYONE], ["w"], [1], [], 64)
+    assert '"Actual Rows": 64' in plan
+    assert "durable_executions_running" in plan
+    assert not re.search(r'"Rows Removed by Filter": [1-9]', plan)
 
 
 async def test_the_checks_are_those_of_sqlite(opener: Opener, admin: Any, tmp_path: Path) -> None:

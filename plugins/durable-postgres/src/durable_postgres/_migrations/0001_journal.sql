@@ -32,6 +32,11 @@ CREATE TABLE durable_executions (
 
 CREATE INDEX durable_executions_status ON durable_executions (status, finalized_at);
 
+-- What runs, in the order in which it is claimed: without it, a claim among many that wait reads
+-- whatever has ended before.
+CREATE INDEX durable_executions_running ON durable_executions (execution_id)
+    WHERE status = 'running' AND finalized_at IS NULL;
+
 CREATE TABLE durable_execution_keys (
     workflow TEXT NOT NULL,
     execution_key TEXT NOT NULL,
