@@ -216,8 +216,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["build"])
 def bench(session: nox.Session) -> None:
-    """Measure the figures of spec/nfr.md as ratios in one run."""
-    install_built(session, CORE, *PLUGINS)
+    """Measure the figures of spec/nfr.md as ratios in one run; peers get environments of theirs."""
+    beside = from_elsewhere(group("tests", "durable-postgres"))
+    install_built(session, CORE, *PLUGINS, *beside)
     session.run("python", "-m", "bench", *session.posargs)
 
 

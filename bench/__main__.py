@@ -21,6 +21,7 @@ from bench import (
     acked_append,
     buffered_call,
     guarded_latency,
+    hot_updates,
     nonces,
     payload_limit,
     postgres_guarded,
@@ -50,6 +51,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "steps": steps.measure,
         "postgres-guarded": postgres_guarded.measure,
         "workers": workers.measure,
+        "hot-updates": hot_updates.measure,
     },
 )
 """Every measurement by the name that selects it, in the order of the table."""

@@ -8,6 +8,8 @@ CREATE TABLE durable_schema (
     applied_at BIGINT NOT NULL
 );
 
+-- Each batch changes its executions' heads. Where a page has room for the new version, the indexes
+-- stay as they are.
 CREATE TABLE durable_executions (
     execution_id BYTEA NOT NULL PRIMARY KEY CHECK (octet_length(execution_id) = 16),
     workflow TEXT NOT NULL,
@@ -28,7 +30,7 @@ CREATE TABLE durable_executions (
     updated_at BIGINT NOT NULL,
     finalized_at BIGINT,
     CHECK (finalized_at IS NULL OR status NOT IN ('running', 'blocked'))
-);
+) WITH (fillfactor = 70);
 
 CREATE INDEX durable_executions_status ON durable_executions (status, finalized_at);
 
