@@ -285,9 +285,10 @@ class DurableEngine:
             execution = self._roster.running(execution_id)
             if execution is not None:
                 return await execution.outcome()
-            failure = self._roster.failure(await self._ownership.load(execution_id))
-            if failure is not None:
-                return failure
+            if self._roster.has_failed(execution_id):
+                failure = self._roster.failure(await self._ownership.load(execution_id))
+                if failure is not None:
+                    return failure
             row = await self._ownership.wait_until_idle(
                 execution_id,
                 lambda row: self._roster.find(row.workflow) is not None,

@@ -142,6 +142,10 @@ class Roster:
         lock = self._locks.get(execution_id)
         return execution_id in self._running or (lock is not None and lock.locked())
 
+    def has_failed(self, execution_id: ExecutionId) -> bool:
+        """Whether `failure` may know something of the execution."""
+        return execution_id in self._failures
+
     def failure(self, row: ExecutionRow) -> Outcome | None:
         """The engine's own failure that ended the run of `row` here, unless it may go on again.
 
