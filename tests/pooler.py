@@ -1,7 +1,8 @@
 """A small real pooler: it speaks just enough of the protocol to lend sessions of a server.
 
-In transaction mode a client gets the session that was used last, for one transaction; in session
-mode it has one of its own until it leaves. The server has to trust its clients.
+In transaction mode a client gets the session that was used last, for one transaction; in statement
+mode also, and one that begins a transaction of several statements is disconnected; in session mode
+it has one of its own until it leaves. The server has to trust its clients.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Literal
 
 from attrs import define, field
 
-Mode = Literal["session", "transaction"]
+Mode = Literal["session", "transaction", "statement"]
 Message = tuple[bytes, bytes]
 
 TLS_OR_GSS = (80877103, 80877104)
 CANCEL = 80877102
 GONE = (OSError, EOFError)
+REFUSAL = b"SFATAL\0VFATAL\0C08P01\0Mtransaction blocks not allowed in statement pooling mode\0\0"
+"""What PgBouncer says."""
 
 
 async def read_message(reader: asyncio.StreamReader) -> Message:
@@ -155,11 +158,15 @@ class Client:
         try:
             while True:
                 kind, body = await read_message(lent.reader)
+                if kind == b"Z" and body != b"I" and self.pooler.mode == "statement":
+                    self.writer.write(encoded(b"E", REFUSAL))
+                    self.writer.close()
+                    return
                 self.writer.write(encoded(kind, body))
                 if kind == b"Z":
                     self.unanswered -= 1
                     idle = body == b"I" and self.unanswered == 0
-                    if idle and self.pooler.mode == "transaction":
+                    if idle and self.pooler.mode != "session":
                         self.lent = None
                         self.pooler.give_back(lent, reusable=True)
                         return

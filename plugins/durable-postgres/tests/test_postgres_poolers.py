@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -38,11 +38,12 @@ def through(url: str, port: int) -> str:
     return url.replace(f":{port_of(url)}/", f":{port}/")
 
 
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
 @pytest.mark.parametrize("size", [1, 2, 20])
-async def test_transaction_mode_is_refused_and_nothing_is_written(
-    opener: Opener, url: str, admin: Any, size: int
+async def test_modes_that_lend_are_refused_and_nothing_is_written(
+    opener: Opener, url: str, admin: Any, mode: Literal["transaction", "statement"], size: int
 ) -> None:
-    async with pooler(port_of(url), "transaction", size) as lending:
+    async with pooler(port_of(url), mode, size) as lending:
         with pytest.raises(ConfigError, match="session mode") as raised:
             await opener(through(url, lending.port))
     assert "prepared statements and LISTEN" in str(raised.value)

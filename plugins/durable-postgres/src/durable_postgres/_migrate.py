@@ -28,7 +28,7 @@ _POOL_ANSWER_S: Final = 3.0
 
 
 async def require_session(connection: Connection, connector: Connector) -> None:
-    """`ConfigError` for a server that is too old, or a pooler that lends for a transaction.
+    """`ConfigError` for a server that is too old, or a pooler that lends for less than a session.
 
     A pooler gives its clients numbers of its own. Behind one, a second client opens a transaction:
     where it gets the session that the first one had, sessions are lent, not given.
@@ -60,11 +60,14 @@ async def require_session(connection: Connection, connector: Connector) -> None:
 
 async def _is_lent(connection: Connection, other: Connection) -> bool:
     first = await connection.fetchval(_sql.BACKEND_PID)
-    async with other.transaction():
-        taken = await other.fetchval(_sql.BACKEND_PID)
-        if taken == first:
-            return True
-        return bool(first != await connection.fetchval(_sql.BACKEND_PID))
+    try:
+        await other.transaction().start()
+    except asyncpg.PostgresConnectionError:
+        await connection.fetchval(_sql.BACKEND_PID)  # raises where it is the server that is gone
+        return True  # it lends for a statement, and allows no transaction of several
+    if await other.fetchval(_sql.BACKEND_PID) == first:
+        return True
+    return bool(first != await connection.fetchval(_sql.BACKEND_PID))
 
 
 async def migrate(
