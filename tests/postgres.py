@@ -51,6 +51,7 @@ _ACCESS: Final = """
 host all "/^locked_" all scram-sha-256
 host all "/^refused_" all reject
 host all all all trust
+host replication all all trust
 """
 
 
@@ -71,27 +72,41 @@ class Server:
         """Make a cluster in `folder`, which everybody may enter, and start its server."""
         account = "nobody" if os.geteuid() == 0 else None
         folder.chmod(0o755)
-        data = folder / "data"
-        data.mkdir(mode=0o700)
+        data = _data(folder, account)
         binaries = _binaries(folder, account)
-        if account is not None:
-            user = pwd.getpwnam(account)
-            os.chown(data, user.pw_uid, user.pw_gid)
         server = cls(folder, 0, binaries, account)
         options = ("-U", "postgres", "-E", "UTF8", "--no-locale", "--auth=trust")
         server.run("initdb", "-D", str(data), *options)
         with (data / "pg_hba.conf").open("w") as access:
             access.write(_ACCESS)
-        for attempt in range(_ATTEMPTS):
-            server = cls(folder, _free_port(), binaries, account)
+        return server._started()
+
+    @contextmanager
+    def standby(self) -> Iterator[Server]:
+        """A hot standby of it with all that it has by now, until the block ends."""
+        folder = Path(tempfile.mkdtemp(prefix="standby-", dir=self.folder))
+        folder.chmod(0o755)
+        data = _data(folder, self.account)
+        source = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres")
+        self.run("pg_basebackup", *source, "-D", str(data), "-R", "-X", "stream", "-c", "fast")
+        server = Server(folder, 0, self.binaries, self.account)._started()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+    def _started(self) -> Server:
+        """The same on a port of its own, and running."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            server = Server(self.folder, _free_port(), self.binaries, self.account)
             try:
                 server.control("start")
             except subprocess.CalledProcessError:  # somebody took the port between the two
-                if attempt == _ATTEMPTS - 1:
+                if attempt == _ATTEMPTS:
                     raise
             else:
-                break
-        return server
+                return server
+        raise AssertionError
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         """The URL of a database, for a superuser unless `user` is another role."""
@@ -151,6 +166,16 @@ def database_url(server: str, database: str) -> str:
     """The URL of another database of the server that `server` is a URL of."""
     address, question, rest = server.partition("?")
     return f"{address.rpartition('/')[0]}/{database}{question}{rest}"
+
+
+def _data(folder: Path, account: str | None) -> Path:
+    """The folder for the files of a server, which its user owns."""
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    if account is not None:
+        user = pwd.getpwnam(account)
+        os.chown(data, user.pw_uid, user.pw_gid)
+    return data
 
 
 def _binaries(folder: Path, account: str | None) -> Path:
