@@ -157,3 +157,15 @@ async def test_the_fork_hooks_do_not_keep_a_closed_backend_alive(opener: Opener)
     del backend
     gc.collect()
     assert gone() is None
+
+
+async def test_the_server_is_told_when_to_give_up_the_host_of_an_owner(opener: Opener) -> None:
+    """As the kernel has it for the socket of the session that holds the lock."""
+    backend = await opener()
+    await backend.hold_owner_lock("w1")
+    connection = backend._session._connection
+    assert connection is not None
+    names = ("keepalives_idle", "keepalives_interval", "keepalives_count", "user_timeout")
+    async with backend._session._turn:
+        found = [await connection.fetchval(f"SHOW tcp_{name}") for name in names]
+    assert found == ["5", "2", "3", "11000"]

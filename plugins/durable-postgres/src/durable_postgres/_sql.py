@@ -221,7 +221,8 @@ SELECT set_config('application_name', 'durable-core', false),
         WHEN current_setting('synchronous_commit') = 'remote_apply' THEN 'remote_apply'
         ELSE 'on' END, false)
 """
-# So that the server notices the loss of this host within eleven seconds, and frees its locks.
+# So that the server notices the loss of this host within eleven seconds, and frees its locks. While
+# a notice to it is not confirmed there are no keepalives, and the timeout counts instead.
 SESSION_SETTINGS: Final = """
 SELECT set_config('application_name', 'durable-core', false),
     set_config('lock_timeout', $1, false),
@@ -229,7 +230,8 @@ SELECT set_config('application_name', 'durable-core', false),
     set_config('idle_session_timeout', '0', false),
     set_config('tcp_keepalives_idle', '5', false),
     set_config('tcp_keepalives_interval', '2', false),
-    set_config('tcp_keepalives_count', '3', false)
+    set_config('tcp_keepalives_count', '3', false),
+    set_config('tcp_user_timeout', '11000', false)
 """
 BACKEND: Final = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 BACKEND_PID: Final = "SELECT pg_backend_pid()"
