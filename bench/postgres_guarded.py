@@ -27,7 +27,7 @@ _AT_ONCE: Final = 1000
 _FIRST: Final = 7
 _SUM: Final = sum(range(_FIRST, _FIRST + STEPS))
 _ROUNDS: Final = 5
-_TRIED: Final = (10, 50, 100, 200)
+_TRIED: Final = (50, 100, 150)
 """How many workflows DBOS runs at a time: each is tried once, and the fastest is measured."""
 
 
@@ -70,7 +70,7 @@ async def measure(plan: Plan) -> list[Figure]:
 
 async def _beside(plan: Plan, ours: _Ours, peer: Peer, settings: str) -> Figure:
     version, _, theirs = peer.first.partition(" ")
-    count = plan.size(200, 100)
+    count = plan.size(150, 75)
     rates = {at_once: await _rate(peer, at_once, count) for at_once in _TRIED}
     best = max(rates, key=rates.__getitem__)
 
