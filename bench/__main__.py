@@ -27,6 +27,7 @@ from bench import (
     postgres_guarded,
     resume,
     steps,
+    takeover,
     telemetry,
     workers,
     writer_throughput,
@@ -51,6 +52,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "steps": steps.measure,
         "postgres-guarded": postgres_guarded.measure,
         "workers": workers.measure,
+        "takeover": takeover.measure,
         "hot-updates": hot_updates.measure,
     },
 )

@@ -32,19 +32,25 @@ class Urgency:
 
 
 class _Timer:
-    """`_oldest` is the number of the append that `_deadline` belongs to."""
+    """`_oldest` is the number of the append that `_deadline` belongs to, `_newest` of the last one.
+
+    A batch takes what is there when it is formed: it may take the oldest along and leave one that
+    was armed behind it. That one has no deadline of its own noted, and is committed at this one.
+    """
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._oldest = 0
+        self._newest = 0
         self._deadline = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
     def arm(self, seconds: float) -> None:
-        if not self._is_served():
+        self._newest = self._intake.accepted
+        if not self._is_served(self._oldest):
             return
         loop = asyncio.get_running_loop()
-        self._oldest = self._intake.accepted
+        self._oldest = self._newest
         self._deadline = loop.time() + seconds
         if self._handle is None:
             self._handle = loop.call_at(self._deadline, self._fire, loop)
@@ -56,7 +62,7 @@ class _Timer:
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
         self._handle = None
-        if self._is_served():
+        if self._is_served(self._newest):
             return
         if loop.time() < self._deadline:
             # Set for an append that has been taken along since; the oldest of now has time left.
@@ -64,6 +70,6 @@ class _Timer:
             return
         self._intake.urge(self._intake.accepted)
 
-    def _is_served(self) -> bool:
-        """Whether the oldest append is committed, or about to be, without this timer."""
-        return self._oldest <= self._intake.urgent or self._oldest <= self._intake.settled
+    def _is_served(self, number: int) -> bool:
+        """Whether that append is committed, or about to be, without this timer."""
+        return number <= self._intake.urgent or number <= self._intake.settled

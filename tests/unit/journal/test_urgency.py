@@ -61,6 +61,23 @@ async def test_an_append_behind_one_that_was_taken_along_has_its_whole_interval(
     assert await urged(intake) - began >= SECONDS[True]
 
 
+@pytest.mark.parametrize("prompt", [False, True])
+async def test_an_append_that_a_batch_left_behind_is_not_forgotten(*, prompt: bool) -> None:
+    """The batch took the oldest along, since it was there already, and not the one behind it."""
+    intake = Intake(SETTINGS)
+    urgency = Urgency(SETTINGS, intake)
+    began = asyncio.get_running_loop().time()
+    offer(intake, urgency, prompt=prompt)
+    (taken,) = intake.take(1)
+    offer(intake, urgency, prompt=prompt)
+    intake.settle(taken)
+    assert (intake.settled, intake.urgent, len(intake)) == (1, 0, 1)
+    async with asyncio.timeout(1):
+        moment = await urged(intake)
+    assert moment - began < SECONDS[prompt] * 1.5
+    assert intake.urgent == intake.accepted
+
+
 async def test_nothing_is_urged_when_all_was_taken_along() -> None:
     intake = Intake(SETTINGS)
     urgency = Urgency(SETTINGS, intake)
