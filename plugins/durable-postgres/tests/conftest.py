@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +20,10 @@ from durable_core.contracts import BackendSettings, CommitBatch, Durability, Hea
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import ExecutionRow
 from durable_postgres import PostgresBackend
+from tests.partitions import make_partitioned
 from tests.postgres import GIVEN, Server, database_url, temporary_server
 
 CHILDREN = Path(__file__).parent / "children.py"
-TABLE = re.compile(r"^CREATE TABLE (\w+) \((.*?)^\)([^;]*);", re.MULTILINE | re.DOTALL)
-PARTS = 4
-PARTED_BY = {
-    "durable_executions": "execution_id",
-    "durable_execution_keys": "workflow",
-    "durable_journal": "execution_id",
-    "durable_inbox": "execution_id",
-}
 
 
 @frozen
@@ -162,6 +153,13 @@ async def new_database(server: str) -> AsyncIterator[str]:
         await admin.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_url(server: str) -> AsyncIterator[str]:
+    """One database for many tests, each of which empties it: that is faster than to make one."""
+    async with new_database(server) as address:
+        yield address
+
+
 @pytest_asyncio.fixture
 async def url(server: str) -> AsyncIterator[str]:
     """A new, empty database."""
@@ -205,28 +203,6 @@ async def backend(request: pytest.FixtureRequest, opener: Opener) -> PostgresBac
     if request.param == "partitioned":
         await make_partitioned(opener.url)
     return await opener()
-
-
-async def make_partitioned(url: str) -> None:
-    """The tables of the migration, each in four parts by the column that leads its keys."""
-    text = (resources.files("durable_postgres") / "_migrations" / "0001_journal.sql").read_text()
-    connection = await asyncpg.connect(url)
-    await connection.execute(TABLE.sub(_in_parts, text))
-    await connection.execute("INSERT INTO durable_schema VALUES (1, 0)")
-    await connection.close()
-
-
-def _in_parts(found: re.Match[str]) -> str:
-    name, columns, settings = found.groups()
-    if name not in PARTED_BY:
-        return found[0]
-    parts = (
-        f"CREATE TABLE {name}_{n} PARTITION OF {name} "
-        f"FOR VALUES WITH (MODULUS {PARTS}, REMAINDER {n}){settings};"
-        for n in range(PARTS)
-    )
-    whole = f"CREATE TABLE {name} ({columns}) PARTITION BY HASH ({PARTED_BY[name]});"
-    return "\n".join([whole, *parts])
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Unpack
+from typing import Unpack
 
 import asyncpg
 import pytest
@@ -27,9 +27,13 @@ DO $$ DECLARE found record; BEGIN
     END LOOP;
 END $$
 """
-EMPTY = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
+END_OTHERS = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+EMPTY = "SET lock_timeout = '10s'; DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 
-Prepare = Callable[[str], Any]
+Prepare = Callable[[str], Awaitable[None]]
 
 
 @frozen
@@ -63,6 +67,7 @@ class PostgresHarness:
     async def reset(self) -> None:
         await self.stack.aclose()
         async with self._connected() as connection:
+            await connection.execute(END_OTHERS)  # what a killed child has left behind
             await connection.execute(EMPTY)
         if self.prepare is not None:
             await self.prepare(self.url)
@@ -96,8 +101,15 @@ class PostgresHarness:
             await connection.close()
 
 
+@pytest.fixture
+def prepare() -> Prepare | None:
+    """What makes the tables; None where that is left to the first open."""
+    return None
+
+
 @pytest_asyncio.fixture
-async def harness(url: str) -> AsyncIterator[BackendHarness]:
-    harness = PostgresHarness(url)
+async def harness(shared_url: str, prepare: Prepare | None) -> AsyncIterator[BackendHarness]:
+    harness = PostgresHarness(shared_url, prepare)
+    await harness.reset()
     async with harness.stack:
         yield harness

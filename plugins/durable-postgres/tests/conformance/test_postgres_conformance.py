@@ -110,4 +110,6 @@ class TestEvictions(EvictionContract):
 
 
 class TestStateMachine(StateMachineContract):
-    """Random operations, beside the reference."""
+    """Random operations, beside the reference: fewer, since each is a commit on a server."""
+
+    runs = 20
