@@ -1,0 +1,130 @@
+"""The kit on tables in parts; only what makes the tables itself is left out.
+
+The parts are by hash, by the columns that a distributed database would use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from durable_core.conformance.backend.append import AppendContract
+from durable_core.conformance.backend.claiming import (
+    ClaimContract,
+    ClaimWaitingContract,
+    OwnerLockContract,
+)
+from durable_core.conformance.backend.concurrency import ConcurrencyContract
+from durable_core.conformance.backend.crash import CrashContract
+from durable_core.conformance.backend.fence import FenceContract, KeyContract
+from durable_core.conformance.backend.integrity import DamageContract, RoundTripContract
+from durable_core.conformance.backend.lifecycle import (
+    InboxContract,
+    KeyCheckContract,
+    LifecycleContract,
+)
+from durable_core.conformance.backend.pruning import PruneContract
+from durable_core.conformance.backend.reading import ReadContract
+from durable_core.conformance.backend.sharing import (
+    CapabilityContract,
+    EvictionContract,
+    NoticeContract,
+)
+from durable_core.conformance.backend.waiting import WaitingContract
+from durable_core.conformance.harness import BackendHarness
+from durable_core.conformance.machine import StateMachineContract
+from tests.partitions import make_partitioned
+
+
+@pytest.fixture
+def prepare() -> Callable[[str], Awaitable[None]]:
+    return make_partitioned
+
+
+async def test_the_journal_is_in_parts(harness: BackendHarness) -> None:
+    await harness.open()
+    query = "SELECT count(*) FROM pg_class WHERE relkind::text = $1"
+    assert await harness.query(query, "p") == [(4,)]
+
+
+class TestAppend(AppendContract):
+    """Batches."""
+
+
+class TestFence(FenceContract):
+    """The fence of a batch."""
+
+
+class TestKeys(KeyContract):
+    """Keys of executions."""
+
+
+class TestReads(ReadContract):
+    """Reads."""
+
+
+class TestClaims(ClaimContract):
+    """Claims one by one."""
+
+
+class TestClaimsOfMany(ClaimWaitingContract):
+    """Claims of many at once."""
+
+
+class TestOwnerLocks(OwnerLockContract):
+    """Who lives."""
+
+
+class TestLifecycle(LifecycleContract):
+    """Ends."""
+
+
+class TestInbox(InboxContract):
+    """Requests."""
+
+
+class TestKeyChecks(KeyCheckContract):
+    """Checks of keys."""
+
+
+class TestPrune(PruneContract):
+    """Pruning."""
+
+
+class TestConcurrency(ConcurrencyContract):
+    """Many at once."""
+
+
+class TestWaiting(WaitingContract):
+    """What does not wait."""
+
+
+class TestCrash(CrashContract):
+    """SIGKILL."""
+
+
+class TestRoundTrips(RoundTripContract):
+    """Columns keep what they were given."""
+
+
+class TestDamage(DamageContract):
+    """Tables that others have changed."""
+
+
+class TestCapabilities(CapabilityContract):
+    """What is declared."""
+
+
+class TestNotices(NoticeContract):
+    """Notices."""
+
+
+class TestEvictions(EvictionContract):
+    """Evictions."""
+
+
+class TestStateMachine(StateMachineContract):
+    """Random operations, beside the reference: fewer, since each is a commit on a server."""
+
+    runs = 6
