@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 import functools
 import os
@@ -47,6 +48,24 @@ def sizes(*patterns: str) -> dict[str, int]:
         name_of(path): len(path.read_text(encoding="utf-8").splitlines())
         for path in files(*patterns)
     }
+
+
+def code_lines(path: Path) -> int:
+    """Lines that hold code: neither blank nor a comment, and no part of a docstring."""
+    text = path.read_text(encoding="utf-8")
+    said = {
+        line
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    return sum(
+        1
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.strip().startswith("#") and number not in said
+    )
 
 
 def summary() -> str:

@@ -357,10 +357,10 @@ async def test_a_plan_from_when_the_tables_were_small_is_not_kept(
         await backend.journal.append(rows.start(*range(first, first + 500)))
     read = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'durable_executions'"
     flush = "SELECT pg_stat_force_next_flush()"
-    await backend._writer.fetch(flush)
+    await backend._writer.rows(tuple, flush)
     before = await admin.fetchval(read)
     for count in range(2, 22):
         await backend.journal.append(rows.advance(count, 1000))
-    await backend._writer.fetch(flush)
+    await backend._writer.rows(tuple, flush)
     await backend.probe()
     assert await admin.fetchval(read) - before == 0

@@ -129,7 +129,7 @@ async def test_a_statement_without_an_answer_is_cut_off(
     opener: Opener, rows: Rows, admin: Any
 ) -> None:
     backend = await opener(ack_timeout_ms=200)
-    await backend._writer.fetch("SELECT set_config('lock_timeout', '0', false)")
+    await backend._writer.rows(tuple, "SELECT set_config('lock_timeout', '0', false)")
     await backend.journal.append(rows.start(1))
     holder = Holder(admin)
     await holder.lock(rows.execution_id(1))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from durable_core.contracts import Claimable, CommitBatch, InboxRow, Notice, NoticeKind
 from durable_core.model.execution import ANYONE, NOBODY
-from durable_postgres._notices import packed, unpacked
+from durable_core.storage.notices import packed, unpacked
 from tests.postgres import OWNERS
 
 if TYPE_CHECKING:

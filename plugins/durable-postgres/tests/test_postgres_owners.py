@@ -36,7 +36,7 @@ async def test_an_owner_lives_as_long_as_its_backend(opener: Opener) -> None:
 @pytest.mark.parametrize("word", [NOBODY, ANYONE])
 async def test_nobody_and_anyone_never_live(opener: Opener, word: str) -> None:
     backend = await opener()
-    with pytest.raises(ConfigError, match="no owner id"):
+    with pytest.raises(ConfigError, match="an owner id is"):
         await backend.hold_owner_lock(word)
     assert not await backend.owner_alive(word)
 

@@ -139,7 +139,7 @@ async def test_durability_is_what_the_server_is_told(opener: Opener, url: str, a
         await admin.execute(f"ALTER DATABASE {name} SET synchronous_commit = '{given}'")
         for durability, wanted in ((Durability.FULL, full), (Durability.NORMAL, "off")):
             backend = await opener(durability=durability)
-            show = await backend._writer.fetch("SHOW synchronous_commit")
+            show = await backend._writer.rows(tuple, "SHOW synchronous_commit")
             assert [row[0] for row in show] == [wanted]
             await backend.close()
 
@@ -151,7 +151,7 @@ async def test_a_database_that_is_serializable_by_default_is_committed_to_as_usu
     level = "default_transaction_isolation"
     await admin.execute(f"ALTER DATABASE {name} SET {level} = 'serializable'")
     backend = await opener()
-    show = await backend._writer.fetch("SHOW transaction_isolation")
+    show = await backend._writer.rows(tuple, "SHOW transaction_isolation")
     assert show[0][0] == "read committed"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import resources
+from itertools import islice
 from typing import Self
 
 from attrs import frozen
@@ -10,7 +12,7 @@ from attrs import frozen
 from durable_core.errors import ConfigError, SchemaTooNew
 from durable_core.storage.tables import SCHEMA, TABLES
 
-__all__ = ["Migrations", "none_yet", "not_whole"]
+__all__ = ["Migrations", "foreign", "is_journal", "none_yet"]
 
 
 @frozen
@@ -33,6 +35,10 @@ class Migrations:
         """The version that a journal has behind all of them."""
         return len(self.texts)
 
+    def pending(self, stored: int) -> Iterator[tuple[int, str]]:
+        """The migrations that a journal of version `stored` lacks, each with its number."""
+        return islice(enumerate(self.texts, 1), stored, None)
+
     def require_whole(self, place: str, tables: frozenset[str], version: object) -> int:
         """The version of a journal that has these tables and says that it has this version.
 
@@ -41,7 +47,7 @@ class Migrations:
         """
         # A migration and its version are one transaction: there is no journal without a version.
         if type(version) is not int or version < 1:
-            raise not_whole(place, f"its table {SCHEMA} holds no version")
+            raise _not_whole(place, f"its table {SCHEMA} holds no version")
         if version > self.newest:
             message = (
                 f"{place} has schema version {version} and this {self.distribution} knows "
@@ -50,11 +56,33 @@ class Migrations:
             raise SchemaTooNew(message)
         missing = TABLES - tables
         if version == self.newest and missing:
-            raise not_whole(place, f"it lacks {', '.join(sorted(missing))}")
+            raise _not_whole(place, f"it lacks {', '.join(sorted(missing))}")
         return version
 
 
-def not_whole(place: str, what: str) -> ConfigError:
+def is_journal(place: str, tables: frozenset[str], *, marked: bool = False) -> bool:
+    """Whether a database with these tables holds a journal, whose version is to be read then.
+
+    False where it is empty, `ConfigError` for anything else. `marked` says that something other
+    than the tables shows whose it is.
+    """
+    ours = marked or len(tables & TABLES) > 1  # one name may be a coincidence
+    if tables and not ours:
+        raise foreign(place)
+    if tables and SCHEMA not in tables:
+        raise _not_whole(place, f"its table {SCHEMA} is missing")
+    return bool(tables)
+
+
+def foreign(place: str) -> ConfigError:
+    """The error for what is not ours."""
+    return ConfigError(
+        f"{place} is not a journal of ours, but the database of another application; the journal "
+        "wants a database of its own, or on Postgres a schema",
+    )
+
+
+def _not_whole(place: str, what: str) -> ConfigError:
     """The error for a journal of which something is missing."""
     return ConfigError(
         f"{place} is no whole journal: {what}; restore it from a backup, or give another URL",

@@ -13,12 +13,16 @@ import asyncpg
 from attrs import define, field, frozen
 
 from durable_core.contracts import BackendSettings, Durability
-from durable_core.errors import EntryRejected, JournalUnavailable, TransientStoreError
+from durable_core.errors import EntryRejected, TransientStoreError
 from durable_core.storage.forking import at_fork
+from durable_core.storage.patience import ask_again
+from durable_core.storage.refusals import closed
+from durable_core.storage.statements import Make
+from durable_core.storage.texts import numbered
 from durable_postgres import _sql
 from durable_postgres._errors import connecting, running
 
-__all__ = ["CONNECT_S", "Connection", "Connector", "Reader", "Session", "Writer", "closed", "end"]
+__all__ = ["CONNECT_S", "Connection", "Connector", "Reader", "Session", "Writer", "end"]
 
 T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -26,8 +30,6 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 CONNECT_S: Final = 10.0
 _READERS: Final = 4
 _READ_S: Final = 60.0
-_FIRST_PAUSE_S: Final = 0.02
-_LONGEST_PAUSE_S: Final = 0.5
 
 
 @define(eq=False)
@@ -67,6 +69,20 @@ class Connector:
                 return connection
             connection.terminate()  # a child may have it, and did not know
 
+    async def connected(self, prepare: Callable[[Connection], Awaitable[None]]) -> Connection:
+        """Another one, with what `prepare` does to it; driver errors are translated."""
+        return await connecting(self.address, self._prepared(prepare))
+
+    async def _prepared(self, prepare: Callable[[Connection], Awaitable[None]]) -> Connection:
+        connection = await self.connect()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await prepare(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
     def _count(self) -> None:
         self._forks += 1
 
@@ -92,6 +108,14 @@ class Session:
     async def of(cls, connection: Connection) -> Session:
         """The session of this connection, also through a pooler in session mode."""
         return cls(*(await connection.fetch(_sql.BACKEND))[0])
+
+    @classmethod
+    async def after(cls, earlier: Session | None, connection: Connection) -> Session:
+        """The session of this connection, when the one that it takes the place of is over."""
+        session = await cls.of(connection)
+        if earlier is not None:
+            await earlier.end(connection)
+        return session
 
     async def end(self, connection: Connection) -> None:
         """End it, by way of another connection, unless it is over; returns when it is.
@@ -125,14 +149,14 @@ class Writer:
         settings = self._connector.settings
         full = settings.durability is Durability.FULL
         await connection.fetch(_sql.WRITER_SETTINGS, self._connector.lock_timeout, full)
-        session = await Session.of(connection)
-        if self._session is not None:
-            await self._session.end(connection)
-        self._session, self._connection = session, connection
+        self._session = await Session.after(self._session, connection)
+        self._connection = connection
 
-    async def fetch(self, text: str, *parameters: object) -> list[asyncpg.Record]:
-        """All rows of one statement, which is its own transaction."""
-        return await self.run(lambda connection: connection.fetch(text, *parameters))
+    async def rows(self, make: Make[T], text: str, *parameters: object) -> list[T]:
+        """What `make` makes of each row of one statement, which is its own transaction."""
+        text = numbered(text)
+        found = await self.run(lambda connection: connection.fetch(text, *parameters))
+        return [make(row) for row in found]
 
     async def run(self, job: Callable[[Connection], Awaitable[T]]) -> T:
         """What `job` returns; driver errors are translated, as `Journal` says."""
@@ -157,19 +181,8 @@ class Writer:
         address = self._connector.address
         async with self._turn:
             if self._connection is None or self._connection.is_closed():
-                self._connection = None
-                await connecting(address, self._connect())
-            assert self._connection is not None  # noqa: S101 - for the reader: `_connect` sets it
+                self._connection = await self._connector.connected(self.adopt)
             return await running(address, self._within_limit(job, self._connection))
-
-    async def _connect(self) -> None:
-        connection = await self._connector.connect()
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await self.adopt(connection)
-        except BaseException:
-            connection.terminate()
-            raise
 
     async def _within_limit(
         self, job: Callable[[Connection], Awaitable[T]], connection: Connection
@@ -191,52 +204,40 @@ class Reader:
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self._slots = asyncio.Semaphore(_READERS)
-        self._idle: list[Connection] = []
+        self._patience_s = connector.settings.ack_timeout_ms / 1000
+        self._idle: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
         self._closed = False
+        for _ in range(_READERS):
+            self._idle.put_nowait(None)
 
-    async def fetch(self, text: str, *parameters: object) -> list[asyncpg.Record]:
-        """All rows of one statement; none for a text that no row can hold."""
-        clock = asyncio.get_running_loop()
-        deadline = clock.time() + self._connector.settings.ack_timeout_ms / 1000
-        pause = _FIRST_PAUSE_S
-        while True:
-            try:
-                return await self._once(text, parameters)
-            except EntryRejected:
-                return []
-            except TransientStoreError:
-                if clock.time() + pause > deadline:
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+    async def rows(self, make: Make[T], text: str, *parameters: object) -> list[T]:
+        """What `make` makes of each row of one statement; none for a text that no row can hold."""
+        text = numbered(text)
+        try:
+            found = await ask_again(lambda: self._once(text, parameters), self._patience_s)
+        except EntryRejected:
+            return []
+        return [make(row) for row in found]
 
     async def close(self) -> None:
         """Close every connection, behind what is being read. Idempotent."""
         self._closed = True
-        for _ in range(_READERS):
-            await self._slots.acquire()
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            await end(connection)
-        for _ in range(_READERS):
-            self._slots.release()
+        for connection in [await self._idle.get() for _ in range(_READERS)]:
+            self._idle.put_nowait(None)
+            if connection is not None:
+                await end(connection)
 
     async def _once(self, text: str, parameters: Sequence[object]) -> list[asyncpg.Record]:
         address = self._connector.address
-        async with self._slots:
+        connection = await self._idle.get()
+        try:
             if self._closed:
                 raise closed(address)
-            self._idle = [connection for connection in self._idle if not connection.is_closed()]
-            if self._idle:
-                connection = self._idle.pop()
-            else:
+            if connection is None or connection.is_closed():
                 connection = await connecting(address, self._connector.connect())
-            try:
-                return await running(address, _answer(connection, text, parameters))
-            finally:
-                if not connection.is_closed():
-                    self._idle.append(connection)
+            return await running(address, _answer(connection, text, parameters))
+        finally:
+            self._idle.put_nowait(connection)
 
 
 async def _answer(
@@ -254,11 +255,6 @@ async def end(connection: Connection) -> None:
     """Close; what does not end in time is cut."""
     with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         await connection.close(timeout=CONNECT_S / 2)
-
-
-def closed(address: str) -> JournalUnavailable:
-    """The error for whoever uses a backend after its end."""
-    return JournalUnavailable(f"the connection to {address} is closed; open the journal again")
 
 
 def _seen(task: asyncio.Future[T]) -> None:

@@ -15,15 +15,10 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from durable_core.errors import (
-    ConfigError,
-    DurableError,
-    EntryRejected,
-    JournalUnavailable,
-    TransientStoreError,
-)
+from durable_core.errors import DurableError, JournalUnavailable, TransientStoreError
+from durable_core.storage.refusals import rejected, unusable, unusable_url
 
-__all__ = ["POOLED", "NotAllowed", "connecting", "opening", "running"]
+__all__ = ["NO_SCHEMA", "POOLED", "NotAllowed", "connecting", "opening", "running"]
 
 T = TypeVar("T")
 
@@ -32,6 +27,7 @@ POOLED: Final = (
     "locks, prepared statements and LISTEN need one for the whole session; connect to the server "
     "itself, or use session mode"
 )
+NO_SCHEMA: Final = "there is no schema to keep tables in; set search_path, or create the schema"
 _DRIVER: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -52,7 +48,7 @@ _UNUSABLE: Final = {
     "42P05": POOLED,
     "28": "the server refuses this user: check user, password, TLS and the server's pg_hba.conf",
     "3D000": "there is no such database; create it, or correct the URL",
-    "3F000": "there is no schema to keep tables in; set search_path, or create the schema",
+    "3F000": NO_SCHEMA,
     "42501": "this user has no right to what it needs; grant it CREATE on the schema, or the use "
     "of the journal's tables",
 }
@@ -114,17 +110,16 @@ def _translated(error: Exception, address: str, *, sent: bool) -> DurableError:
     if code.startswith(_TRANSIENT) or isinstance(error, asyncpg.InvalidCachedStatementError):
         return TransientStoreError(f"{address} could not do it just now ({what}); try again")
     if code.startswith(_REJECTED):
-        return EntryRejected(f"{address} cannot hold an entry of this batch as it is ({what})")
-    kind = NotAllowed if code == "42501" else JournalUnavailable
-    return kind(f"cannot use {address}: {_remedy(code, _REMEDIES)} ({what})")
+        return rejected(address, what)
+    failure = unusable(address, f"{_remedy(code, _REMEDIES)} ({what})")
+    return NotAllowed(str(failure)) if code == "42501" else failure
 
 
 def _refused(error: asyncpg.PostgresError, address: str) -> DurableError:
     code = error.sqlstate or ""
     what = f"{type(error).__name__} {code}".rstrip()
     if code.startswith(tuple(_UNUSABLE)):
-        remedy = _remedy(code, _UNUSABLE)
-        return ConfigError(f"cannot use {address} as a journal: {remedy} ({what})")
+        return unusable_url(address, f"{_remedy(code, _UNUSABLE)} ({what})")
     if code.startswith((*_CUT_OFF, *_TRANSIENT)):
         message = f"{address} takes no connections just now ({what}); check the server, try again"
         return JournalUnavailable(message)
@@ -137,21 +132,21 @@ def _remedy(code: str, remedies: dict[str, str]) -> str:
 
 
 def _malformed(error: Exception, address: str) -> DurableError:
-    return ConfigError(
-        f"cannot use {address} as a journal: the URL, or a PG* variable, is not what it should be "
-        f"({type(error).__name__}); write postgres://user:password@host:port/database, with "
-        "special characters escaped as %XX"
+    remedy = (
+        f"the URL, or a PG* variable, is not what it should be ({type(error).__name__}); write "
+        "postgres://user:password@host:port/database, with special characters escaped as %XX"
     )
+    return unusable_url(address, remedy)
 
 
 def _unreachable(error: Exception, url: str, address: str) -> DurableError:
     if isinstance(error, ssl.SSLError) or "SSL" in str(error) or _misses_a_certificate(error, url):
         reason = getattr(error, "verify_message", None) or type(error).__name__
-        message = (
-            f"cannot use {address} as a journal: TLS failed ({reason}); check sslmode, sslrootcert "
-            "and the certificate of the server, and whether it speaks TLS at all"
+        remedy = (
+            f"TLS failed ({reason}); check sslmode, sslrootcert and the certificate of the server, "
+            "and whether it speaks TLS at all"
         )
-        return ConfigError(message)
+        return unusable_url(address, remedy)
     what = getattr(error, "strerror", None) or type(error).__name__
     message = (
         f"cannot reach {address} at {_place(url)}: {what}; check host and port, and that the "

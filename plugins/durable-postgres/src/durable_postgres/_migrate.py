@@ -15,11 +15,11 @@ import asyncpg
 from durable_core.clock import SystemClock
 from durable_core.errors import ConfigError
 from durable_core.failpoints import Failpoints
-from durable_core.storage.migrations import Migrations, none_yet, not_whole
-from durable_core.storage.tables import SCHEMA, TABLES
+from durable_core.storage.migrations import Migrations, foreign, is_journal, none_yet
+from durable_core.storage.refusals import unusable_url
 from durable_postgres import _sql
 from durable_postgres._connections import Connection, Connector
-from durable_postgres._errors import POOLED
+from durable_postgres._errors import NO_SCHEMA, POOLED
 
 __all__ = ["migrate", "require_session"]
 
@@ -54,8 +54,7 @@ async def require_session(connection: Connection, connector: Connector) -> None:
             other.terminate()
     if lent:
         connection.terminate()
-        message = f"cannot use {connector.address} as a journal: {POOLED}"
-        raise ConfigError(message)
+        raise unusable_url(connector.address, POOLED)
 
 
 async def _is_lent(connection: Connection, other: Connection) -> bool:
@@ -86,7 +85,7 @@ async def migrate(
         stored = await _version(connection, address)
         if stored < newest:
             failpoints.reach("backend.migrate.before")
-            for number, text in enumerate(_migrations().texts[stored:], stored + 1):
+            for number, text in _migrations().pending(stored):
                 await connection.execute(text)
                 await connection.fetch(_sql.INSERT_VERSION, number, SystemClock().now_ms())
                 failpoints.reach("backend.migrate.inside")
@@ -95,36 +94,15 @@ async def migrate(
 async def _version(connection: Connection, address: str) -> int:
     """The version of the journal in the schema, 0 where the schema is empty."""
     if await connection.fetchval(_sql.SELECT_SCHEMA) is None:
-        message = (
-            f"cannot use {address} as a journal: there is no schema to keep tables in; "
-            "set search_path, or create the schema"
-        )
-        raise ConfigError(message)
+        raise unusable_url(address, NO_SCHEMA)
     tables = frozenset(row[0] for row in await connection.fetch(_sql.SELECT_TABLES))
-    if not tables:
+    if not is_journal(address, tables):
         return 0
-    if SCHEMA not in tables and tables & TABLES:
-        raise not_whole(address, f"its table {SCHEMA} is missing")
-    if len(tables & TABLES) < 2:  # noqa: PLR2004 - one name may be a coincidence
-        raise _foreign(address)
-    return await _stored_version(connection, address, tables)
-
-
-async def _stored_version(connection: Connection, address: str, tables: frozenset[str]) -> int:
     try:
         stored = await connection.fetchval(_sql.SELECT_VERSION)
     except (asyncpg.UndefinedColumnError, asyncpg.DatatypeMismatchError):
-        stored = None
-    if stored is None:
-        raise _foreign(address)
+        raise foreign(address) from None
     return _migrations().require_whole(address, tables, stored)
-
-
-def _foreign(address: str) -> ConfigError:
-    return ConfigError(
-        f"{address} is not a journal of ours, but holds the tables of another application; "
-        "the journal wants a database, or a schema, of its own",
-    )
 
 
 def _migrations() -> Migrations:

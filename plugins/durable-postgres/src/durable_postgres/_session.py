@@ -14,19 +14,18 @@ from contextlib import suppress
 from typing import Final
 
 from durable_core.contracts import Notice
-from durable_core.errors import JournalUnavailable
+from durable_core.storage.notices import packed, unpacked
+from durable_core.storage.owners import take
+from durable_core.storage.refusals import closed
 from durable_postgres import _sql
-from durable_postgres._connections import CONNECT_S, Connection, Connector, Session, closed, end
-from durable_postgres._errors import connecting, running
-from durable_postgres._notices import packed, unpacked
+from durable_postgres._connections import Connection, Connector, Session, end
+from durable_postgres._errors import running
 
 __all__ = ["Hear", "OwnerSession", "Standing"]
 
 Standing = Callable[[bool], None]
 Hear = Callable[[Notice], None]
 
-_LOCK_ATTEMPTS: Final = 100
-_LOCK_PAUSE_S: Final = 0.01
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 2.0
 _HEARTBEAT_S: Final = 5.0
@@ -146,43 +145,24 @@ class OwnerSession:
         if self._closed and not self._unsent:
             raise closed(self._connector.address)
         self._lost()
-        connection = await connecting(self._connector.address, self._connect())
-        self._connection = connection
+        connection = self._connection = await self._connector.connected(self._prepare)
         connection.add_termination_listener(self._on_end)
         if self._owners:
             self._say(standing=True)
         return connection
 
-    async def _connect(self) -> Connection:
-        connection = await self._connector.connect()
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await self._prepare(connection)
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
-
     async def _prepare(self, connection: Connection) -> None:
         await connection.fetch(_sql.SESSION_SETTINGS, self._connector.lock_timeout)
-        session = await Session.of(connection)
-        if self._session is not None:
-            await self._session.end(connection)
-        self._session = session
+        self._session = await Session.after(self._session, connection)
         self._channel = (await connection.fetch(_sql.CHANNEL))[0][0]
         for owner_id in self._owners:
             await self._lock(connection, owner_id)
 
     async def _lock(self, connection: Connection, owner_id: str) -> None:
-        for _ in range(_LOCK_ATTEMPTS):
-            if (await connection.fetch(_sql.LOCK_OWNER, owner_id))[0][0]:
-                return
-            await asyncio.sleep(_LOCK_PAUSE_S)  # a prober holds it for an instant
-        message = (
-            f"the owner lock in {self._connector.address} is held by another engine; "
-            "open with a fresh owner id"
-        )
-        raise JournalUnavailable(message)
+        async def attempt() -> bool:
+            return bool(await connection.fetchval(_sql.LOCK_OWNER, owner_id))
+
+        await take(f"the owner lock in {self._connector.address}", attempt)
 
     def _on_end(self, _connection: object) -> None:
         self._lost()

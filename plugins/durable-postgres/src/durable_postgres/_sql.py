@@ -1,4 +1,4 @@
-"""Every SQL text of this backend, constant, with columns in table order."""
+"""Every SQL text that is Postgres alone, constant, with columns in table order."""
 
 # ruff: noqa: S608 - what is interpolated here are constants of this file, and only those
 
@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from durable_core.storage import texts
 from durable_core.storage.tables import ENTRY, EXECUTION, REQUEST
 
 _CHANGE_TYPES: Final = "bytea bigint text bigint text bigint bigint bytea bytea bigint bigint"
@@ -90,80 +91,28 @@ SELECT_KEYS: Final = (
 
 # --- read
 
-SELECT_ENTRIES: Final = (
-    f"SELECT {ENTRY} FROM durable_journal WHERE execution_id = $1 ORDER BY entry_no"
-)
-SELECT_ENTRY_RANGE: Final = (
-    f"SELECT {ENTRY} FROM durable_journal WHERE execution_id = $1 AND entry_no > $2 "
-    "ORDER BY entry_no LIMIT $3"
-)
-SELECT_SEQS: Final = (
-    "SELECT seq FROM durable_journal WHERE execution_id = $1 AND entry_no > $2 "
-    "ORDER BY entry_no LIMIT $3"
-)
 # The sequence remembers what was assigned, also when its row is pruned.
 SELECT_MAX_SEQ: Final = (
     "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM durable_journal_seq_seq"
 )
-SELECT_EXECUTION: Final = f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id = $1"
 SELECT_HEADS: Final = (
     f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id = ANY($1::bytea[])"
-)
-SELECT_BY_KEY: Final = (
-    "SELECT execution_id FROM durable_execution_keys WHERE workflow = $1 AND execution_key = $2"
 )
 LIST: Final = (
     f"SELECT {EXECUTION} FROM durable_executions "
     "WHERE ($1::text[] IS NULL OR status = ANY($1::text[])) AND execution_id > $2 "
     "AND ($3::text IS NULL OR workflow = $3) ORDER BY execution_id LIMIT $4"
 )
-STRAYS: Final = """
-SELECT DISTINCT 'entries' AS kind, j.execution_id FROM durable_journal AS j
-    WHERE ($1::bytea IS NULL OR j.execution_id = $1) AND NOT EXISTS
-        (SELECT FROM durable_executions AS e WHERE e.execution_id = j.execution_id)
-UNION ALL
-SELECT DISTINCT 'requests', i.execution_id FROM durable_inbox AS i
-    WHERE ($1::bytea IS NULL OR i.execution_id = $1) AND NOT EXISTS
-        (SELECT FROM durable_executions AS e WHERE e.execution_id = i.execution_id)
-UNION ALL
-SELECT 'keys', k.execution_id FROM durable_execution_keys AS k
-    LEFT JOIN durable_executions AS e USING (execution_id)
-    WHERE ($1::bytea IS NULL OR k.execution_id = $1)
-        AND (e.workflow IS DISTINCT FROM k.workflow
-            OR e.execution_key IS DISTINCT FROM k.execution_key)
-LIMIT $2
-"""
-
 # --- ownership, keys, inbox
 
-CLAIM: Final = (
-    "UPDATE durable_executions SET owner_id = $1, owner_epoch = owner_epoch + 1, updated_at = $2 "
-    f"WHERE execution_id = $3 AND owner_epoch = $4 AND status = $5 RETURNING {EXECUTION}"
-)
-SELECT_KEY_CHECKS: Final = 'SELECT key_id, "check" FROM durable_keys'
-INSERT_KEY_CHECK: Final = (
-    'INSERT INTO durable_keys (key_id, "check") VALUES ($1, $2) ON CONFLICT (key_id) DO NOTHING'
-)
-# A statement of its own behind the insert, so that it sees a check that the insert waited for.
-SELECT_KEY_CHECK: Final = 'SELECT "check" FROM durable_keys WHERE key_id = $1'
+INSERT_KEY_CHECK: Final = texts.numbered(texts.INSERT_KEY_CHECK)
+SELECT_KEY_CHECK: Final = texts.numbered(texts.SELECT_KEY_CHECK)
 INSERT_REQUEST: Final = (
     f"INSERT INTO durable_inbox ({REQUEST}) SELECT $1, $2, $3, $4, $5 "
     "WHERE EXISTS (SELECT FROM durable_executions WHERE execution_id = $1 FOR KEY SHARE) "
     "ON CONFLICT (execution_id, slot) DO NOTHING RETURNING 1"
 )
 DELETE_REQUEST: Final = "DELETE FROM durable_inbox WHERE execution_id = $1 AND slot = $2"
-SELECT_REQUESTS: Final = (
-    f"SELECT {REQUEST} FROM durable_inbox ORDER BY created_at, execution_id, slot LIMIT $1"
-)
-SELECT_REQUESTS_OF_OWNER: Final = (
-    f"SELECT {', '.join(f'i.{name}' for name in REQUEST.split(', '))} FROM durable_inbox AS i "
-    "JOIN durable_executions AS e USING (execution_id) WHERE e.owner_id = $1 "
-    "ORDER BY i.created_at, i.execution_id, i.slot LIMIT $2"
-)
-SELECT_OWNERS: Final = (
-    "SELECT owner_id, workflow, key_id, count(*) FROM durable_executions "
-    "WHERE status = 'running' AND finalized_at IS NULL GROUP BY owner_id, workflow, key_id"
-)
 # What is locked is being claimed or changed: whoever asks beside passes it over, and both share.
 CLAIM_WAITING: Final = f"""
 WITH waiting AS (
@@ -270,5 +219,5 @@ SELECT_TABLES: Final = (
     "AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')"
 )
 SELECT_SCHEMA: Final = "SELECT current_schema()"
-SELECT_VERSION: Final = "SELECT coalesce(max(version), 0) FROM durable_schema"
-INSERT_VERSION: Final = "INSERT INTO durable_schema (version, applied_at) VALUES ($1, $2)"
+SELECT_VERSION: Final = texts.SELECT_VERSION
+INSERT_VERSION: Final = texts.numbered(texts.INSERT_VERSION)

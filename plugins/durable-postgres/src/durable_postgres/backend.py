@@ -9,26 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 
 from durable_core.config import redact_url
 from durable_core.contracts import (
     BackendCapabilities,
     BackendSettings,
     Claimable,
-    ExecutionBackend,
     InboxRow,
-    Journal,
     Notice,
     NoticeKind,
-    OwnerLoad,
-    Stray,
-    StrayKind,
 )
 from durable_core.errors import ConfigError, EntryRejected
 from durable_core.failpoints import Failpoints
-from durable_core.model.execution import ANYONE, NOBODY, ExecutionRow
-from durable_core.storage.keycheck import KeyCheck
+from durable_core.model.execution import NOBODY, ExecutionRow
+from durable_core.storage.owners import is_owner_id, require_owner_id
+from durable_core.storage.statements import SqlBackend
+from durable_core.storage.texts import SELECT_EXECUTION, numbered
 from durable_postgres import _sql
 from durable_postgres._commit import store_key_check
 from durable_postgres._connections import CONNECT_S, Connection, Connector, Reader, Writer
@@ -39,10 +36,8 @@ from durable_postgres.journal import PostgresJournal
 
 __all__ = ["PostgresBackend"]
 
-_NOT_OWNERS: Final = frozenset({NOBODY, ANYONE})
 
-
-class PostgresBackend(ExecutionBackend):
+class PostgresBackend(SqlBackend):
     """A journal in one Postgres database. What each method promises stands in the contract.
 
     An acknowledged commit survives the loss of power with `Durability.FULL` (`synchronous_commit`
@@ -54,12 +49,11 @@ class PostgresBackend(ExecutionBackend):
     capabilities: ClassVar = BackendCapabilities(shared=True, notifies=True, evicts=True)
 
     def __init__(self, connector: Connector, writer: Writer, failpoints: Failpoints) -> None:
-        self._address = connector.address
         self._writer = writer
         self._reader = Reader(connector)
+        super().__init__(connector.address, self._reader, writer)
         self._pruner = Writer(connector, None)
         self._session = OwnerSession(connector)
-        self._key_check = KeyCheck()
         parts = writer, self._reader, self._pruner, failpoints, self._key_check
         self._journal = PostgresJournal(self._address, *parts, self._session.tell)
 
@@ -85,16 +79,6 @@ class PostgresBackend(ExecutionBackend):
             raise
         return cls(connector, writer, failpoints)
 
-    @property
-    def journal(self) -> Journal:
-        """The journal in this database."""
-        return self._journal
-
-    @property
-    def address(self) -> str:
-        """The URL without its password."""
-        return self._address
-
     async def close(self) -> None:
         """Finish what was handed over, close every connection, release the owner lock."""
         async with AsyncExitStack() as closing:
@@ -102,16 +86,6 @@ class PostgresBackend(ExecutionBackend):
             closing.push_async_callback(self._pruner.close)
             closing.push_async_callback(self._reader.close)
             closing.push_async_callback(self._writer.close)
-
-    async def load(self, execution_id: bytes) -> ExecutionRow | None:
-        """The execution's committed row, or None."""
-        rows = await self._reader.fetch(_sql.SELECT_EXECUTION, execution_id)
-        return ExecutionRow._make(rows[0]) if rows else None
-
-    async def find(self, workflow: str, execution_key: str) -> bytes | None:
-        """The id of the execution that has this key, or None."""
-        rows = await self._reader.fetch(_sql.SELECT_BY_KEY, workflow, execution_key)
-        return rows[0][0] if rows else None
 
     async def list_executions(
         self,
@@ -123,22 +97,17 @@ class PostgresBackend(ExecutionBackend):
     ) -> list[ExecutionRow]:
         """At most `limit` rows by execution id (so by age) above `after`; no filter where empty."""
         wanted = list(statuses) or None
-        rows = await self._reader.fetch(_sql.LIST, wanted, after or b"", workflow, limit)
-        return [ExecutionRow._make(row) for row in rows]
+        page = after or b"", workflow, limit
+        return await self._reads.rows(ExecutionRow._make, _sql.LIST, wanted, *page)
 
     async def heads(self, execution_ids: Sequence[bytes]) -> list[ExecutionRow]:
         """The rows of these executions, read *behind* every append that was handed over before."""
-        rows = await self._writer.fetch(_sql.SELECT_HEADS, list(execution_ids))
-        return [ExecutionRow._make(row) for row in rows]
+        return await self._writes.rows(ExecutionRow._make, _sql.SELECT_HEADS, list(execution_ids))
 
     async def max_seq(self) -> int:
         """The largest assigned `seq`, 0 in an empty journal; ordered like `heads`."""
-        return int((await self._writer.fetch(_sql.SELECT_MAX_SEQ))[0][0])
-
-    async def stored_seqs(self, execution_id: bytes, after: int, limit: int) -> list[int]:
-        """The seqs of at most `limit` committed rows with `entry_no > after`, by `entry_no`."""
-        rows = await self._reader.fetch(_sql.SELECT_SEQS, execution_id, after, limit)
-        return [row[0] for row in rows]
+        ((largest,),) = await self._writer.rows(tuple[int], _sql.SELECT_MAX_SEQ)
+        return largest
 
     async def claim(
         self,
@@ -147,15 +116,10 @@ class PostgresBackend(ExecutionBackend):
         now_ms: int,
     ) -> ExecutionRow | None:
         """Make `owner_id` the owner and raise `owner_epoch` by one; None if another was first."""
-        fence = expected.execution_id, expected.owner_epoch, expected.status
-        rows = await self._writer.fetch(_sql.CLAIM, owner_id, now_ms, *fence)
-        if rows and owner_id == NOBODY:
+        claimed = await super().claim(expected, owner_id, now_ms)
+        if claimed is not None and owner_id == NOBODY:
             self._session.tell([Notice(NoticeKind.WAITING, expected.execution_id)])
-        return ExecutionRow._make(rows[0]) if rows else None
-
-    async def running_owners(self) -> list[OwnerLoad]:
-        """Who owns what is running: a row for each owner, workflow and key."""
-        return [OwnerLoad._make(row) for row in await self._reader.fetch(_sql.SELECT_OWNERS)]
+        return claimed
 
     async def claim_waiting(
         self,
@@ -166,10 +130,8 @@ class PostgresBackend(ExecutionBackend):
     ) -> list[ExecutionRow]:
         """Claim the oldest of what is `which`, at most `limit`; passes over what is locked."""
         wanted = [list(which.owners), list(which.workflows), list(which.key_ids)]
-        rows = await self._writer.fetch(
-            _sql.CLAIM_WAITING, owner_id, now_ms, *wanted, list(which.passed), limit
-        )
-        return sorted(ExecutionRow._make(row) for row in rows)
+        parameters = owner_id, now_ms, *wanted, list(which.passed), limit
+        return sorted(await self._writes.rows(ExecutionRow._make, _sql.CLAIM_WAITING, *parameters))
 
     async def hold_owner_lock(
         self, owner_id: str, standing: Callable[[bool], None] | None = None
@@ -179,9 +141,7 @@ class PostgresBackend(ExecutionBackend):
         It belongs to a session of the server. Where that breaks, `standing` hears False, the lock
         is taken anew in another session, and `standing` hears True.
         """
-        if owner_id in _NOT_OWNERS:
-            message = f"{owner_id!r} is no owner id: it stands for executions that nobody owns"
-            raise ConfigError(message)
+        require_owner_id(owner_id)
         await self._session.hold(owner_id, standing)
 
     async def owner_alive(self, owner_id: str) -> bool:
@@ -189,9 +149,9 @@ class PostgresBackend(ExecutionBackend):
         ours = self._session.holds(owner_id)
         if ours is not None:
             return ours
-        if owner_id in _NOT_OWNERS:
+        if not is_owner_id(owner_id):
             return False
-        rows = await self._reader.fetch(_sql.PROBE_OWNER, owner_id)
+        rows = await self._reader.rows(tuple[bool], _sql.PROBE_OWNER, owner_id)
         return bool(rows) and not rows[0][0]
 
     async def evict(self, owner_id: str) -> bool:
@@ -201,7 +161,7 @@ class PostgresBackend(ExecutionBackend):
         it, or of `pg_signal_backend`.
         """
         try:
-            ended = await self._reader.fetch(_sql.EVICT_OWNER, owner_id)
+            ended = await self._reader.rows(tuple[bool], _sql.EVICT_OWNER, owner_id)
         except NotAllowed as error:
             message = (
                 f"this user may not end the owner's session in {self._address}; evict as the "
@@ -214,20 +174,6 @@ class PostgresBackend(ExecutionBackend):
         """Call `hear` on the event loop for what any engine commits, while there is a session."""
         self._session.listen(hear)
 
-    async def key_checks(self) -> dict[int, bytes]:
-        """The stored check of every key id that something was written under."""
-        rows = await self._reader.fetch(_sql.SELECT_KEY_CHECKS)
-        return {row[0]: row[1] for row in rows}
-
-    def announce_key(self, key_id: int, check: bytes) -> None:
-        """Store `check` in the transaction of the next payload or start of this backend."""
-        self._key_check.announce(key_id, check)
-
-    async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:
-        """What no execution accounts for, at most `limit`, read in one statement."""
-        rows = await self._reader.fetch(_sql.STRAYS, execution_id, limit)
-        return [Stray(StrayKind(kind), found) for kind, found in rows]
-
     async def post_inbox(self, row: InboxRow) -> bool:
         """File a request unless its slot is taken; `EntryRejected` without such an execution."""
         filed = await self._writer.run(lambda connection: self._post(connection, row))
@@ -235,29 +181,23 @@ class PostgresBackend(ExecutionBackend):
             self._session.tell([Notice(NoticeKind.REQUEST, row.execution_id)])
         return filed
 
-    async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
-        """The oldest requests, all or those for executions of one owner."""
-        if owner_id is None:
-            rows = await self._reader.fetch(_sql.SELECT_REQUESTS, limit)
-        else:
-            rows = await self._reader.fetch(_sql.SELECT_REQUESTS_OF_OWNER, owner_id, limit)
-        return [InboxRow._make(row) for row in rows]
-
     async def remove_inbox(self, execution_id: bytes, slot: str) -> None:
         """Delete a request that its owner has journaled or refused."""
         with suppress(EntryRejected):  # a text that no row can hold
-            await self._writer.fetch(_sql.DELETE_REQUEST, execution_id, slot)
+            await self._writer.rows(tuple, _sql.DELETE_REQUEST, execution_id, slot)
 
     async def probe(self) -> None:
         """Commit something that changes nothing; raises like `Journal.append` if that fails."""
-        await self._writer.fetch(_sql.PROBE)
+        await self._writer.rows(tuple, _sql.PROBE)
 
     async def _post(self, connection: Connection, row: InboxRow) -> bool:
         waiting = None if row.payload is None else self._key_check.waiting
         async with connection.transaction():
             await store_key_check(connection, waiting)
             filed = bool(await connection.fetch(_sql.INSERT_REQUEST, *row))
-            if not filed and not await connection.fetch(_sql.SELECT_EXECUTION, row.execution_id):
+            if not filed and not await connection.fetch(
+                numbered(SELECT_EXECUTION), row.execution_id
+            ):
                 message = f"{self._address} holds no execution that the request could be for"
                 raise EntryRejected(message)
         self._key_check.committed(waiting)

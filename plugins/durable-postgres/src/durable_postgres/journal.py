@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 import asyncpg
 from attrs import define, field
 
-from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange, Notice, PruneReport
+from durable_core.contracts import BatchOutcome, CommitBatch, Notice, PruneReport
 from durable_core.errors import TransientStoreError
 from durable_core.failpoints import VARIABLE, Failpoints
-from durable_core.model.entries import JournalRow
 from durable_core.storage.batches import ends_something, notices_of, retention_ages, uses_key
 from durable_core.storage.keycheck import KeyCheck
+from durable_core.storage.statements import SqlJournal
 from durable_postgres import _sql
 from durable_postgres._commit import holders_unseen, outcome_of, parameters_of, store_key_check
 from durable_postgres._connections import Connection, Reader, Writer
@@ -23,16 +23,16 @@ __all__ = ["PostgresJournal"]
 
 
 @define(slots=False)
-class PostgresJournal:
+class PostgresJournal(SqlJournal):
     """The `Journal` of one Postgres database. What each method promises stands there.
 
-    `writer` commits, `reader` never waits for it, and `pruner` deletes: a long delete must not
+    `writer` commits, `reads` never waits for it, and `pruner` deletes: a long delete must not
     stand before an append. `tell` takes what others may be waiting for.
     """
 
     _address: str
     _writer: Writer
-    _reader: Reader
+    _reads: Reader
     _pruner: Writer
     _failpoints: Failpoints
     _key_check: KeyCheck
@@ -51,26 +51,6 @@ class PostgresJournal:
         self._tell(notices_of(batch, outcome))
         return outcome
 
-    async def read_execution(self, execution_id: bytes) -> list[JournalRow]:
-        """All rows of an execution by `entry_no`; empty where there is none. Unbounded."""
-        rows = await self._reader.fetch(_sql.SELECT_ENTRIES, execution_id)
-        return [JournalRow._make(row) for row in rows]
-
-    async def read_execution_range(
-        self,
-        execution_id: bytes,
-        after: int,
-        limit: int,
-    ) -> list[JournalRow]:
-        """At most `limit` committed rows with `entry_no > after`, by `entry_no`."""
-        rows = await self._reader.fetch(_sql.SELECT_ENTRY_RANGE, execution_id, after, limit)
-        return [JournalRow._make(row) for row in rows]
-
-    async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
-        """`append` for one change and one row, without a writer; its seq, or None if fenced."""
-        outcome = await self.append(CommitBatch((), (change,), (closing,)))
-        return outcome.seqs[0]
-
     async def prune(
         self,
         *,
@@ -83,7 +63,7 @@ class PostgresJournal:
         The completed ones go first. What somebody else changes at this moment is passed over.
         """
         statuses, ages = zip(*retention_ages(completed_before, failed_before), strict=True)
-        ((executions, entries),) = await self._pruner.fetch(_sql.PRUNE, statuses, ages, limit)
+        ((executions, entries),) = await self._pruner.rows(tuple, _sql.PRUNE, statuses, ages, limit)
         return PruneReport(executions, entries)
 
     async def _commit(self, connection: Connection, batch: CommitBatch) -> BatchOutcome:

@@ -11,7 +11,8 @@ from typing import Final, Self, TypeVar
 import aiosqlite
 
 from durable_core.contracts import BackendSettings
-from durable_core.errors import JournalUnavailable
+from durable_core.storage.refusals import closed
+from durable_core.storage.statements import Make
 from durable_sqlite import _sql
 from durable_sqlite._errors import JournalErrors, opening_errors
 
@@ -72,13 +73,18 @@ class Connection(aiosqlite.Connection):
         a `functools.partial` would show its arguments there (INV-5).
         """
         if self._ended:
-            message = f"the connection to {self._address} is closed; open the journal again"
-            raise JournalUnavailable(message)
+            raise closed(self._address)
         with self._errors:
             # A protected method of the parent: each public one is a hop to the thread for a
             # single statement, and a transaction needs all of its statements in one hop.
             result: T = await self._execute(lambda: job(self._conn))  # type: ignore[no-untyped-call]
         return result
+
+    async def rows(self, make: Make[T], text: str, *parameters: object) -> list[T]:
+        """What `make` makes of each row, on the thread; it commits by itself where it writes."""
+        return await self.call(
+            lambda raw: [make(row) for row in raw.execute(text, parameters).fetchall()]
+        )
 
     async def close(self) -> None:
         """Finish the jobs that were handed over, close, and wait for the thread. Idempotent."""

@@ -14,13 +14,8 @@ from typing import Final
 
 from attrs import frozen
 
-from durable_core.errors import (
-    ConfigError,
-    DurableError,
-    EntryRejected,
-    JournalUnavailable,
-    TransientStoreError,
-)
+from durable_core.errors import DurableError, TransientStoreError
+from durable_core.storage.refusals import rejected, unusable, unusable_url
 
 __all__ = ["JournalErrors", "opening_errors"]
 
@@ -90,12 +85,10 @@ def opening_errors(address: str) -> Iterator[None]:
     except sqlite3.Error as error:
         code = _primary_code(error)
         if code in _UNUSABLE:
-            message = f"cannot use {address} as a journal: {_REMEDIES[code]}"
-            raise ConfigError(message) from error
+            raise unusable_url(address, _REMEDIES[code]) from error
         raise _translated(error, address) from error
     except OSError as error:
-        message = f"cannot use {address} as a journal: {error.strerror or 'the system refused'}"
-        raise ConfigError(message) from error
+        raise unusable_url(address, error.strerror or "the system refused") from error
 
 
 def _primary_code(error: BaseException) -> int:
@@ -105,15 +98,12 @@ def _primary_code(error: BaseException) -> int:
 
 def _translated(error: Exception, address: str) -> DurableError:
     code = _primary_code(error)
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
     if code in _BUSY:
         return TransientStoreError(f"another connection holds {address}; try again")
     if isinstance(error, _REJECTED) or code == sqlite3.SQLITE_TOOBIG or _is_binding(error):
-        name = getattr(error, "sqlite_errorname", type(error).__name__)
-        return EntryRejected(f"{address} cannot hold an entry of this batch as it is: {name}")
-    if code in _REMEDIES:
-        return JournalUnavailable(f"cannot use {address}: {_REMEDIES[code]}")
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    return JournalUnavailable(f"cannot use {address}: SQLite reports {name}; see the cause")
+        return rejected(address, name)
+    return unusable(address, _REMEDIES.get(code, f"SQLite reports {name}; see the cause"))
 
 
 def _is_binding(error: Exception) -> bool:

@@ -19,8 +19,9 @@ from durable_core.clock import SystemClock
 from durable_core.contracts import BackendSettings
 from durable_core.errors import ConfigError
 from durable_core.failpoints import Failpoints
-from durable_core.storage.migrations import Migrations, none_yet, not_whole
-from durable_core.storage.tables import SCHEMA, TABLES
+from durable_core.storage import texts
+from durable_core.storage.migrations import Migrations, foreign, is_journal, none_yet
+from durable_core.storage.tables import SCHEMA
 from durable_sqlite import _sql
 from durable_sqlite._connection import connect, immediate, prepare_writer
 from durable_sqlite._file import check_file
@@ -104,34 +105,22 @@ def _is_journal(connection: sqlite3.Connection, path: str) -> bool:
     """Whether the database holds a journal; False where it is empty, an error for anything else."""
     tables = _tables(connection)
     identity = connection.execute(_sql.GET_APPLICATION_ID).fetchone()[0]
-    known = identity == _sql.APPLICATION_ID or len(tables & TABLES) > 1
-    if SCHEMA in tables and known:
-        _check_version(connection, path, tables)
-        return True
-    if not tables and identity in {0, _sql.APPLICATION_ID}:
+    if not tables and identity not in {0, _sql.APPLICATION_ID}:
+        raise foreign(path)
+    if not is_journal(path, tables, marked=identity == _sql.APPLICATION_ID):
         return False
-    if identity == _sql.APPLICATION_ID:
-        raise not_whole(path, f"its table {SCHEMA} is missing")
-    message = (
-        f"{path} is not a journal of ours, but the database of another application; "
-        "the journal wants a database of its own"
-    )
-    raise ConfigError(message)
+    try:
+        stored = connection.execute(texts.SELECT_VERSION).fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        raise foreign(path) from error
+    _migrations().require_whole(path, tables, stored)
+    return True
 
 
 def _tables(connection: sqlite3.Connection) -> frozenset[str]:
     return frozenset(name for (name,) in connection.execute(_sql.SELECT_TABLES).fetchall())
-
-
-def _check_version(connection: sqlite3.Connection, path: str, tables: frozenset[str]) -> None:
-    try:
-        stored = connection.execute(_sql.SELECT_VERSION).fetchone()[0]
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-            raise
-        message = f"{path} is not a journal of ours; the journal wants a database of its own"
-        raise ConfigError(message) from error
-    _migrations().require_whole(path, tables, stored)
 
 
 def _adopt(connection: sqlite3.Connection, path: str, settings: BackendSettings) -> None:
@@ -169,7 +158,7 @@ def _migrate(connection: sqlite3.Connection, failpoints: Failpoints) -> None:
             for statement in _statements(text):
                 connection.execute(statement)
             now = SystemClock().now_ms()
-            connection.execute(_sql.INSERT_VERSION, (number, now))
+            connection.execute(texts.INSERT_VERSION, (number, now))
             failpoints.reach("backend.migrate.inside")
 
 
@@ -186,7 +175,7 @@ def _statements(text: str) -> Iterator[str]:
 def _version(connection: sqlite3.Connection) -> int:
     if SCHEMA not in _tables(connection):
         return 0
-    return int(connection.execute(_sql.SELECT_VERSION).fetchone()[0])
+    return int(connection.execute(texts.SELECT_VERSION).fetchone()[0])
 
 
 def _migrations() -> Migrations:

@@ -8,23 +8,17 @@ unlocks: that would free the parent's lock.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
-import re
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
-from durable_core.errors import ConfigError, JournalUnavailable
+from durable_core.errors import JournalUnavailable
 from durable_core.storage.forking import at_fork
+from durable_core.storage.owners import is_owner_id, require_owner_id, take
 
 __all__ = ["OwnerLocks"]
-
-_NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
-_ATTEMPTS: Final = 100
-_PAUSE_S: Final = 0.01
 
 
 class OwnerLocks:
@@ -47,25 +41,22 @@ class OwnerLocks:
 
     async def hold(self, owner_id: str) -> None:
         """Take the lock of `owner_id` until `release` or the death of the process."""
-        if _NAME.fullmatch(owner_id) is None:
-            message = "an owner id is up to 128 letters, digits, hyphens and underscores"
-            raise ConfigError(message)
+        require_owner_id(owner_id)
         if self._folder is None:
             self._held[owner_id] = -1
             return
         path = self._folder / f"{owner_id}.lock"
-        for _ in range(_ATTEMPTS):
-            if self._try_to_hold(owner_id, path):
-                return
-            await asyncio.sleep(_PAUSE_S)
-        message = f"the owner lock {path} is held by another engine; open with a fresh owner id"
-        raise JournalUnavailable(message)
+
+        async def attempt() -> bool:
+            return self._try_to_hold(owner_id, path)
+
+        await take(f"the owner lock {path}", attempt)
 
     def alive(self, owner_id: str) -> bool:
         """Whether somebody holds the lock of `owner_id`. Removes the file of a dead owner."""
         if self._folder is None or owner_id in self._held:
             return owner_id in self._held
-        if _NAME.fullmatch(owner_id) is None:
+        if not is_owner_id(owner_id):
             return False
         path = self._folder / f"{owner_id}.lock"
         try:

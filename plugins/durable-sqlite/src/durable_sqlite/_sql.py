@@ -1,4 +1,4 @@
-"""Every SQL text of this backend, constant, with columns in table order.
+"""Every SQL text that is SQLite alone, constant, with columns in table order.
 
 A text that handles many rows exists once for each power of two, so that a batch of any size is a
 handful of statements, and each of them is prepared once per connection.
@@ -89,30 +89,14 @@ CHANGE_MANY: Final = _sized(
 
 # --- read
 
-SELECT_ENTRIES: Final = (
-    f"SELECT {ENTRY} FROM durable_journal WHERE execution_id = ? ORDER BY entry_no"
-)
-SELECT_ENTRY_RANGE: Final = (
-    f"SELECT {ENTRY} FROM durable_journal WHERE execution_id = ? AND entry_no > ? "
-    "ORDER BY entry_no LIMIT ?"
-)
-SELECT_SEQS: Final = (
-    "SELECT seq FROM durable_journal WHERE execution_id = ? AND entry_no > ? "
-    "ORDER BY entry_no LIMIT ?"
-)
 # AUTOINCREMENT remembers the largest seq that was ever assigned, also when its row is pruned.
 SELECT_MAX_SEQ: Final = "SELECT max(seq) FROM sqlite_sequence WHERE name = 'durable_journal'"
 
-SELECT_EXECUTION: Final = f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id = ?"
 SELECT_HEADS: Final = _sized(
     f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id IN (VALUES ",
     1,
     ")",
 )
-SELECT_BY_KEY: Final = (
-    "SELECT execution_id FROM durable_execution_keys WHERE workflow = ? AND execution_key = ?"
-)
-
 # The two lists by status take the same parameters. What has not ended is little and stands
 # together in the index over (status, finalized_at); a list of anything else walks the primary key,
 # whose order it wants, and the unary plus keeps SQLite from sorting by way of that index.
@@ -130,53 +114,19 @@ LIST_ANY: Final = (
 
 LIST_ALL: Final = f"SELECT {EXECUTION} FROM durable_executions WHERE {_PAGE}"
 
-# One statement, so that all of it is of one moment.
-_STRAYS: Final = """
-    SELECT DISTINCT 'entries' AS kind, execution_id FROM durable_journal
-        WHERE {only} AND execution_id NOT IN (SELECT execution_id FROM durable_executions)
-    UNION ALL
-    SELECT DISTINCT 'requests', execution_id FROM durable_inbox
-        WHERE {only} AND execution_id NOT IN (SELECT execution_id FROM durable_executions)
-    UNION ALL
-    SELECT 'keys', k.execution_id FROM durable_execution_keys AS k
-        LEFT JOIN durable_executions AS e ON e.execution_id = k.execution_id
-        WHERE {only_k} AND (e.workflow IS NOT k.workflow OR e.execution_key IS NOT k.execution_key)
-    LIMIT :limit
-"""
-SELECT_STRAYS: Final = _STRAYS.format(only="TRUE", only_k="TRUE")
-SELECT_STRAYS_OF: Final = _STRAYS.format(
-    only="execution_id = :only",
-    only_k="k.execution_id = :only",
-)
-
 # --- ownership, keys, inbox
 
-CLAIM: Final = (
-    "UPDATE durable_executions SET owner_id = ?, owner_epoch = owner_epoch + 1, updated_at = ? "
-    f"WHERE execution_id = ? AND owner_epoch = ? AND status = ? RETURNING {EXECUTION}"
-)
-
-SELECT_OWNERS: Final = (
-    "SELECT owner_id, workflow, key_id, count(*) FROM durable_executions "
-    "WHERE status = 'running' AND finalized_at IS NULL GROUP BY owner_id, workflow, key_id"
-)
 # Lists are bound as JSON: how many owners, workflows or keys there are changes no text.
 CLAIM_WAITING: Final = (
-    "UPDATE durable_executions SET owner_id = :owner_id, owner_epoch = owner_epoch + 1, "
-    "updated_at = :now_ms WHERE execution_id IN (SELECT execution_id FROM durable_executions "
+    "UPDATE durable_executions SET owner_id = ?, owner_epoch = owner_epoch + 1, "
+    "updated_at = ? WHERE execution_id IN (SELECT execution_id FROM durable_executions "
     "WHERE status = 'running' AND finalized_at IS NULL "
-    "AND owner_id IN (SELECT value FROM json_each(:owners)) "
-    "AND workflow IN (SELECT value FROM json_each(:workflows)) "
-    "AND (key_id IS NULL OR key_id IN (SELECT value FROM json_each(:key_ids))) "
-    "AND lower(hex(execution_id)) NOT IN (SELECT value FROM json_each(:passed)) "
-    f"ORDER BY execution_id LIMIT :limit) RETURNING {EXECUTION}"
+    "AND owner_id IN (SELECT value FROM json_each(?)) "
+    "AND workflow IN (SELECT value FROM json_each(?)) "
+    "AND (key_id IS NULL OR key_id IN (SELECT value FROM json_each(?))) "
+    "AND lower(hex(execution_id)) NOT IN (SELECT value FROM json_each(?)) "
+    f"ORDER BY execution_id LIMIT ?) RETURNING {EXECUTION}"
 )
-
-SELECT_KEY_CHECKS: Final = 'SELECT key_id, "check" FROM durable_keys'
-INSERT_KEY_CHECK: Final = (
-    'INSERT INTO durable_keys (key_id, "check") VALUES (?, ?) ON CONFLICT (key_id) DO NOTHING'
-)
-SELECT_KEY_CHECK: Final = 'SELECT "check" FROM durable_keys WHERE key_id = ?'
 
 INSERT_REQUEST: Final = (
     f"INSERT INTO durable_inbox ({REQUEST}) VALUES (?, ?, ?, ?, ?) "
@@ -185,15 +135,6 @@ INSERT_REQUEST: Final = (
 DELETE_REQUEST: Final = (
     "DELETE FROM durable_inbox WHERE execution_id = ? AND slot = CAST(? AS TEXT)"
 )
-_OLDEST: Final = "ORDER BY created_at, execution_id, slot LIMIT ?"
-SELECT_REQUESTS: Final = f"SELECT {REQUEST} FROM durable_inbox {_OLDEST}"
-# CROSS JOIN fixes the order of the loops: an inbox is almost always empty, and it is polled.
-SELECT_REQUESTS_OF_OWNER: Final = (
-    f"SELECT {REQUEST} FROM durable_inbox CROSS JOIN "
-    "(SELECT execution_id AS owned, owner_id FROM durable_executions) "
-    f"WHERE owned = execution_id AND owner_id = ? {_OLDEST}"
-)
-
 # --- prune: everything goes by way of `pruned`, which only the maintenance connection sees
 
 CREATE_PRUNED: Final = (
@@ -224,8 +165,6 @@ PRUNE_EXECUTIONS: Final = (
 SELECT_TABLES: Final = (
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 )
-SELECT_VERSION: Final = "SELECT coalesce(max(version), 0) FROM durable_schema"
-INSERT_VERSION: Final = "INSERT INTO durable_schema (version, applied_at) VALUES (?, ?)"
 BEGIN_EXCLUSIVE: Final = "BEGIN EXCLUSIVE"
 
 # --- settings of a connection

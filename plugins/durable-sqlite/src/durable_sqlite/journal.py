@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 
-from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange, PruneReport
+from durable_core.contracts import BatchOutcome, CommitBatch, PruneReport
 from durable_core.failpoints import Failpoints
-from durable_core.model.entries import JournalRow
 from durable_core.storage.batches import retention_ages
 from durable_core.storage.keycheck import KeyCheck
+from durable_core.storage.statements import SqlJournal
 from durable_sqlite import _sql
 from durable_sqlite._commit import commit
 from durable_sqlite._connection import Connection, immediate
@@ -18,7 +18,7 @@ from durable_sqlite._file import OpenedFile
 __all__ = ["SqliteJournal"]
 
 
-class SqliteJournal:
+class SqliteJournal(SqlJournal):
     """The `Journal` of one SQLite database.
 
     `writer` commits, and `reader` never waits for it. `pruner` opens, at its first call, the
@@ -35,7 +35,7 @@ class SqliteJournal:
         file: OpenedFile,
     ) -> None:
         self._writer = writer
-        self._reader = reader
+        self._reads = reader
         self._pruner = pruner
         self._failpoints = failpoints
         self._key_check = key_check
@@ -54,24 +54,6 @@ class SqliteJournal:
 
         return await self._writer.call(job)
 
-    async def read_execution(self, execution_id: bytes) -> list[JournalRow]:
-        """All rows of an execution by `entry_no`; empty where there is none. Unbounded."""
-        return await self._entries(_sql.SELECT_ENTRIES, (execution_id,))
-
-    async def read_execution_range(
-        self,
-        execution_id: bytes,
-        after: int,
-        limit: int,
-    ) -> list[JournalRow]:
-        """At most `limit` committed rows with `entry_no > after`, by `entry_no`."""
-        return await self._entries(_sql.SELECT_ENTRY_RANGE, (execution_id, after, limit))
-
-    async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
-        """`append` for one change and one row, without a writer; its seq, or None if fenced."""
-        outcome = await self.append(CommitBatch((), (change,), (closing,)))
-        return outcome.seqs[0]
-
     async def prune(
         self,
         *,
@@ -86,13 +68,6 @@ class SqliteJournal:
         ages = retention_ages(completed_before, failed_before)
         connection = await self._pruner()
         return await connection.call(lambda raw: _prune(raw, ages, limit))
-
-    async def _entries(self, text: str, parameters: tuple[object, ...]) -> list[JournalRow]:
-        return await self._reader.call(
-            lambda connection: [
-                JournalRow._make(row) for row in connection.execute(text, parameters).fetchall()
-            ],
-        )
 
 
 def _prune(

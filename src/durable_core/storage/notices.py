@@ -1,4 +1,4 @@
-"""How notices travel: payloads of `NOTIFY`."""
+"""How notices travel: as payloads of text, which a database passes on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from durable_core.contracts import Notice, NoticeKind
+from durable_core.contracts.exchange import Notice, NoticeKind
 
 __all__ = ["packed", "unpacked"]
 
 _ID: Final = 32
 _IDS: Final = 240
-"""Ids of 32 digits, so that a payload stays below the 8000 bytes that Postgres takes."""
+"""Ids of 32 digits, so that a payload stays below 8000 bytes: Postgres takes no longer one."""
 
 
 def packed(notices: Sequence[Notice]) -> list[str]:
