@@ -13,6 +13,7 @@ from durable_core.contracts import Claimable, CommitBatch, InboxRow, OwnerLoad, 
 from durable_core.errors import EntryRejected
 from durable_core.failpoints import Failpoints
 from durable_postgres import PostgresBackend
+from durable_postgres.journal import PostgresJournal
 from tests.postgres import WAITING
 
 if TYPE_CHECKING:
@@ -332,7 +333,9 @@ async def test_inside_is_inside_of_a_transaction_of_the_server(opener: Opener, r
 
     failpoints = Failpoints()
     failpoints.reach = reach
-    backend._journal._failpoints, backend._journal._stepwise = failpoints, True
+    journal = backend.journal
+    assert isinstance(journal, PostgresJournal)
+    journal._failpoints, journal._stepwise = failpoints, True
     await backend.journal.append(rows.start(1))
     await backend.journal.append(rows.advance(2, 1, status="completed", finalized_at=3))
     assert passed == [

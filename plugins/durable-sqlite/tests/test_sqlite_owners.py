@@ -45,7 +45,7 @@ async def test_ec_28_a_second_backend_in_one_process_is_another_owner(
     opener: Opener,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("durable_sqlite._owners._PAUSE_S", 0)
+    monkeypatch.setattr("durable_core.storage.owners._PAUSE_S", 0)
     one, two = await opener(), await opener()
     await one.hold_owner_lock("same")
     with pytest.raises(JournalUnavailable, match="held by another engine"):
