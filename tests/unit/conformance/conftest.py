@@ -50,6 +50,7 @@ class MemoryHarness:
     async def reset(self) -> None:
         await self.stack.aclose()
         self.database = MemoryDatabase()
+        self.opened = 0  # a run must not depend on the one before it
 
     async def tamper(self, statement: str, *_: object) -> int:
         no_sql(statement)
