@@ -45,5 +45,5 @@ async def durability_of_the_writer(engine: DurableEngine) -> str:
     """What the server says to the session by which the engine commits."""
     backend = engine.parts.backend
     assert isinstance(backend, PostgresBackend), "the engine is not on Postgres"
-    (row,) = await backend._writer.fetch(_SETTINGS)  # noqa: SLF001 - no other way to its session
-    return str(row[0])
+    ((said,),) = await backend._writer.rows(tuple[str], _SETTINGS)  # noqa: SLF001 - its session
+    return said

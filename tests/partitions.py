@@ -9,7 +9,7 @@ import asyncpg
 
 __all__ = ["make_partitioned"]
 
-TABLE = re.compile(r"^CREATE TABLE (\w+) \((.*?)^\);", re.MULTILINE | re.DOTALL)
+TABLE = re.compile(r"^CREATE TABLE (\w+) \((.*?)^\)([^;]*);", re.MULTILINE | re.DOTALL)
 PARTS = 4
 PARTED_BY = {
     "durable_executions": "execution_id",
@@ -29,12 +29,12 @@ async def make_partitioned(url: str) -> None:
 
 
 def _in_parts(found: re.Match[str]) -> str:
-    name, columns = found.groups()
+    name, columns, settings = found.groups()
     if name not in PARTED_BY:
         return found[0]
     parts = (
         f"CREATE TABLE {name}_{n} PARTITION OF {name} "
-        f"FOR VALUES WITH (MODULUS {PARTS}, REMAINDER {n});"
+        f"FOR VALUES WITH (MODULUS {PARTS}, REMAINDER {n}){settings};"
         for n in range(PARTS)
     )
     whole = f"CREATE TABLE {name} ({columns}) PARTITION BY HASH ({PARTED_BY[name]});"
