@@ -19,9 +19,9 @@ from attrs import define, field
 from durable_core import DurableEngine, ExecutionHandle
 from durable_core.errors import JournalUnavailable
 from durable_core.model.execution import Status
-from tests.crash.sharing import Ledger, program_of
 from tests.engines import AnyWorkflow
 from tests.postgres import Server, temporary_server
+from tests.sharing.worker import Ledger, program_of
 from tests.unit.engine.processes import child
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
@@ -32,7 +32,7 @@ BETWEEN: Final = 40
 
 STARTERS: Final = 8
 AT_ONCE: Final = 20
-WORKER: Final = Path(__file__).with_name("sharing.py")
+WORKER: Final = Path(__file__).with_name("worker.py")
 RESULT: Final = ["note", "charge", "notify", "note"]
 
 

@@ -31,15 +31,15 @@ from durable_core.errors import (
 )
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow, Status
-from tests.crash.sharing import GUARDED, Ledger, program_of
 from tests.engines import OpenEngine
+from tests.sharing.worker import GUARDED, Ledger, program_of
 from tests.unit.engine.processes import Child, child
 
 pytestmark = [pytest.mark.dialects, pytest.mark.timeout(300)]
 
 ROUNDS: Final = 50
 AT_ONCE: Final = 3
-WORKER: Final = Path(__file__).with_name("sharing.py")
+WORKER: Final = Path(__file__).with_name("worker.py")
 REFUSALS: Final = "another connection holds|is completed already|changed at that moment"
 EVERY: Final = 8
 """Each eighth execution is taken with the command itself, in a process of its own."""

@@ -1,4 +1,4 @@
-"""A worker for tests of split brains and restarts: `python sharing.py work URL LEDGER LIMIT`.
+"""A worker for tests of split brains and restarts: `python worker.py work URL LEDGER LIMIT`.
 
 It claims what waits for an engine. Its workflow has a step of each kind, and each says `at` when
 it begins and when it ends, so that a test can stop the process there. Asked with a line, it says
