@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,7 +80,8 @@ class Load:
             try:
                 return await ask(number)
             except JournalUnavailable:
-                await asyncio.sleep(0.05)
+                with suppress(JournalUnavailable):
+                    await self.engine.parts.backend.probe()
 
     async def numbers(self, first: int) -> AsyncIterator[int]:
         while not self.stopped:

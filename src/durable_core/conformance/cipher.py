@@ -122,9 +122,12 @@ class CipherConformance:
     def test_halves_of_two_bodies_do_not_open(self, cipher: PayloadCipher) -> None:
         bound = cipher.bind(KEY)
         one, two = bound.seal(b"a" * 100, AAD), bound.seal(b"b" * 100, AAD)
-        for at in range(1, len(one)):
+        # By chance both may begin, or end, with the same bytes; then the halves are a whole body.
+        halves = {one[:at] + two[at:] for at in range(1, len(one))} - {one, two}
+        assert halves
+        for body in halves:
             with pytest.raises(IntegrityError):
-                bound.open(one[:at] + two[at:], AAD)
+                bound.open(body, AAD)
 
     def test_a_body_that_is_too_short_to_be_one_is_a_decode_error(
         self, cipher: PayloadCipher
