@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sqlite3
 import uuid
 from collections.abc import Coroutine, Iterator, Sequence
@@ -23,18 +22,20 @@ T = TypeVar("T")
 
 DIALECTS: Final = ("sqlite", "postgres")
 _SERVER: Final = "DURABLE_TEST_POSTGRES_URL"
-_DATABASE: Final = re.compile(r"(?<=[^/])/[^/?]*(?=\?|$)")
 
 
 @contextmanager
 def new_postgres(server: str) -> Iterator[str]:
-    """The URL of a new, empty database on that server; dropped on leaving."""
+    """A URL of that server's database with a new, empty schema; dropped on leaving.
+
+    A schema is a journal of its own, and is made much faster than a database.
+    """
     name = f"test_{uuid.uuid4().hex}"
-    _aside(_execute(server, f"CREATE DATABASE {name}"))
+    _aside(_execute(server, f"CREATE SCHEMA {name}"))
     try:
-        yield _DATABASE.sub(f"/{name}", server, count=1)
+        yield f"{server}{'&' if '?' in server else '?'}search_path={name}"
     finally:
-        _aside(_execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
+        _aside(_execute(server, f"DROP SCHEMA {name} CASCADE"))
 
 
 def query(url: str, statement: str) -> Sequence[tuple[Any, ...]]:
