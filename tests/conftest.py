@@ -69,7 +69,7 @@ def key() -> str:
 
 @pytest.fixture
 def url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A journal that does not exist yet: a SQLite file, or an empty schema on the server of `--dialect`."""
+    """A journal that does not exist yet: a SQLite file, or an empty schema of a server."""
     if request.config.getoption("--dialect") == DIALECTS[0]:
         yield sqlite_url(tmp_path / "journal.db")
         return
