@@ -5,6 +5,7 @@ The owner writes; everybody else files a request. With no live owner the caller 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from durable_core.engine.call import CURRENT
@@ -59,11 +60,10 @@ class Administration:
                 if outcome.error is None:
                     message = f"execution {execution_id} completed before it could be cancelled"
                     raise ExecutionTerminal(message)
-            async with self._roster.sole(execution_id):
-                # It may have ended otherwise than as cancelled, and may run again by now.
-                if self._roster.running(execution_id) is None:
-                    await self._cancel_idle(execution_id, cancelled)
-                    return
+            # It may have ended otherwise than as cancelled, and may run again by now.
+            if await self._roster.unbroken(self._cancel_alone(execution_id, cancelled)):
+                return
+            await asyncio.sleep(0)
 
     async def resume(self, execution_id: ExecutionId) -> ExecutionRow:
         """See `DurableEngine.resume`."""
@@ -152,6 +152,17 @@ class Administration:
                     await self._takeover.launch(lane, restart=False)
                 else:
                     await self._ownership.release(execution_id, lane.row.owner_epoch)
+
+    async def _cancel_alone(self, execution_id: ExecutionId, cancelled: ExecutionCancelled) -> bool:
+        """Cancel what does not run here; False where it changed hands meanwhile."""
+        async with self._roster.sole(execution_id):
+            if self._roster.running(execution_id) is not None:
+                return False
+            try:
+                await self._cancel_idle(execution_id, cancelled)
+            except ExecutionLocked:
+                return False  # claimed in this instant: its owner gets the request
+            return True
 
     async def _cancel_idle(self, execution_id: ExecutionId, cancelled: ExecutionCancelled) -> None:
         row = await self._ownership.load(execution_id)

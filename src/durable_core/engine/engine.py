@@ -166,6 +166,8 @@ class DurableEngine:
         self._roster.require_open()
         if isinstance(which, tuple):
             name, key = _pair_of(which)
+            if isinstance(which[0], Workflow):
+                self._roster.know(which[0])
             found = await self._ownership.find(name, key)
             if found is None:
                 message = f"workflow {name!r} has no execution with that key"
@@ -224,7 +226,9 @@ class DurableEngine:
         one). With `force` the owner's session is ended where the backend can do that, and whatever
         it still sends for this execution is refused: for a process that is stopped or cut off and
         keeps its lock. A guarded effect that was under way there then meets its policy: under FAIL
-        and SKIP it is not called again; under RERUN and reconcile it may be, with the same key.
+        and SKIP it is not called again; under RERUN and reconcile it may be, with the same key. A
+        process that is only stopped may still make the call when it wakes: kill it before anybody
+        settles with `ran=False`.
         `ExecutionTerminal`, `ExecutionNotFound`, `ExecutionError` if it runs in this engine,
         `ConfigError` without its key and `IntegrityError` for a row that was changed.
         """

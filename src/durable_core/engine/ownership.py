@@ -49,9 +49,9 @@ class Ownership:
         table of keys was changed (INV-16).
         """
         found = await self._parts.backend.find(workflow, key)
-        if found is None:
-            return None
-        row = await self.load(ExecutionId(bytes=found))
+        row = None if found is None else await self._parts.backend.load(found)
+        if row is None or found is None:
+            return None  # also where it was pruned between the two looks
         if (row.workflow, row.execution_key) != (workflow, key):
             message = (
                 f"the table of keys leads to execution {ExecutionId(bytes=found)}, which has "

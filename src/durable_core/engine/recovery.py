@@ -76,11 +76,12 @@ class Recovery:
         As much as there is room for; later rounds take the rest. Executions of workflows that are
         not registered here are left alone and reported once.
         """
-        if not (self._recover or self._claim):
-            return
         if not self._parts.standing.held:
             return  # others take this engine for dead: it would claim back what they claim
         loads = await self._parts.backend.running_owners()
+        if not (self._recover or self._claim):
+            await self._look_for_own(loads)
+            return
         gone = await self._gone({load.owner_id for load in loads})
         self._report(load for load in loads if load.owner_id in gone and load.owner_id != ANYONE)
         await self._claim_from(sorted(gone))
@@ -135,12 +136,17 @@ class Recovery:
         return tuple(self._parts.wire.keyring.key_ids)
 
     async def _passed(self) -> list[bytes]:
-        """What ended here by a failure of this engine's own and has not been claimed since."""
+        """What ended here by a failure of this engine's own, until it has been claimed since.
+
+        And for a while that doubles with each failure, or engines would hand it round for ever.
+        """
         failed = self._roster.failed
+        resting = self._roster.resting()
         if not failed:
-            return []
+            return resting
         rows = await self._parts.backend.heads(failed)
-        return [row.execution_id for row in rows if self._roster.failure(row) is not None]
+        failing = [row.execution_id for row in rows if self._roster.failure(row) is not None]
+        return [*resting, *failing]
 
     async def _adopt(self, row: ExecutionRow) -> None:
         try:
@@ -162,20 +168,22 @@ class Recovery:
                 statuses=(Status.RUNNING.label,), after=after, limit=_PAGE
             )
             for row in rows:
-                if row.owner_id == own and self._is_idle(row):
-                    await self._take_over(row)
+                if row.owner_id == own and not self._roster.busy(_id_of(row)):
+                    await self._settle_own(row)
             if len(rows) < _PAGE:
                 return
             after = rows[-1].execution_id
 
-    def _is_idle(self, row: ExecutionRow) -> bool:
-        return (
-            self._roster.load < self._limit
-            and row.execution_id not in self._refused
-            and self._roster.find(row.workflow) is not None
-            and not self._roster.busy(_id_of(row))
-            and self._roster.failure(row) is None
-        )
+    async def _settle_own(self, row: ExecutionRow) -> None:
+        """Run it, or let others have it where it cannot be run here."""
+        failure = self._roster.failure(row)
+        if failure is not None and isinstance(failure.error, JournalUnavailable):
+            return  # it goes on when the store commits again
+        unfit = row.execution_id in self._refused or failure is not None
+        if unfit or self._roster.find(row.workflow) is None:
+            await self._takeover.give_back(row)
+        elif (self._recover or self._claim) and self._roster.load < self._limit:
+            await self._take_over(row)
 
     async def _take_over(self, row: ExecutionRow) -> None:
         try:

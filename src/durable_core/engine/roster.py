@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 _LOG: Final = logging.getLogger("durable_core.engine")
 _KEPT_FAILURES: Final = 1000
+_LONGEST_REST_S: Final = 300.0
+_MOST_COUNTED: Final = 10
 
 
 def as_workflow(candidate: object) -> Workflow[..., Any]:
@@ -63,6 +66,7 @@ class Roster:
         self._running: dict[ExecutionId, Execution] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._failures: dict[ExecutionId, _Failure] = {}
+        self._setbacks: dict[ExecutionId, tuple[int, float]] = {}
         self._locks: WeakValueDictionary[ExecutionId, asyncio.Lock] = WeakValueDictionary()
 
     def open(self, limit: int | None, parts: EngineParts) -> None:
@@ -107,6 +111,11 @@ class Roster:
     def known(self, name: str) -> Workflow[..., Any] | None:
         """The workflow of that name, registered here or started from here."""
         return self._workflows.get(name) or self._known.get(name)
+
+    def resting(self) -> list[bytes]:
+        """The ids of those that have failed here so lately that they are left to others."""
+        now = time.monotonic()
+        return [each.bytes for each, (_, until) in self._setbacks.items() if until > now]
 
     @property
     def failed(self) -> list[bytes]:
@@ -218,7 +227,9 @@ class Roster:
         outcome = Outcome(error=interrupted)
         try:
             outcome = await execution.main(self._slots)
-            if not execution.recorded:
+            if execution.recorded:
+                self._setbacks.pop(execution.execution_id, None)
+            else:
                 await self._note_failure(execution, outcome)
         finally:
             self._running.pop(execution.execution_id, None)
@@ -230,6 +241,8 @@ class Roster:
     async def _note_failure(self, execution: Execution, outcome: Outcome) -> None:
         """Keep what ended the run here, and let other engines try unless the store has failed."""
         epoch = execution.owner_epoch
+        if not _is_of_the_store(outcome.error):
+            self._note_setback(execution.execution_id)
         if self._parts is not None and self._open and not _is_of_the_store(outcome.error):
             try:
                 epoch = await Ownership(self._parts).release(execution.execution_id, epoch)
@@ -240,6 +253,13 @@ class Roster:
         while len(self._failures) >= _KEPT_FAILURES:
             self._failures.pop(next(iter(self._failures)))
         self._failures[execution.execution_id] = _Failure(outcome, epoch)
+
+    def _note_setback(self, execution_id: ExecutionId) -> None:
+        count, _ = self._setbacks.pop(execution_id, (0, 0.0))
+        while len(self._setbacks) >= _KEPT_FAILURES:
+            self._setbacks.pop(next(iter(self._setbacks)))
+        until = time.monotonic() + min(2.0**count, _LONGEST_REST_S)
+        self._setbacks[execution_id] = (min(count + 1, _MOST_COUNTED), until)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -11,7 +11,7 @@ from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.roster import Roster, as_workflow
 from durable_core.engine.stored import read_input
-from durable_core.errors import ConfigError, DecodeError, KeyConflict, KeyTaken
+from durable_core.errors import ConfigError, DecodeError, ExecutionNotFound, KeyConflict, KeyTaken
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import ExecutionStarted
 from durable_core.model.execution import ANYONE, ExecutionRow
@@ -41,6 +41,8 @@ class Starter:
     ) -> ExecutionId:
         """Start, or find by key; see `DurableEngine.start`."""
         payload = self._encode(workflow, args, kwargs, anywhere=anywhere)
+        if anywhere:
+            self._roster.know(workflow)
         self._parts.wire.guard(payload)
         if key is not None:
             _check_key(key)
@@ -58,7 +60,18 @@ class Starter:
                 # Where nothing is waited for, nothing can be broken off.
                 await (self._roster.unbroken(launch) if acknowledged else launch)
         except KeyTaken as taken:
-            existing = await self._ownership.load(ExecutionId(bytes=taken.existing))
+            try:
+                existing = await self._ownership.load(ExecutionId(bytes=taken.existing))
+            except ExecutionNotFound:  # pruned since: the key is free again
+                return await self.start(
+                    workflow,
+                    args,
+                    kwargs,
+                    key=key,
+                    on_conflict=on_conflict,
+                    acknowledged=acknowledged,
+                    anywhere=anywhere,
+                )
             return await self._existing(existing, payload, on_conflict)
         return execution_id
 
@@ -115,7 +128,6 @@ class Starter:
             await journal.append_acked(ExecutionStarted(execution_id, 0, payload))
         finally:
             journal.detach(execution_id)
-        self._roster.know(workflow)
         self._parts.notices.hear(Notice(NoticeKind.WAITING, execution_id.bytes))
 
     def _encode(

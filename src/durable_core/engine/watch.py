@@ -36,6 +36,7 @@ class Watch:
         self._inbox = inbox
         self._notifies = parts.backend.capabilities.notifies
         self._task: asyncio.Task[None] | None = None
+        self._pruning: asyncio.Task[None] | None = None
         self._polls_at = 0.0
         self._looks_at = 0.0
         self._prunes_at = 0.0
@@ -48,9 +49,10 @@ class Watch:
 
     async def close(self) -> None:
         """Stop the rounds; requests that are not answered yet wait for the next owner."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        for task in (self._task, self._pruning):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         await self._inbox.close()
 
     async def _rounds(self, *, recover: bool) -> None:
@@ -82,7 +84,17 @@ class Watch:
                 await self._inbox.answer_for_the_dead()
         if now >= self._prunes_at:
             self._prunes_at = now + self._parts.config.retention.prune_interval_secs
+            if self._pruning is None or self._pruning.done():
+                # Beside the rounds: what waits for an engine must not wait for a long delete.
+                self._pruning = asyncio.create_task(self._prune(), name="durable-prune")
+
+    async def _prune(self) -> None:
+        try:
             await self.prune()
+        except JournalUnavailable as error:
+            _LOG.debug("pruning met trouble and is repeated: %s", error)
+        except Exception as error:  # noqa: BLE001 - pruning must not end the rounds
+            _LOG.error("pruning failed: %s", type(error).__name__)
 
     async def prune(self) -> int:
         """Delete terminal executions past their TTL, batch by batch; how many were deleted."""

@@ -28,7 +28,8 @@ def claim(
 
     Durable when the command ends. An owner that wakes up later writes nothing more to it. A
     guarded effect that was under way there meets its policy: FAIL and SKIP never call it again,
-    RERUN and reconcile may, with the same idempotency key.
+    RERUN and reconcile may, with the same idempotency key. Kill a process that is only stopped
+    before you settle with --did-not-run: it may still make the call.
     """
     with reporting():
         wanted = execution_id_of(execution)

@@ -163,6 +163,7 @@ def _misses_a_certificate(error: Exception, url: str) -> bool:
 
 def _place(url: str) -> str:
     """Host and port, from where the driver takes them."""
-    given = re.sub(r"[/?].*", "", url.partition("://")[2].rpartition("@")[2])
+    authority = re.sub(r"[/?].*", "", url.partition("://")[2])
+    given = authority.rpartition("@")[2]
     host = given or os.environ.get("PGHOST") or "the local socket or localhost"
     return host if re.search(r":\d+$", host) else f"{host}:{os.environ.get('PGPORT', '5432')}"

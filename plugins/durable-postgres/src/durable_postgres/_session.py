@@ -27,7 +27,7 @@ Standing = Callable[[bool], None]
 Hear = Callable[[Notice], None]
 
 _FIRST_PAUSE_S: Final = 0.05
-_LONGEST_PAUSE_S: Final = 2.0
+_LONGEST_PAUSE_S: Final = 0.2
 _HEARTBEAT_S: Final = 5.0
 _FAREWELL_S: Final = 1.0
 _UNSENT: Final = 10_000

@@ -155,25 +155,10 @@ SELECT (SELECT count(*) FROM executions), (SELECT count(*) FROM entries)
 
 # --- sessions: `SET` behind the startup, since poolers refuse settings in the startup packet
 
-# A plan that is made while the tables are small, and kept, reads whole tables when they have grown;
-# planning each batch anew takes half a millisecond at most.
-WRITER_SETTINGS: Final = """
-SELECT set_config('application_name', 'durable-core', false),
-    set_config('plan_cache_mode', 'force_custom_plan', false),
-    set_config('jit', 'off', false),
-    set_config('default_transaction_isolation', 'read committed', false),
-    set_config('lock_timeout', $1, false),
-    set_config('statement_timeout', '0', false),
-    set_config('idle_session_timeout', '0', false),
-    set_config('synchronous_commit', CASE
-        WHEN NOT $2::boolean THEN 'off'
-        WHEN current_setting('synchronous_commit') = 'remote_apply' THEN 'remote_apply'
-        ELSE 'on' END, false)
-"""
 # So that the server notices the loss of this host within eleven seconds, and frees its locks. While
-# a notice to it is not confirmed there are no keepalives, and the timeout counts instead.
-SESSION_SETTINGS: Final = """
-SELECT set_config('application_name', 'durable-core', false),
+# something that was sent to it is not confirmed there are no keepalives, and the timeout counts.
+_EVERY_SESSION: Final = """
+    set_config('application_name', 'durable-core', false),
     set_config('lock_timeout', $1, false),
     set_config('statement_timeout', '0', false),
     set_config('idle_session_timeout', '0', false),
@@ -182,6 +167,20 @@ SELECT set_config('application_name', 'durable-core', false),
     set_config('tcp_keepalives_count', '3', false),
     set_config('tcp_user_timeout', '11000', false)
 """
+# A plan that is made while the tables are small, and kept, reads whole tables when they have grown;
+# planning each batch anew takes half a millisecond at most.
+WRITER_SETTINGS: Final = f"""
+SELECT {_EVERY_SESSION},
+    set_config('plan_cache_mode', 'force_custom_plan', false),
+    set_config('jit', 'off', false),
+    set_config('default_transaction_isolation', 'read committed', false),
+    set_config('idle_in_transaction_session_timeout', '10s', false),
+    set_config('synchronous_commit', CASE
+        WHEN NOT $2::boolean THEN 'off'
+        WHEN current_setting('synchronous_commit') = 'remote_apply' THEN 'remote_apply'
+        ELSE 'on' END, false)
+"""
+SESSION_SETTINGS: Final = f"SELECT {_EVERY_SESSION}"
 BACKEND: Final = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 BACKEND_PID: Final = "SELECT pg_backend_pid()"
 # The start is compared, so that a pid which another session has by now is never hit.

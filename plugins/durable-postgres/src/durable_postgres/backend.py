@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from durable_core.config import redact_url
 from durable_core.contracts import (
@@ -36,6 +36,9 @@ from durable_postgres.journal import PostgresJournal
 
 __all__ = ["PostgresBackend"]
 
+_PRUNE_S: Final = 60.0
+"""The longest that one batch of pruning may take, or its connection is given up."""
+
 
 class PostgresBackend(SqlBackend):
     """A journal in one Postgres database. What each method promises stands in the contract.
@@ -52,7 +55,7 @@ class PostgresBackend(SqlBackend):
         self._writer = writer
         self._reader = Reader(connector)
         super().__init__(connector.address, self._reader, writer)
-        self._pruner = Writer(connector, None)
+        self._pruner = Writer(connector, _PRUNE_S)
         self._session = OwnerSession(connector)
         parts = writer, self._reader, self._pruner, failpoints, self._key_check
         self._journal = PostgresJournal(self._address, *parts, self._session.tell)
