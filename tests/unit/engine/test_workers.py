@@ -304,3 +304,77 @@ async def damage(engine: DurableEngine, execution_id: bytes) -> None:
         None,
     )
     await backend.journal.append(CommitBatch((), (change,), ()))
+
+
+async def test_an_engine_gives_back_what_it_owns_and_cannot_run(open_engine: OpenEngine) -> None:
+    """It was claimed here for a change that did not come about; nobody here can go on with it."""
+    async with open_engine() as front:
+        handle = await front.start(doubling, 21, run="anywhere")
+        backend = front.parts.backend
+        row = await backend.load(handle.id.bytes)
+        assert row is not None
+        assert await backend.claim(row, front.parts.journal.owner_id, row.created_at)
+        async with open_engine(doubling, claim=True) as worker:
+            assert await handle.result() == 42
+            assert await owners(front) == {worker.parts.journal.owner_id: 1}
+
+
+async def test_what_fails_in_every_engine_is_not_handed_round_for_ever(
+    open_engine: OpenEngine,
+) -> None:
+    """Each engine leaves it to the others for a while that grows."""
+    never = version(doubling_of_another_kind, "doubling")
+    async with open_engine() as front:
+        handle = await front.start(doubling, 21, run="anywhere")
+        async with open_engine(never, claim=True) as one, open_engine(never, claim=True) as two:
+            for _ in range(40):
+                for engine in (one, two):
+                    await engine._recovery.claim_waiting()
+                    await engine._recovery.look()
+            row = await front.parts.backend.load(handle.id.bytes)
+            assert row is not None
+            assert row.owner_epoch <= 5, "a claim and a release by each, or on the way"
+        async with open_engine(doubling, claim=True):
+            assert await handle.result() == 42
+
+
+async def doubling_of_another_kind(_ctx: DurableContext) -> int:
+    return 0
+
+
+async def test_a_cancel_that_meets_a_claim_becomes_a_request(open_engine: OpenEngine) -> None:
+    """Whoever claims in that instant is asked, and the caller sees no more of it."""
+    gate = asyncio.Event()
+
+    @step(name="wait")
+    async def wait() -> None:
+        await gate.wait()
+
+    async def body(ctx: DurableContext) -> None:
+        await ctx.step(wait)
+
+    program = version(body)
+    async with open_engine() as front, open_engine(program, claim=True):
+        handles = [await front.start(program, run="anywhere") for _ in range(20)]
+        await asyncio.gather(*(front.cancel(handle.id) for handle in handles))
+        for handle in handles:
+            with pytest.raises(ExecutionCancelled):
+                await handle.result()
+
+
+async def test_a_result_is_typed_for_whoever_starts_by_the_same_key(
+    open_engine: OpenEngine,
+) -> None:
+    """Also where the start finds the execution that another process has started."""
+
+    @workflow(name="paired")
+    async def paired(_ctx: DurableContext, number: int) -> tuple[int, int]:
+        return number, number
+
+    async with open_engine(paired, claim=True):
+        for _ in range(2):
+            async with open_engine() as front:
+                handle = await front.start(paired, 1, key="k", run="anywhere")
+                assert await handle.result() == (1, 1)
+        async with open_engine() as front:
+            assert await (await front.get((paired, "k"))).result() == (1, 1)
