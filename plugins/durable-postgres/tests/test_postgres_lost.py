@@ -24,6 +24,10 @@ from tests.postgres import WAITING
 if TYPE_CHECKING:
     from conftest import Opener, Rows
 
+SLEEPING = (
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE wait_event = 'PgSleep' AND datname = current_database()"
+)
 END_OTHERS = (
     "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
     "WHERE pid <> pg_backend_pid() AND datname = current_database()"
@@ -180,6 +184,21 @@ async def test_close_waits_for_what_was_handed_over(opener: Opener, rows: Rows, 
     async with asyncio.timeout(5):
         while await admin.fetchval(others) > 1:
             pass
+
+
+async def test_close_does_not_wait_for_ever_for_an_answer(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch, admin: Any
+) -> None:
+    """A prune that gets none, say, since the network has gone."""
+    monkeypatch.setattr("durable_postgres._connections.CONNECT_S", 0.1)
+    backend = await opener()
+    deaf = asyncio.create_task(backend._pruner.rows(tuple[object], "SELECT pg_sleep(600)"))
+    async with asyncio.timeout(20):
+        while not await admin.fetchval(SLEEPING):
+            pass
+        await backend.close()
+    with pytest.raises(TransientStoreError):
+        await deaf
 
 
 async def test_a_lock_wait_ends_below_the_acknowledgement_timeout(

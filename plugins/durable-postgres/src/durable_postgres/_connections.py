@@ -169,8 +169,11 @@ class Writer:
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Finish what was handed over, and close. Idempotent."""
+        """Finish what was handed over, within `CONNECT_S`, and close. Idempotent."""
         self._closed = True
+        late = (await asyncio.wait(self._jobs, timeout=CONNECT_S))[1] if self._jobs else ()
+        if late and self._connection is not None:
+            self._connection.terminate()  # it gets no answer, and nobody is to wait for one
         while self._jobs:
             await asyncio.wait(self._jobs)
         connection, self._connection = self._connection, None

@@ -17,6 +17,7 @@ from durable_core.errors import ConfigError
 from durable_core.failpoints import Failpoints
 from durable_core.storage.migrations import Migrations, foreign, is_journal, none_yet
 from durable_core.storage.refusals import unusable_url
+from durable_core.storage.texts import INSERT_VERSION, SELECT_VERSION, numbered
 from durable_postgres import _sql
 from durable_postgres._connections import Connection, Connector
 from durable_postgres._errors import NO_SCHEMA, POOLED
@@ -87,7 +88,7 @@ async def migrate(
             failpoints.reach("backend.migrate.before")
             for number, text in _migrations().pending(stored):
                 await connection.execute(text)
-                await connection.fetch(_sql.INSERT_VERSION, number, SystemClock().now_ms())
+                await connection.fetch(numbered(INSERT_VERSION), number, SystemClock().now_ms())
                 failpoints.reach("backend.migrate.inside")
 
 
@@ -99,7 +100,7 @@ async def _version(connection: Connection, address: str) -> int:
     if not is_journal(address, tables):
         return 0
     try:
-        stored = await connection.fetchval(_sql.SELECT_VERSION)
+        stored = await connection.fetchval(SELECT_VERSION)
     except (asyncpg.UndefinedColumnError, asyncpg.DatatypeMismatchError):
         raise foreign(address) from None
     return _migrations().require_whole(address, tables, stored)

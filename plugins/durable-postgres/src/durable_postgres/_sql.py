@@ -218,5 +218,3 @@ SELECT_TABLES: Final = (
     "AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')"
 )
 SELECT_SCHEMA: Final = "SELECT current_schema()"
-SELECT_VERSION: Final = texts.SELECT_VERSION
-INSERT_VERSION: Final = texts.numbered(texts.INSERT_VERSION)
