@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
+from durable_core.engine.insisting import insist
 from durable_core.engine.parts import EngineParts
 from durable_core.errors import (
     ExecutionLocked,
@@ -92,14 +93,26 @@ class Ownership:
         """
         if await self.held_elsewhere(row):
             raise self.locked(row)
-        claimed = await self._parts.backend.claim(
-            row,
-            self._owner_id,
-            self._parts.clock.now_ms(),
-        )
+        claimed = await self.claim_for(row, self._owner_id)
         if claimed is None:
             raise self.locked(row)
         return claimed
+
+    async def claim_for(self, row: ExecutionRow, owner_id: str) -> ExecutionRow | None:
+        """Make `owner_id` the owner, whoever has it now; None where the row has changed since.
+
+        Asked again after transient trouble. An attempt without an answer counts if it landed: for
+        one epoch there is one owner.
+        """
+        backend, now = self._parts.backend, self._parts.clock.now_ms()
+        patience = self._parts.config.journal_ack_timeout_ms
+        claimed, unseen = await insist(lambda: backend.claim(row, owner_id, now), patience)
+        if claimed is not None or not unseen:
+            return claimed
+        stored = await backend.load(row.execution_id)
+        if stored is None or stored.owner_epoch != row.owner_epoch + 1:
+            return None
+        return stored if stored.owner_id == owner_id else None
 
     async def release(self, execution_id: ExecutionId, epoch: int) -> int:
         """Give up a running execution that this engine cannot go on with; the epoch after that.
@@ -110,7 +123,7 @@ class Ownership:
         row = await self._parts.backend.load(execution_id.bytes)
         if row is None or row.owner_epoch != epoch or row.status != Status.RUNNING.label:
             return epoch
-        released = await self._parts.backend.claim(row, NOBODY, self._parts.clock.now_ms())
+        released = await self.claim_for(row, NOBODY)
         return epoch if released is None else released.owner_epoch
 
     async def wait_until_idle(

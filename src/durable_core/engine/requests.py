@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from durable_core.contracts.exchange import InboxRow
+from durable_core.engine.insisting import insist
 from durable_core.engine.parts import EngineParts
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
@@ -17,12 +18,13 @@ __all__ = ["CANCEL", "SETTLE", "file_cancel", "file_settle", "read_settle", "set
 
 CANCEL: Final = "cancel"
 SETTLE: Final = "settle"
+_EVERYTHING: Final = 10_000
 
 
 async def file_cancel(parts: EngineParts, row: ExecutionRow) -> bool:
     """Ask the owner to cancel; False if that was asked before. Needs no key."""
     now = parts.clock.now_ms()
-    return await parts.backend.post_inbox(InboxRow(row.execution_id, CANCEL, CANCEL, None, now))
+    return await _file(parts, InboxRow(row.execution_id, CANCEL, CANCEL, None, now))
 
 
 async def file_settle(
@@ -35,7 +37,14 @@ async def file_settle(
     slot = f"{SETTLE}:{step_id}"
     sealed = parts.wire.envelope(row).seal_request(slot, EntryKind.INTENT_SETTLED, payload)
     now = parts.clock.now_ms()
-    return await parts.backend.post_inbox(InboxRow(row.execution_id, slot, SETTLE, sealed, now))
+    return await _file(parts, InboxRow(row.execution_id, slot, SETTLE, sealed, now))
+
+
+async def _file(parts: EngineParts, request: InboxRow) -> bool:
+    """File it, asked again after transient trouble; an attempt without an answer counts."""
+    patience = parts.config.journal_ack_timeout_ms
+    filed, unseen = await insist(lambda: parts.backend.post_inbox(request), patience)
+    return filed or (unseen and request in await parts.backend.read_inbox(limit=_EVERYTHING))
 
 
 def settle_step(request: InboxRow) -> str:

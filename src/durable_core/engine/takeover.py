@@ -85,8 +85,7 @@ class Takeover:
                 await self._parts.backend.evict(row.owner_id)
                 row = await self._ownership.load(execution_id)
                 require_not_terminal(row)
-            now = self._parts.clock.now_ms()
-            released = await self._parts.backend.claim(row, NOBODY, now)
+            released = await self._ownership.claim_for(row, NOBODY)
         if released is None:
             message = f"execution {execution_id} changed at that moment; look at it and try again"
             raise ExecutionLocked(message)
