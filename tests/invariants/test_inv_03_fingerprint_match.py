@@ -18,8 +18,6 @@ from durable_core.model.execution import Status
 from tests.engines import OpenEngine
 from tests.programs import Body, Stage, version
 
-pytestmark = pytest.mark.dialects
-
 
 @step
 async def charge(name: str, cents: int) -> str:

@@ -15,8 +15,6 @@ from durable_core.errors import StepFailed
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
 
-pytestmark = pytest.mark.dialects
-
 
 @pytest.mark.parametrize("effect", list(EffectClass))
 async def test_ec_11_a_replayed_step_returns_its_value_without_a_call(

@@ -12,8 +12,6 @@ from durable_core.journal import Health, WriterSettings
 from tests.faults import faulty
 from tests.journals import begun, result_of
 
-pytestmark = pytest.mark.dialects
-
 QUICK = WriterSettings(ack_timeout_ms=250)
 
 

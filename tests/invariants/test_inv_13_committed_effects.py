@@ -22,8 +22,6 @@ from durable_core.model.execution import Status
 from tests.engines import OpenEngine
 from tests.programs import Body, Stage, version
 
-pytestmark = pytest.mark.dialects
-
 
 class Outside:
     """The outside world: what was charged, and steps that charge."""

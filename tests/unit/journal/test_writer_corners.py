@@ -21,8 +21,6 @@ from durable_core.model.execution import Status
 from tests.faults import faulty
 from tests.journals import MASTER, begun, opened, result_of, wire_format, writing
 
-pytestmark = pytest.mark.dialects
-
 FULL = JournalUnavailable("the disk is full")
 PATIENT = WriterSettings(flush_interval_ms=60_000)
 

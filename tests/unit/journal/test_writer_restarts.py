@@ -13,8 +13,6 @@ from durable_core.model.execution import Status
 from tests.faults import faulty
 from tests.journals import begun, result_of
 
-pytestmark = pytest.mark.dialects
-
 BUSY = TransientStoreError("busy")
 FULL = JournalUnavailable("the disk is full; free some space")
 DEFECT = RuntimeError("a defect")

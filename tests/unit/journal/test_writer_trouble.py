@@ -22,8 +22,6 @@ from tests.ciphers import DefectiveCipher
 from tests.faults import faulty
 from tests.journals import begun, opened, result_of, wire_format, writing
 
-pytestmark = pytest.mark.dialects
-
 BUSY = TransientStoreError("busy")
 LOST = TransientStoreError("the line broke", landed_unknown=True)
 FULL = JournalUnavailable("the disk is full; free some space")
