@@ -86,12 +86,15 @@ def built(session: nox.Session, text: str) -> str:
 def install_built(session: nox.Session, *requirements: str) -> None:
     """Install the requirements, those that are ours from the wheels of this run.
 
-    Ours are installed once more, alone, since an environment that is reused (`nox -r`) holds the
-    same version of an earlier build.
+    In an environment that has been used before (`nox -r`) ours are installed once more, alone,
+    since it holds the same version of an earlier build.
     """
     ours = [built(session, text) for text in requirements if is_ours(text)]
     session.install(*CONSTRAINTS, *ours, *from_elsewhere(requirements))
-    session.install("--no-deps", "--force-reinstall", *ours)
+    used = Path(session.bin).parent / "used-before"
+    if used.exists():
+        session.install("--no-deps", "--force-reinstall", *ours)
+    used.touch()
 
 
 @nox.session
