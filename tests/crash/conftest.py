@@ -9,7 +9,7 @@ import pytest
 from tests.crash.matrix import Matrix, Tally
 
 TALLY = pytest.StashKey[Tally]()
-DEFAULT_KILLS = 200
+DEFAULT_KILLS = 120
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
