@@ -14,97 +14,15 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
-from attrs import field, frozen, mutable
+from attrs import field, mutable
 
-from durable_core.contracts import BackendSettings, CommitBatch, Durability, HeadChange
-from durable_core.model.entries import EntryKind, JournalRow
-from durable_core.model.execution import ExecutionRow
+from durable_core.conformance.rows import Rows
+from durable_core.contracts import BackendSettings, Durability
 from durable_postgres import PostgresBackend
 from tests.partitions import make_partitioned
 from tests.postgres import GIVEN, Server, database_url, temporary_server
 
 CHILDREN = Path(__file__).parent / "children.py"
-
-
-@frozen
-class Rows:
-    """Makes the rows of executions by number: execution 1 has the id 00…01."""
-
-    def execution_id(self, number: int) -> bytes:
-        return number.to_bytes(16, "big")
-
-    def execution(self, number: int, **changes: Any) -> ExecutionRow:
-        row = ExecutionRow(
-            execution_id=self.execution_id(number),
-            workflow="checkout",
-            execution_key=None,
-            kind="workflow",
-            status="running",
-            generation=0,
-            key_id=1,
-            sealed=True,
-            stamped=True,
-            owner_id="owner-1",
-            owner_epoch=1,
-            entry_count=1,
-            head_hmac=b"h" * 32,
-            anchor_mac=b"a" * 32,
-            created_at=1000,
-            updated_at=1000,
-            finalized_at=None,
-        )
-        return row._replace(**changes)
-
-    def entry(self, number: int, entry_no: int, **changes: Any) -> JournalRow:
-        row = JournalRow(
-            execution_id=self.execution_id(number),
-            entry_no=entry_no,
-            generation=0,
-            step_id=str(entry_no),
-            entry_kind=int(EntryKind.STEP_RESULT),
-            fingerprint=b"f" * 32,
-            idem_key=b"i" * 32,
-            effect_class=1,
-            detail=None,
-            payload=b"\x00\x00payload",
-            payload_version=1,
-            hmac=b"m" * 32,
-            created_at=1000,
-        )
-        return row._replace(**changes)
-
-    def change(self, number: int, count: int, **changes: Any) -> HeadChange:
-        """From `count - 1` entries to `count`."""
-        change = HeadChange(
-            execution_id=self.execution_id(number),
-            owner_epoch=1,
-            expected_status="running",
-            expected_count=count - 1,
-            status="running",
-            generation=0,
-            entry_count=count,
-            head_hmac=b"H" * 32,
-            anchor_mac=b"A" * 32,
-            updated_at=2000,
-            finalized_at=None,
-        )
-        return change._replace(**changes)
-
-    def start(self, *numbers: int, **changes: Any) -> CommitBatch:
-        first = int(EntryKind.EXECUTION_STARTED)
-        return CommitBatch(
-            tuple(self.execution(number, **changes) for number in numbers),
-            (),
-            tuple(self.entry(number, 1, entry_kind=first) for number in numbers),
-        )
-
-    def advance(self, count: int, *numbers: int, **changes: Any) -> CommitBatch:
-        """Entry `count` of each execution."""
-        return CommitBatch(
-            (),
-            tuple(self.change(number, count, **changes) for number in numbers),
-            tuple(self.entry(number, count) for number in numbers),
-        )
 
 
 @mutable

@@ -17,7 +17,9 @@ from durable_postgres.journal import PostgresJournal
 from tests.postgres import WAITING
 
 if TYPE_CHECKING:
-    from conftest import Child, Opener, Rows
+    from conftest import Child, Opener
+
+    from durable_core.conformance.rows import Rows
 
 
 async def test_start_and_entries_come_back_as_written(backend: PostgresBackend, rows: Rows) -> None:

@@ -22,7 +22,9 @@ from durable_postgres._connections import Session
 from tests.postgres import WAITING
 
 if TYPE_CHECKING:
-    from conftest import Opener, Rows
+    from conftest import Opener
+
+    from durable_core.conformance.rows import Rows
 
 SLEEPING = (
     "SELECT count(*) FROM pg_stat_activity "

@@ -11,7 +11,9 @@ from durable_core.storage.notices import packed, unpacked
 from tests.postgres import OWNERS
 
 if TYPE_CHECKING:
-    from conftest import Opener, Rows
+    from conftest import Opener
+
+    from durable_core.conformance.rows import Rows
 
 CHANNEL = "SELECT 'durable_' || to_hex(hashtextextended(current_schema(), 7160))"
 ENDED, REQUEST, WAITING = NoticeKind.ENDED, NoticeKind.REQUEST, NoticeKind.WAITING

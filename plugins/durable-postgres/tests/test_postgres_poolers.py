@@ -15,7 +15,9 @@ from tests.pooler import pooler
 from tests.postgres import OWNERS
 
 if TYPE_CHECKING:
-    from conftest import Opener, Rows
+    from conftest import Opener
+
+    from durable_core.conformance.rows import Rows
 
 KEYS = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 

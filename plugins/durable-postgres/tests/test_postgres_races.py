@@ -10,7 +10,7 @@ from durable_postgres import PostgresBackend
 from tests.postgres import WAITING
 
 if TYPE_CHECKING:
-    from conftest import Rows
+    from durable_core.conformance.rows import Rows
 
 HEAD = "UPDATE durable_executions SET entry_count = 2 WHERE execution_id = $1 AND owner_epoch = 1"
 ENTRY = (

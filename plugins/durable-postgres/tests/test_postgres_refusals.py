@@ -23,7 +23,9 @@ from durable_core.errors import ConfigError, DurableError, JournalUnavailable, S
 from tests.postgres import Server
 
 if TYPE_CHECKING:
-    from conftest import Opener, Rows
+    from conftest import Opener
+
+    from durable_core.conformance.rows import Rows
 
 CANARY = "hunter2-canary"
 JOURNAL = "SELECT to_regclass('durable_schema')"
