@@ -16,6 +16,8 @@ import pytest
 import pytest_asyncio
 from attrs import field, mutable
 
+pytest.register_assert_rewrite("durable_core.conformance")
+
 from durable_core.conformance.rows import Rows
 from durable_core.contracts import BackendSettings, Durability
 from durable_postgres import PostgresBackend
