@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
-from weakref import WeakSet
 
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.eager import start_at_once
@@ -38,7 +37,7 @@ class Activity:
         self._reads: set[asyncio.Future[Any]] = set()
         self._effects: set[asyncio.Task[Any]] = set()
         self._pauses: set[asyncio.Future[None]] = set()
-        self._unmoved: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self._unmoved: set[asyncio.Task[Any]] = set()
         """Tasks that a cancellation did not stop, since they waited for a guarded effect."""
 
     @property

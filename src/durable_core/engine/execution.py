@@ -113,6 +113,8 @@ class Execution:
     async def main(self, slots: asyncio.Semaphore | None) -> Outcome:
         """Run to the end. Never raises an engine failure: it is the outcome."""
         try:
+            if slots is None:
+                return await self._generations()
             async with self._place(slots):
                 return await self._generations()
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must learn it
@@ -121,11 +123,8 @@ class Execution:
             self._parts.journal.detach(self.execution_id)
 
     @asynccontextmanager
-    async def _place(self, slots: asyncio.Semaphore | None) -> AsyncIterator[None]:
+    async def _place(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
         """Wait for one of the places, unless the execution is stopped: then it needs none."""
-        if slots is None:
-            yield
-            return
         getting = asyncio.ensure_future(slots.acquire())
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
@@ -185,8 +184,15 @@ class Execution:
 
     async def _end_of(self, task: asyncio.Task[_Ended]) -> _Ended:
         """How the workflow's task ended; also where it was stopped before its first turn."""
+        ended = asyncio.get_running_loop().create_future()
+
+        def wake(_: object) -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        task.add_done_callback(wake)
         try:
-            await asyncio.wait({task})
+            await ended
         except asyncio.CancelledError:
             task.cancel()
             raise

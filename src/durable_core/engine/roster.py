@@ -223,8 +223,7 @@ class Roster:
             raise ConfigError(message)
 
     async def _carry(self, execution: Execution) -> None:
-        interrupted = ExecutionError("the engine was interrupted; open one to go on")
-        outcome = Outcome(error=interrupted)
+        outcome: Outcome | None = None
         try:
             outcome = await execution.main(self._slots)
             if execution.recorded:
@@ -236,7 +235,7 @@ class Roster:
             self._count()
             if self._parts is not None:
                 self._parts.notices.freed()
-            execution.done.set_result(outcome)
+            execution.done.set_result(_interrupted() if outcome is None else outcome)
 
     async def _note_failure(self, execution: Execution, outcome: Outcome) -> None:
         """Keep what ended the run here, and let other engines try unless the store has failed."""
@@ -272,6 +271,10 @@ class Roster:
     def _count(self) -> None:
         if self._parts is not None:
             self._parts.metrics.record("durable.engine.executions_running", len(self._running))
+
+
+def _interrupted() -> Outcome:
+    return Outcome(error=ExecutionError("the engine was interrupted; open one to go on"))
 
 
 def _is_of_the_store(error: Exception | None) -> bool:
