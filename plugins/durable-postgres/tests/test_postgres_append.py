@@ -369,3 +369,17 @@ async def test_a_plan_from_when_the_tables_were_small_is_not_kept(
     await backend._writer.rows(tuple, flush)
     await backend.probe()
     assert await admin.fetchval(read) - before == 0
+
+
+async def test_a_fence_is_looked_up_by_id_alone(opener: Opener, rows: Rows, admin: Any) -> None:
+    """In a database without statistics too, where the planner guesses that few are running."""
+    backend = await opener()
+    for first in range(1, 1001, 250):
+        await backend.journal.append(rows.start(*range(first, first + 250)))
+    for count in range(2, 10):
+        await backend.journal.append(rows.advance(count, *range(1, 129)))
+    await backend._writer.rows(tuple, "SELECT pg_stat_force_next_flush()")
+    await backend.probe()
+    read = "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE indexrelname = $1"
+    assert await admin.fetchval(read, "durable_executions_status") == 0
+    assert await admin.fetchval(read, "durable_executions_pkey") > 0

@@ -31,9 +31,9 @@ def _arrays(types: str, after: int) -> str:
 
 # One statement, and so one transaction and one round trip: lock and change the executions whose
 # fence holds, claim the keys of those that start, and insert the rows of what applied, in order.
-# `locked` waits for a claim that is open and looks at the row again when it has committed. Its fence
-# is compared in a form that fits no index: while the tables have no statistics, the planner takes
-# the index of the statuses for the better one, and reads all that runs for each change.
+# `locked` waits for a claim that is open and looks at the row again when it has committed. The
+# fence is compared in a form that fits no index: while the tables have no statistics, the planner
+# takes the index of the statuses for the better one, and reads all that runs for each change.
 APPEND: Final = f"""
 WITH changes AS (
     SELECT * FROM unnest({_arrays(_CHANGE_TYPES, 0)})
