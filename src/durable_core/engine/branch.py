@@ -24,12 +24,18 @@ class Branch:
         self._execution_id = execution_id
         self._occurrences: dict[bytes, int] = {}
         self._draws = 0
+        self._timers = 0
 
     def next_step(self) -> StepId:
         """Take the next position; assigned when the call is made, never at completion."""
         step_id = root_step(self.steps)
         self.steps += 1
         return step_id
+
+    def next_timer(self) -> str:
+        """The id of the next timer: which of the branch's timers it is, whatever its position."""
+        self._timers += 1
+        return f"t{self._timers - 1}"
 
     def idempotency_key(self, fingerprint: bytes) -> bytes:
         """The key of the next call with this fingerprint; counts it."""

@@ -23,6 +23,7 @@ from durable_core.engine.parts import EngineParts
 from durable_core.engine.spec import StepSpecs
 from durable_core.engine.standing import Standing
 from durable_core.engine.threads import StepThreads
+from durable_core.engine.timers import Timers
 from durable_core.errors import ConfigError
 from durable_core.failpoints import Failpoints
 from durable_core.ids import RandomIds
@@ -79,6 +80,8 @@ async def compose(
         notices = Notices()
         if backend.capabilities.notifies:
             backend.listen(notices.hear)
+        timers = Timers(clock)
+        stack.callback(timers.close)
         threads = StepThreads(config.max_worker_threads)
         stack.push_async_callback(threads.close, config.close_timeout_ms / 1000)
         writer = JournalWriter(
@@ -105,6 +108,7 @@ async def compose(
             failpoints=Failpoints.from_environment(),
             standing=standing,
             notices=notices,
+            timers=timers,
         )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from durable_core.engine.descriptor import StepDescriptor
+from durable_core.engine.sleeping import due_time, seconds_of, sleep
 from durable_core.engine.spec import StepSpec
 from durable_core.errors import ExecutionError
 from durable_core.ids import ExecutionId
@@ -98,6 +100,24 @@ class DurableContext:
             return datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
 
         return self.run(_NOW, now)
+
+    def sleep(self, delta: float | timedelta) -> Coroutine[Any, Any, None]:
+        """Wait for a time in seconds, across crashes; takes the next step id when it is called.
+
+        The time runs from when the coroutine first begins, and the due time is journaled then:
+        that one counts in every later run, and one that passed while nothing ran is over at once.
+        Wakes up to some milliseconds late, by the wall clock. Raises at once: `ConfigError` for a
+        negative time or one beyond the year 9999, and as `step` does.
+        """
+        return sleep(self._run, None, math.ceil(seconds_of(delta) * 1000))
+
+    def sleep_until(self, when: datetime) -> Coroutine[Any, Any, None]:
+        """Wait until `when`, which has a time zone, as `sleep` does.
+
+        A time that has passed is over at once. `ConfigError` for one that lies before the
+        execution began: that can only be a mistake.
+        """
+        return sleep(self._run, due_time(when, self._run.lane.row.created_at))
 
     def random(self) -> float:
         """A float in [0, 1), the same on every replay: derived, not journaled."""

@@ -13,6 +13,7 @@ from durable_core.engine.outcome import Failure, failure_of
 from durable_core.engine.spec import StepSpecs
 from durable_core.engine.standing import Standing
 from durable_core.engine.threads import StepThreads
+from durable_core.engine.timers import Timers
 from durable_core.failpoints import Failpoints
 from durable_core.ids import IdSource
 from durable_core.journal.handle import JournalWriterHandle
@@ -43,6 +44,7 @@ class EngineParts:
     failpoints: Failpoints
     standing: Standing
     notices: Notices
+    timers: Timers
 
     def failure_of(self, error: BaseException, attempts: int = 1) -> Failure:
         """The record of `error` that a journal entry can hold."""

@@ -7,7 +7,8 @@ here instead of reaching the workflow (INV-21).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from durable_core.engine.call import StepCall
 from durable_core.engine.guarded import perform_guarded
@@ -17,20 +18,36 @@ from durable_core.engine.recorded import replay, take_over
 from durable_core.engine.sequence import LAST
 from durable_core.errors import JournalError, StepFailed
 from durable_core.model.entries import Outcome
-from durable_core.replay.lookup import FRESH, Found, Recorded
+from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
 from durable_core.telemetry import SpanName
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["perform"]
+__all__ = ["look_up", "perform", "within"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-async def perform(run: Run, call: StepCall) -> object:
-    """The value of the step. Raises `StepFailed` into the workflow, and cancellation."""
-    run.activity.entered(call.step_id, run.task)
+def perform(run: Run, call: StepCall) -> Coroutine[Any, Any, object]:
+    """The coroutine of the step. Raises `StepFailed` into the workflow, and cancellation."""
+    return within(run, call.step_id, _perform, call)
+
+
+async def within(
+    run: Run,
+    step_id: str,
+    work: Callable[Concatenate[Run, P], Coroutine[Any, Any, T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """`work` as something that the workflow does at `step_id`, ended with its run."""
+    run.activity.entered(step_id, run.task)
     try:
-        return await _perform(run, call)
+        if run.ended:
+            await run.halted()
+        return await work(run, *args, **kwargs)
     except StepFailed:
         raise
     except Exception as error:  # noqa: BLE001 - the engine's own failures stay out of user code
@@ -40,13 +57,11 @@ async def perform(run: Run, call: StepCall) -> object:
             await run.halted()
         raise
     finally:
-        run.activity.left(call.step_id)
+        run.activity.left(step_id)
 
 
 async def _perform(run: Run, call: StepCall) -> object:
-    if run.ended:
-        await run.halted()
-    found, cancelled = await _look_up(run, call)
+    found, cancelled = await look_up(run, call.wanted, call.idem_key)
     with run.parts.tracing.span(SpanName.STEP_RUN, run.span_attributes(call, found)):
         if isinstance(found, Recorded):
             run.parts.metrics.record("durable.engine.steps_replayed", 1)
@@ -63,7 +78,7 @@ async def _perform(run: Run, call: StepCall) -> object:
         return await _perform_plain(run, call, cancelled=cancelled)
 
 
-async def _look_up(run: Run, call: StepCall) -> tuple[Found, bool]:
+async def look_up(run: Run, wanted: Wanted, idem_key: bytes) -> tuple[Found, bool]:
     """The journal's answer, and whether the workflow cancelled the step meanwhile.
 
     A look-up is finished despite a cancellation: what is journaled decides the branch. Where
@@ -78,15 +93,15 @@ async def _look_up(run: Run, call: StepCall) -> tuple[Found, bool]:
             if run.ended:
                 raise
             cancelled = True
-    at_once = run.cursor.answer(call.wanted)
+    at_once = run.cursor.answer(wanted)
     if at_once is None:
-        reading = run.cursor.look_up(call.wanted)
+        reading = run.cursor.look_up(wanted)
         found, cancelled_too = await run.activity.outlast_read(reading)
         cancelled |= cancelled_too
     else:
         found = at_once
     if found is not FRESH:
-        run.cursor.prior.consume(call.idem_key)
+        run.cursor.prior.consume(idem_key)
     recorded = isinstance(found, Recorded)
     if run.activity.concurrent and (recorded or run.sequence.busy or run.cursor.replaying):
         place = found.row.entry_no if isinstance(found, Recorded) else LAST

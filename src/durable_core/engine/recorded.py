@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from durable_core.engine.call import StepCall
 from durable_core.engine.outcome import DID_NOT_RUN, STEP_CANCELLED, Failure
@@ -13,7 +13,7 @@ from durable_core.model.entries import EntryKind, JournalRow, Outcome, StepResul
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["read_result", "read_settled", "replay", "take_over"]
+__all__ = ["cancelled_again", "read_result", "read_settled", "replay", "take_over"]
 
 _OUTCOMES: Final = frozenset(Outcome)
 
@@ -28,12 +28,19 @@ async def replay(run: Run, call: StepCall, row: JournalRow, *, cancelled: bool) 
         return read_result(run, call, payload)
     failure = Failure.decode(payload)
     if failure.error_type == STEP_CANCELLED:
-        if not cancelled:
-            # The workflow cancelled this step, and will do so again: by the same timeout, sibling
-            # or race. Anything raised earlier could take another branch.
-            await asyncio.get_running_loop().create_future()
-        raise asyncio.CancelledError
+        await cancelled_again(cancelled=cancelled)
     raise failure.of_step(call.descriptor.name)
+
+
+async def cancelled_again(*, cancelled: bool) -> NoReturn:
+    """Wait to be cancelled as the journal says, unless that has happened; never returns.
+
+    The workflow cancelled this step, and will do so again: by the same timeout, sibling or race.
+    Anything raised earlier could take another branch.
+    """
+    if not cancelled:
+        await asyncio.get_running_loop().create_future()
+    raise asyncio.CancelledError
 
 
 def read_result(run: Run, call: StepCall, payload: bytes) -> object:

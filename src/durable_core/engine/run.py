@@ -20,10 +20,10 @@ from durable_core.engine.perform import perform
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
 from durable_core.errors import DecodeError, ExecutionError, StepCapExceeded
-from durable_core.ids import ExecutionId
+from durable_core.ids import ExecutionId, StepId
 from durable_core.journal.lane import Lane
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import EffectIntent, StepFailure, StepResult
+from durable_core.model.entries import EffectIntent, StepFailure, StepResult, TimerArmed, TimerFired
 from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import Found, Recorded
 from durable_core.telemetry import AttributeValue
@@ -89,13 +89,7 @@ class Run:
         kwargs: dict[str, object],
     ) -> Coroutine[Any, Any, Any]:
         """Take the next step id now; the coroutine performs the step (INV-2)."""
-        self._require_own_branch(spec.descriptor.name)
-        if self.branch.steps >= self.parts.config.max_steps_per_execution:
-            message = (
-                f"execution {self.execution_id} has issued max_steps_per_execution = "
-                f"{self.branch.steps} steps; raise the limit or split the workflow"
-            )
-            raise StepCapExceeded(message)
+        self._require_place(spec.descriptor.name)
         try:
             call = StepCall.make(
                 self.execution_id,
@@ -114,12 +108,19 @@ class Run:
         self.activity.called(call.step_id, coroutine)
         return coroutine
 
+    def take_place(self, what: str) -> StepId:
+        """The next step id, for `what` stands there now; raises as `call` does."""
+        self._require_place(what)
+        return self.branch.next_step()
+
     def note_effect(self, effect: int) -> None:
         """Remember whether everything journaled in this generation is idempotent."""
         if effect != EffectClass.IDEMPOTENT:
             self.only_idempotent = False
 
-    async def complete(self, entry: StepResult | StepFailure, *, prompt: bool = False) -> None:
+    async def complete(
+        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool = False
+    ) -> None:
         """Journal what the program is then told; concurrent steps are told of in that order.
 
         So the program sees live, one after the other, what a replay will show it.
@@ -128,12 +129,15 @@ class Run:
         if (self.activity.concurrent or self.sequence.busy) and not self.ended:
             await self.activity.outlast_read(self.sequence.turn(self.lane.accepted_count))
 
-    async def journal(self, entry: StepResult | StepFailure, *, prompt: bool = False) -> None:
-        """Close a step. A prompt entry shares the commit of the next acknowledged one (INV-20).
+    async def journal(
+        self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False
+    ) -> None:
+        """Add an entry. A prompt one shares the commit of the next acknowledged one (INV-20).
 
         Buffered; when the queue has no room it waits for its commit, so that nothing is lost.
         """
-        self.note_effect(entry.effect_class)
+        if isinstance(entry, StepResult | StepFailure):
+            self.note_effect(entry.effect_class)
         self.parts.failpoints.reach("engine.queue.before")
         writer = self.parts.writer
         if writer.takes_buffered:
@@ -220,6 +224,15 @@ class Run:
         if not isinstance(error, Exception):
             error = ExecutionError(type(error).__name__)
         self.end(error)
+
+    def _require_place(self, name: str) -> None:
+        self._require_own_branch(name)
+        if self.branch.steps >= self.parts.config.max_steps_per_execution:
+            message = (
+                f"execution {self.execution_id} has issued max_steps_per_execution = "
+                f"{self.branch.steps} steps; raise the limit or split the workflow"
+            )
+            raise StepCapExceeded(message)
 
     def _require_own_branch(self, name: str) -> None:
         if self.ended:

@@ -31,6 +31,10 @@ _BYTES: Final = {
     EntryKind.STEP_FAILED: (*_STEP, "payload"),
     EntryKind.EXECUTION_FINISHED: ("payload",),
     EntryKind.INTENT_SETTLED: (*_STEP, "payload"),
+    EntryKind.PROMISE_CREATED: ("detail",),
+    EntryKind.PROMISE_RESOLVED: ("detail", "payload"),
+    EntryKind.TIMER_ARMED: ("detail",),
+    EntryKind.TIMER_FIRED: ("detail",),
 }
 """The fields of each kind in `PERSISTED_KINDS` that have to be bytes."""
 

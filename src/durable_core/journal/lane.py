@@ -14,7 +14,9 @@ from attrs import define
 from durable_core.contracts.exchange import HeadChange
 from durable_core.errors import DurableError, ExecutionTerminal, JournalError
 from durable_core.model.entries import (
+    PROMISE_KINDS,
     STEP_KINDS,
+    TIMER_KINDS,
     Entry,
     EntryKind,
     ExecutionFinished,
@@ -37,8 +39,8 @@ _LABELS: Final = {status: status.label for status in Status}
 """The words of the states, spelled once: each change of a row holds two."""
 
 
-_OF_STEPS: Final = STEP_KINDS - {EntryKind.INTENT_SETTLED}
-"""What belongs to the steps of a running generation, and changes no status."""
+_OF_A_RUN: Final = (STEP_KINDS | TIMER_KINDS | PROMISE_KINDS) - {EntryKind.INTENT_SETTLED}
+"""What a running generation consists of, and what changes no status."""
 
 
 class HeadState(NamedTuple):
@@ -89,7 +91,7 @@ class Lane:
         generation is accepted, and only where it failed.
         """
         if (
-            entry.kind in _OF_STEPS
+            entry.kind in _OF_A_RUN
             and entry.generation == self.accepted_generation
             and self.accepted_status is Status.RUNNING
             and self.failure is None
@@ -112,7 +114,7 @@ class Lane:
         elif isinstance(entry, IntentSettled):
             self.change_status(Status.RUNNING)
         else:
-            # An entry of a step, for which all but the status is as it has to be.
+            # An entry of a run, for which all but the status is as it has to be.
             raise self._closed()
         self.accepted_count += 1
 
@@ -133,7 +135,7 @@ class Lane:
         if entry is not None:
             row = self.envelope.row_of(entry, state.entries + 1, state.head, now_ms)
             state = HeadState(
-                state.status if entry.kind in _OF_STEPS else _status_after(entry),
+                state.status if entry.kind in _OF_A_RUN else _status_after(entry),
                 entry.generation,
                 state.entries + 1,
                 row.hmac or self.envelope.genesis,

@@ -17,7 +17,9 @@ from durable_core.model.execution import Status
 __all__ = [
     "PAYLOAD_VERSION",
     "PERSISTED_KINDS",
+    "PROMISE_KINDS",
     "STEP_KINDS",
+    "TIMER_KINDS",
     "Checkpoint",
     "EffectIntent",
     "Entry",
@@ -70,7 +72,18 @@ STEP_KINDS: Final = frozenset(
 )
 """The kinds that belong to a step."""
 
-PERSISTED_KINDS: Final = STEP_KINDS | {EntryKind.EXECUTION_STARTED, EntryKind.EXECUTION_FINISHED}
+TIMER_KINDS: Final = frozenset({EntryKind.TIMER_ARMED, EntryKind.TIMER_FIRED})
+"""The kinds that belong to a timer."""
+
+PROMISE_KINDS: Final = frozenset({EntryKind.PROMISE_CREATED, EntryKind.PROMISE_RESOLVED})
+"""The kinds that belong to a promise."""
+
+PERSISTED_KINDS: Final = (
+    STEP_KINDS
+    | TIMER_KINDS
+    | PROMISE_KINDS
+    | {EntryKind.EXECUTION_STARTED, EntryKind.EXECUTION_FINISHED}
+)
 """The kinds that this build can persist; every other fails closed."""
 
 

@@ -8,16 +8,21 @@ read.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from durable_core.errors import DecodeError, IntegrityError, PayloadError, ReplayDivergence
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow
+from durable_core.model.entries import STEP_KINDS, TIMER_KINDS, EntryKind, JournalRow
 from durable_core.replay.divergence import describe, leftover
 from durable_core.replay.lookup import FRESH, Found, StepRecord, Wanted
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
+from durable_core.replay.waits import resolved_promise
 
 __all__ = ["ReplayCursor"]
+
+_AT_A_PLACE: Final = STEP_KINDS | TIMER_KINDS | {EntryKind.PROMISE_CREATED}
+"""What the program asks for by its place."""
 
 
 class ReplayCursor:
@@ -34,6 +39,7 @@ class ReplayCursor:
         self._reader = reader
         self._input: JournalRow | None = None
         self._steps: dict[str, StepRecord] = {}
+        self._resolutions: dict[bytes, JournalRow] = {}
         self._loading: asyncio.Task[None] | None = None
         self._damage: PayloadError | None = None
 
@@ -77,10 +83,19 @@ class ReplayCursor:
             if record is None:
                 return FRESH
         row = record.row
-        if row.fingerprint != wanted.fingerprint or row.effect_class != wanted.effect:
+        if not wanted.is_at(row):
             raise ReplayDivergence(describe(wanted, row))
         del self._steps[wanted.step_id]
         return record.answer()
+
+    async def read_on(self) -> None:
+        """Read the next segment, if there is one."""
+        if not self.exhausted:
+            await self._load()
+
+    def resolution(self, promise_id: bytes) -> JournalRow | None:
+        """The `promise_resolved` of that promise, if it was read; it stays for who asks again."""
+        return self._resolutions.get(promise_id)
 
     async def finish(self) -> None:
         """The program has ended: `ReplayDivergence` if journaled steps were not asked for."""
@@ -127,7 +142,9 @@ class ReplayCursor:
                 self._input = row
         elif not current:
             self.prior.add(row)
-        elif row.entry_kind in STEP_KINDS:
+        elif row.entry_kind == EntryKind.PROMISE_RESOLVED:
+            self._resolutions[resolved_promise(row.detail)] = row
+        elif row.entry_kind in _AT_A_PLACE:
             self._take_step(row)
         elif row.entry_kind != EntryKind.EXECUTION_FINISHED:
             message = (
@@ -137,7 +154,7 @@ class ReplayCursor:
             raise DecodeError(message)
 
     def _take_step(self, row: JournalRow) -> None:
-        if row.effect_class != EffectClass.IDEMPOTENT:
+        if row.entry_kind in STEP_KINDS and row.effect_class != EffectClass.IDEMPOTENT:
             self.only_idempotent = False
         record = self._steps.get(row.step_id)
         if record is None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import JournalRow
+from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow
 from durable_core.replay.detail import StepDetail
 from durable_core.replay.lookup import Wanted
+from durable_core.replay.waits import CreatedPromise
 
 __all__ = ["ADVICE", "describe", "leftover"]
 
@@ -21,6 +22,29 @@ _SHOWN: Final = 5
 
 def describe(wanted: Wanted, row: JournalRow) -> str:
     """What the program asked for at a step, and what the journal holds there."""
+    if wanted.is_step and row.entry_kind in STEP_KINDS:
+        asked, held, differences = _of_steps(wanted, row)
+        return (
+            f"step {wanted.step_id}: the program asks for {asked}, the journal holds {held}; "
+            f"different: {', '.join(differences)}; {ADVICE}"
+        )
+    return (
+        f"step {wanted.step_id}: the program asks for {wanted.name!r}, the journal holds "
+        f"{_name_of(row)}; {ADVICE}"
+    )
+
+
+def leftover(rows: Sequence[JournalRow]) -> str:
+    """The program ended although the journal holds more steps."""
+    ordered = sorted(rows, key=lambda row: row.entry_no)
+    named = [f"{row.step_id} {_name_of(row)}" for row in ordered[:_SHOWN]]
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    return (
+        f"the program ended without asking for journaled steps: {', '.join(named)}{more}; {ADVICE}"
+    )
+
+
+def _of_steps(wanted: Wanted, row: JournalRow) -> tuple[str, str, list[str]]:
     recorded = StepDetail.decode(row.detail)
     differences = []
     if recorded.name != wanted.name:
@@ -33,21 +57,19 @@ def describe(wanted: Wanted, row: JournalRow) -> str:
         differences.append(f"argument {listed}" if len(positions) == 1 else f"arguments {listed}")
     if not differences:
         differences.append("the sub-class")
-    return (
-        f"step {wanted.step_id}: the program asks for {wanted.name!r} ({_effect(wanted.effect)}), "
-        f"the journal holds {recorded.name!r} ({_effect(row.effect_class)}); different: "
-        f"{', '.join(differences)}; {ADVICE}"
-    )
+    asked = f"{wanted.name!r} ({_effect(wanted.effect)})"
+    return asked, f"{recorded.name!r} ({_effect(row.effect_class)})", differences
 
 
-def leftover(rows: Sequence[JournalRow]) -> str:
-    """The program ended although the journal holds more steps."""
-    ordered = sorted(rows, key=lambda row: row.entry_no)
-    named = [f"{row.step_id} {StepDetail.decode(row.detail).name!r}" for row in ordered[:_SHOWN]]
-    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    return (
-        f"the program ended without asking for journaled steps: {', '.join(named)}{more}; {ADVICE}"
-    )
+def _name_of(row: JournalRow) -> str:
+    """What stands at a place, by name where it has one."""
+    match row.entry_kind:
+        case EntryKind.TIMER_ARMED | EntryKind.TIMER_FIRED:
+            return "a timer"
+        case EntryKind.PROMISE_CREATED:
+            return f"the promise {CreatedPromise.decode(row.detail).name!r}"
+        case _:
+            return repr(StepDetail.decode(row.detail).name)
 
 
 def _effect(code: int) -> str:

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import define, frozen
 
 from durable_core.errors import DecodeError
-from durable_core.model.entries import EntryKind, JournalRow
+from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow
 
-__all__ = ["FRESH", "Found", "Fresh", "IntentOnly", "Recorded", "Settled", "StepRecord", "Wanted"]
+__all__ = [
+    "FRESH",
+    "Armed",
+    "Found",
+    "Fresh",
+    "IntentOnly",
+    "Recorded",
+    "Settled",
+    "StepRecord",
+    "Wanted",
+]
+
+_CLOSES: Final = frozenset(
+    {
+        EntryKind.STEP_RESULT,
+        EntryKind.STEP_FAILED,
+        EntryKind.TIMER_FIRED,
+        EntryKind.PROMISE_CREATED,
+    }
+)
+"""What is the last entry at its place."""
+
+_FOLLOWERS: Final[dict[int, frozenset[EntryKind]]] = {
+    EntryKind.TIMER_ARMED: frozenset({EntryKind.TIMER_FIRED, EntryKind.STEP_FAILED}),
+}
+"""What may follow the kinds that not every entry of a step may follow."""
 
 
 @frozen
@@ -19,6 +46,19 @@ class Wanted:
     fingerprint: bytes
     effect: int
     digests: bytes
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a step of the program, and no wait or promise."""
+        return True
+
+    def is_at(self, row: JournalRow) -> bool:
+        """Whether `row` is an entry of exactly this step, so that it may be answered with."""
+        return (
+            row.entry_kind in STEP_KINDS
+            and row.fingerprint == self.fingerprint
+            and row.effect_class == self.effect
+        )
 
 
 @frozen
@@ -50,7 +90,14 @@ class Settled:
     row: JournalRow
 
 
-Found = Fresh | Recorded | IntentOnly | Settled
+@frozen
+class Armed:
+    """A timer has a due time, and has not fired."""
+
+    row: JournalRow
+
+
+Found = Fresh | Recorded | IntentOnly | Settled | Armed
 
 
 @define
@@ -65,21 +112,30 @@ class StepRecord:
         if self.closed:
             message = f"entry {row.entry_no} follows the entry that closed step {row.step_id}"
             raise DecodeError(message)
-        self.row = row
-        self.closed = row.entry_kind in (EntryKind.STEP_RESULT, EntryKind.STEP_FAILED)
+        if row.entry_kind not in _FOLLOWERS.get(self.row.entry_kind, STEP_KINDS):
+            raise _out_of_order(row)
+        self._set(row)
 
     @classmethod
     def of(cls, row: JournalRow) -> StepRecord:
         """The record that begins with `row`."""
+        if row.entry_kind == EntryKind.TIMER_FIRED:
+            raise _out_of_order(row)
         record = cls(row)
-        record.add(row)
+        record._set(row)
         return record
+
+    def _set(self, row: JournalRow) -> None:
+        self.row = row
+        self.closed = row.entry_kind in _CLOSES
 
     def answer(self) -> Found:
         """What the entries so far say."""
         match self.row.entry_kind:
-            case EntryKind.STEP_RESULT | EntryKind.STEP_FAILED:
+            case closing if closing in _CLOSES:
                 return Recorded(self.row)
+            case EntryKind.TIMER_ARMED:
+                return Armed(self.row)
             case EntryKind.EFFECT_INTENT:
                 return IntentOnly(self.row)
             case EntryKind.INTENT_SETTLED:
@@ -87,3 +143,9 @@ class StepRecord:
             case kind:
                 message = f"entry {self.row.entry_no} of kind {kind} is no entry of a step"
                 raise DecodeError(message)
+
+
+def _out_of_order(row: JournalRow) -> DecodeError:
+    return DecodeError(
+        f"entry {row.entry_no} does not belong behind what the journal holds at {row.step_id}"
+    )

@@ -9,6 +9,7 @@ from attrs import define, field
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.replay.detail import StepDetail
+from durable_core.replay.waits import Timer
 
 __all__ = ["PriorEffects"]
 
@@ -24,11 +25,15 @@ class PriorEffects:
     divergences: int = 0
     _by_key: dict[bytes, JournalRow] = field(factory=dict)
     _claimed: set[bytes] = field(factory=set)
+    _timers: dict[str, int] = field(factory=dict)
     _finished: bool = False
 
     def add(self, row: JournalRow) -> None:
         """Take in the next entry of an earlier generation."""
         self._finished = row.entry_kind == EntryKind.EXECUTION_FINISHED
+        if row.entry_kind == EntryKind.TIMER_ARMED:
+            timer = Timer.decode(row.detail)
+            self._timers.setdefault(timer.timer_id, timer.due_at)
         if row.idem_key is None:
             return
         known = self._by_key.get(row.idem_key)
@@ -46,6 +51,7 @@ class PriorEffects:
         self.divergences += not self._finished
         if not self._finished:
             self._by_key = {key: row for key, row in self._by_key.items() if _is_guarded(row)}
+            self._timers.clear()
 
     def claim(self, idem_key: bytes) -> JournalRow | None:
         """The last word on exactly this step; None also for a `step_failed`, which binds no run."""
@@ -59,6 +65,10 @@ class PriorEffects:
         """The step has an entry of its own in this generation, and so is claimed."""
         if idem_key in self._by_key:
             self._claimed.add(idem_key)
+
+    def due_time(self, timer_id: str) -> int | None:
+        """When that timer was due in a run that failed: the one that follows waits no longer."""
+        return self._timers.get(timer_id)
 
     def unclaimed_effects(self, name: str) -> Iterator[JournalRow]:
         """The last words on guarded effects of that step name that no step has claimed yet.

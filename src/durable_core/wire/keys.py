@@ -19,6 +19,7 @@ __all__ = ["ExecutionKeys", "Keyring"]
 _PAYLOAD: Final = "durable-core v1 payload"
 _JOURNAL_MAC: Final = "durable-core v1 journal-mac"
 _FINGERPRINT: Final = "durable-core v1 fingerprint"
+_PROMISE: Final = "durable-core v1 promise-token"
 _CHECKED_TEXT: Final = b"durable-core key check v1"
 
 
@@ -28,11 +29,12 @@ def _derive(master: bytes, context: str) -> bytes:
 
 @frozen
 class ExecutionKeys:
-    """The sub-keys that one execution keeps for life; both None where there is no key at all."""
+    """The sub-keys that one execution keeps for life; all None where there is no key at all."""
 
     key_id: int | None
     fingerprint_key: bytes | None = field(repr=False)
     mac_key: bytes | None = field(repr=False)
+    promise_key: bytes | None = field(repr=False)
 
     def fingerprint(self, data: bytes) -> bytes:
         """32 bytes over canonical fields: keyed BLAKE3, or `derive_key` where there is no key."""
@@ -41,7 +43,7 @@ class ExecutionKeys:
         return blake3(data, key=self.fingerprint_key).digest()
 
 
-_UNKEYED: Final = ExecutionKeys(None, None, None)
+_UNKEYED: Final = ExecutionKeys(None, None, None, None)
 
 
 @frozen
@@ -62,7 +64,12 @@ class Keyring:
             None if masters is None else masters.current,
             {key_id: _derive(key, _PAYLOAD) for key_id, key in by_id.items()},
             {
-                key_id: ExecutionKeys(key_id, _derive(key, _FINGERPRINT), mac_keys[key_id])
+                key_id: ExecutionKeys(
+                    key_id,
+                    _derive(key, _FINGERPRINT),
+                    mac_keys[key_id],
+                    _derive(key, _PROMISE),
+                )
                 for key_id, key in by_id.items()
             },
             {

@@ -54,19 +54,8 @@ async def edited(
     return ReplayCursor(reader)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        EntryKind.PROMISE_CREATED,
-        EntryKind.PROMISE_RESOLVED,
-        EntryKind.TIMER_ARMED,
-        EntryKind.TIMER_FIRED,
-        EntryKind.CHECKPOINT,
-    ],
-)
-async def test_ec_17_an_entry_of_an_unknown_kind_stops_the_replay(
-    url: str, kind: EntryKind
-) -> None:
+async def test_ec_17_an_entry_of_an_unknown_kind_stops_the_replay(url: str) -> None:
+    kind = EntryKind.CHECKPOINT
     statement = f"UPDATE durable_journal SET entry_kind = {kind:d} WHERE entry_no = 4"
     async with opened(url) as backend, writing(backend, wire_format(None)) as journal:
         cursor = await edited(backend, journal, url, statement)

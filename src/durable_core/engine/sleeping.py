@@ -1,0 +1,168 @@
+"""`ctx.sleep` and `ctx.sleep_until`: a wait whose due time is journaled (EC-37).
+
+The due time that the journal holds counts, in whichever run, and a timer whose time came while
+nothing ran fires at once. A wait that the workflow cancels is closed like a cancelled step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from attrs import field, frozen
+
+from durable_core.engine.outcome import CANCELLED
+from durable_core.engine.perform import look_up, within
+from durable_core.engine.recorded import cancelled_again
+from durable_core.errors import ConfigError
+from durable_core.ids import StepId
+from durable_core.model.effects import EffectClass
+from durable_core.model.entries import EntryKind, StepFailure, TimerArmed, TimerFired
+from durable_core.replay.detail import detail_prefix, encode_detail
+from durable_core.replay.lookup import Armed, Found, Recorded
+from durable_core.replay.waits import LATEST_MS, Timer, WantedTimer, fired_detail
+from durable_core.wire.fingerprint import step_fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from durable_core.engine.run import Run
+
+__all__ = ["SLEEP", "Wait", "due_time", "seconds_of", "sleep"]
+
+SLEEP: Final = "durable.sleep"
+
+
+@frozen
+class Wait:
+    """One place at which the workflow waits for a time, alone or beside something else."""
+
+    run: Run = field(repr=False)
+    wanted: WantedTimer
+    idem_key: bytes
+
+    @classmethod
+    def take(cls, run: Run, name: str) -> Wait:
+        """Take the next place; the wait is called `name` in accounts of a divergence."""
+        step_id = run.take_place(name)
+        fingerprint = step_fingerprint(run.lane.envelope.keys, name, EffectClass.IDEMPOTENT, 0, b"")
+        wanted = WantedTimer.make(step_id, name, fingerprint, run.branch.next_timer())
+        return cls(run, wanted, run.branch.idempotency_key(fingerprint))
+
+    @property
+    def timer_id(self) -> str:
+        """What the entries and the look-up table call it."""
+        return self.wanted.timer_id
+
+    async def arm(self, found: Found, due_at: int) -> asyncio.Future[None]:
+        """The future of its due time: the stored one where there is one, else `due_at` from now on.
+
+        What is armed now is journaled promptly, together with all that was issued before.
+        """
+        run = self.run
+        if isinstance(found, Armed):
+            due_at = Timer.decode(found.row.detail).due_at
+        else:
+            earlier = run.cursor.prior.due_time(self.timer_id)
+            due_at = due_at if earlier is None else earlier
+            detail = Timer(self.timer_id, due_at).detail()
+            await run.journal(
+                TimerArmed(run.execution_id, run.generation, StepId(self.wanted.step_id), detail),
+                prompt=True,
+            )
+            run.parts.failpoints.reach("engine.timer.armed")
+        return run.parts.timers.at(due_at)
+
+    async def fire(self) -> None:
+        """Journal that its time has come; told in the order of the journal."""
+        run = self.run
+        run.parts.failpoints.reach("engine.timer.due")
+        detail = fired_detail(self.timer_id)
+        step_id = StepId(self.wanted.step_id)
+        await run.complete(TimerFired(run.execution_id, run.generation, step_id, detail))
+        run.parts.failpoints.reach("engine.timer.fired")
+
+    async def note_cancelled(self) -> None:
+        """Journal that the workflow cancelled the wait, unless its run has ended."""
+        run, wanted = self.run, self.wanted
+        if not run.ended:
+            await run.journal(
+                StepFailure(
+                    run.execution_id,
+                    run.generation,
+                    StepId(wanted.step_id),
+                    wanted.fingerprint,
+                    self.idem_key,
+                    wanted.effect,
+                    CANCELLED.encode(),
+                    encode_detail(detail_prefix(wanted.name), b"", 0, 0),
+                )
+            )
+
+
+def sleep(run: Run, due_at: int | None, delay_ms: int = 0) -> Coroutine[object, object, None]:
+    """Take a place now; the coroutine waits until `due_at`, or `delay_ms` from when it begins."""
+    wait = Wait.take(run, SLEEP)
+    coroutine = within(run, wait.wanted.step_id, _sleep, wait, due_at, delay_ms)
+    run.activity.called(wait.wanted.step_id, coroutine)
+    return coroutine
+
+
+async def _sleep(run: Run, wait: Wait, due_at: int | None, delay_ms: int) -> None:
+    found, cancelled = await look_up(run, wait.wanted, wait.idem_key)
+    if isinstance(found, Recorded):
+        if found.row.entry_kind == EntryKind.STEP_FAILED:
+            await cancelled_again(cancelled=cancelled)
+        return
+    if cancelled:
+        await wait.note_cancelled()
+        raise asyncio.CancelledError
+    now = run.parts.clock.now_ms()
+    timer = await wait.arm(found, now + delay_ms if due_at is None else due_at)
+    run.commit_prompt_results()
+    try:
+        await timer
+    except asyncio.CancelledError:
+        await wait.note_cancelled()
+        raise
+    finally:
+        timer.cancel()  # the run may be closed here
+    if run.ended:
+        await run.halted()
+    await wait.fire()
+
+
+def seconds_of(delta: object) -> float:
+    """A span of time in seconds, zero or more; `ConfigError` for anything else."""
+    seconds = delta.total_seconds() if isinstance(delta, timedelta) else delta
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        message = f"a time to wait is a number of seconds or a timedelta, not {_kind(delta)}"
+        raise ConfigError(message)
+    if not 0 <= seconds < LATEST_MS / 1000:
+        message = "a time to wait is zero or more seconds, and ends before the year 10000"
+        raise ConfigError(message)
+    return float(seconds)
+
+
+def due_time(when: object, not_before_ms: int) -> int:
+    """A point in time in milliseconds since 1970 UTC; `ConfigError` for one that cannot be meant.
+
+    A time that has passed is none of these, since it may have passed while nothing ran; but one
+    before the execution began is.
+    """
+    if not isinstance(when, datetime) or when.tzinfo is None:
+        message = f"a point in time is a datetime with a time zone, not {_kind(when)}"
+        raise ConfigError(message)
+    try:
+        due_at = round(when.astimezone(UTC).timestamp() * 1000)
+    except OverflowError:
+        due_at = -1
+    if not not_before_ms <= due_at <= LATEST_MS:
+        message = "a point in time to wait for lies before the execution began, or is no date"
+        raise ConfigError(message)
+    return due_at
+
+
+def _kind(given: object) -> str:
+    return "one without" if isinstance(given, datetime) else type(given).__name__

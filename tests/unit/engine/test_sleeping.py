@@ -1,0 +1,264 @@
+"""`ctx.sleep` and `ctx.sleep_until`: the stored due time counts (EC-37)."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from durable_core import DurableContext, step
+from durable_core.errors import ConfigError, ReplayDivergence
+from durable_core.model.entries import EntryKind, JournalRow
+from durable_core.replay.waits import Timer
+from tests.engines import OpenEngine
+from tests.programs import Stage, version
+from tests.unit.engine.replaying import live_and_replayed
+
+pytestmark = pytest.mark.dialects
+
+HOUR = 3600.0
+
+
+@step(name="note")
+async def note(what: str) -> str:
+    return what
+
+
+async def entries(engine: object, handle: object) -> list[JournalRow]:
+    journal = engine.parts.backend.journal  # type: ignore[attr-defined]
+    rows: list[JournalRow] = await journal.read_execution(handle.id.bytes)  # type: ignore[attr-defined]
+    return rows
+
+
+async def test_a_sleep_is_armed_and_fires(open_engine: OpenEngine) -> None:
+    async def body(ctx: DurableContext) -> str:
+        await ctx.step(note, "a")
+        await ctx.sleep(0.01)
+        return await ctx.step(note, "b")
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        assert await handle.result() == "b"
+        rows = await entries(engine, handle)
+        await engine.verify()
+    assert [(row.step_id, row.entry_kind) for row in rows[1:-1]] == [
+        ("0", EntryKind.STEP_RESULT),
+        ("1", EntryKind.TIMER_ARMED),
+        ("1", EntryKind.TIMER_FIRED),
+        ("2", EntryKind.STEP_RESULT),
+    ]
+    assert all(row.payload is None for row in rows[2:4])
+
+
+async def test_live_and_replayed_it_is_over_once(open_engine: OpenEngine) -> None:
+    async def body(ctx: DurableContext) -> float:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await ctx.sleep(timedelta(seconds=0.4))
+        return loop.time() - began
+
+    live, replayed = await live_and_replayed(open_engine, body)
+    assert isinstance(live, float)
+    assert isinstance(replayed, float)
+    assert replayed < 0.3 < live
+
+
+async def test_ec_37_the_stored_due_time_counts(open_engine: OpenEngine) -> None:
+    """The program asks for an hour by now; armed was a moment, which passed while it was down."""
+    stage = Stage()
+
+    async def short(ctx: DurableContext) -> str:
+        asleep = asyncio.create_task(ctx.sleep(0.2))
+        await asyncio.sleep(0)
+        await ctx.step(note, "armed")
+        await stage.pause()
+        await asleep
+        return "woken"
+
+    async def long(ctx: DurableContext) -> str:
+        asleep = asyncio.create_task(ctx.sleep(HOUR))
+        await asyncio.sleep(0)
+        await ctx.step(note, "armed")
+        await asleep
+        return "woken"
+
+    first, second = version(short), version(long)
+    async with open_engine(first) as engine:
+        handle = await engine.start(first)
+        await stage.reached.wait()
+        await engine.flush()
+        before = [row for row in await entries(engine, handle) if row.step_id == "0"]
+    async with open_engine(second) as engine:
+        assert await (await engine.get(handle.id)).result(20) == "woken"
+        after = [row for row in await entries(engine, handle) if row.step_id == "0"]
+    assert [row.entry_kind for row in before] == [EntryKind.TIMER_ARMED]
+    assert after[: len(before)] == before
+    assert [row.entry_kind for row in after[1:]] == [EntryKind.TIMER_FIRED]
+
+
+async def test_a_point_in_time(open_engine: OpenEngine) -> None:
+    due: list[int] = []
+
+    async def body(ctx: DurableContext) -> None:
+        when = await ctx.now() + timedelta(milliseconds=20)
+        due.append(round(when.timestamp() * 1000))
+        await ctx.sleep_until(when)
+        await ctx.sleep_until(when)  # has passed by now, and so is over at once
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        await handle.result()
+        rows = await entries(engine, handle)
+    armed = [row for row in rows if row.entry_kind == EntryKind.TIMER_ARMED]
+    assert [Timer.decode(row.detail) for row in armed] == [
+        Timer("t0", due[0]),
+        Timer("t1", due[0]),
+    ]
+    assert datetime.now(UTC).timestamp() * 1000 >= due[0]
+
+
+@pytest.mark.parametrize("race", ["timeout", "sibling"])
+async def test_a_sleep_that_the_workflow_cancels(open_engine: OpenEngine, race: str) -> None:
+    async def timeout(ctx: DurableContext) -> str:
+        try:
+            async with asyncio.timeout(0.05):
+                await ctx.sleep(HOUR)
+        except TimeoutError:
+            return await ctx.step(note, "timed out")
+        return "slept"
+
+    async def sibling(ctx: DurableContext) -> str:
+        sleeping = asyncio.create_task(ctx.sleep(HOUR))
+        await ctx.step(note, "quick")
+        sleeping.cancel()
+        await asyncio.wait({sleeping})
+        return await ctx.step(note, f"cancelled {sleeping.cancelled()}")
+
+    body = timeout if race == "timeout" else sibling
+    live, replayed = await live_and_replayed(open_engine, body)
+    assert live == replayed
+    assert live in {"timed out", "cancelled True"}
+
+
+async def test_a_step_where_a_timer_stands_is_a_divergence(open_engine: OpenEngine) -> None:
+    stage = Stage()
+
+    async def sleeps(ctx: DurableContext) -> None:
+        await ctx.sleep(0)
+        await ctx.step(note, "done")
+        await stage.pause()
+
+    async def steps(ctx: DurableContext) -> None:
+        await ctx.step(note, "other")
+
+    first, second = version(sleeps), version(steps)
+    async with open_engine(first) as engine:
+        handle = await engine.start(first)
+        await stage.reached.wait()
+    async with open_engine(second) as engine:
+        with pytest.raises(ReplayDivergence, match="asks for 'note', the journal holds a timer"):
+            await (await engine.get(handle.id)).result()
+
+
+async def test_a_timer_where_a_step_stands_is_a_divergence(open_engine: OpenEngine) -> None:
+    stage = Stage()
+
+    async def steps(ctx: DurableContext) -> None:
+        await ctx.step(note, "other")
+        await stage.pause()
+
+    async def sleeps(ctx: DurableContext) -> None:
+        await ctx.sleep(0)
+
+    first, second = version(steps), version(sleeps)
+    async with open_engine(first) as engine:
+        handle = await engine.start(first)
+        await stage.reached.wait()
+    async with open_engine(second) as engine:
+        with pytest.raises(ReplayDivergence, match=r"'durable\.sleep', the journal holds 'note'"):
+            await (await engine.get(handle.id)).result()
+
+
+async def test_a_timer_that_nobody_asks_for_is_a_divergence(open_engine: OpenEngine) -> None:
+    stage = Stage()
+
+    async def sleeps(ctx: DurableContext) -> None:
+        await ctx.step(note, "first")
+        await ctx.sleep(0)
+        await stage.pause()
+
+    async def nothing(ctx: DurableContext) -> None:
+        await ctx.step(note, "first")
+
+    first, second = version(sleeps), version(nothing)
+    async with open_engine(first) as engine:
+        handle = await engine.start(first)
+        await stage.reached.wait()
+    async with open_engine(second) as engine:
+        with pytest.raises(ReplayDivergence, match="journaled steps: 1 a timer"):
+            await (await engine.get(handle.id)).result()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [-1, -0.001, 1e15, float("inf"), float("nan"), "1", True, None, timedelta(seconds=-1)],
+)
+async def test_a_time_that_cannot_be_waited_for(open_engine: OpenEngine, wrong: object) -> None:
+    async def body(ctx: DurableContext) -> str:
+        with pytest.raises(ConfigError, match="a time to wait"):
+            ctx.sleep(wrong)  # type: ignore[arg-type]
+        return await ctx.step(note, "goes on")
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        assert await engine.run(program) == "goes on"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        datetime(2020, 1, 1, tzinfo=UTC),
+        datetime.max.replace(tzinfo=UTC) - timedelta(days=400_000 * 9),
+        datetime(2099, 1, 1),  # noqa: DTZ001 - that is what is wrong
+        0,
+        None,
+    ],
+)
+async def test_a_point_that_cannot_be_waited_for(open_engine: OpenEngine, wrong: object) -> None:
+    async def body(ctx: DurableContext) -> str:
+        with pytest.raises(ConfigError, match="a point in time"):
+            ctx.sleep_until(wrong)  # type: ignore[arg-type]
+        return await ctx.step(note, "goes on")
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        assert await engine.run(program) == "goes on"
+
+
+async def test_a_resumed_failure_does_not_wait_once_more(open_engine: OpenEngine) -> None:
+    """A fresh run waits until the time that was armed by the one that failed."""
+    fails = [True]
+
+    async def body(ctx: DurableContext) -> str:
+        await ctx.step(note, "before")
+        await ctx.sleep(0.05)
+        if fails:
+            raise ValueError
+        return "well"
+
+    async def longer(ctx: DurableContext) -> str:
+        await ctx.step(note, "before")
+        await ctx.step(note, "one step more, so that positions have moved")
+        await ctx.sleep(HOUR)
+        return "well"
+
+    first, other = version(body), version(longer)
+    async with open_engine(first) as engine:
+        handle = await engine.start(first)
+        with pytest.raises(Exception, match="ValueError"):
+            await handle.result()
+    async with open_engine(other) as engine:
+        assert await (await engine.resume(handle.id)).result(20) == "well"
