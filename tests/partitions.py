@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 
 import asyncpg
 
-__all__ = ["make_partitioned"]
+from durable_core.storage.migrations import Migrations
+
+__all__ = ["PARTED_BY", "make_partitioned"]
 
 TABLE = re.compile(r"^CREATE TABLE (\w+) \((.*?)^\)([^;]*);", re.MULTILINE | re.DOTALL)
 PARTS = 4
@@ -16,15 +17,17 @@ PARTED_BY = {
     "durable_execution_keys": "workflow",
     "durable_journal": "execution_id",
     "durable_inbox": "execution_id",
+    "durable_promises": "execution_id",
+    "durable_timers": "execution_id",
 }
 
 
 async def make_partitioned(url: str) -> None:
-    """The tables of the migration, each in four parts by the column that leads its keys."""
-    text = (resources.files("durable_postgres") / "_migrations" / "0001_journal.sql").read_text()
+    """The tables of all migrations, each in four parts by the column that leads its keys."""
     connection = await asyncpg.connect(url)
-    await connection.execute(TABLE.sub(_in_parts, text))
-    await connection.execute("INSERT INTO durable_schema VALUES (1, 0)")
+    for version, text in Migrations.of("durable_postgres").pending(0):
+        await connection.execute(TABLE.sub(_in_parts, text))
+        await connection.execute("INSERT INTO durable_schema VALUES ($1, 0)", version)
     await connection.close()
 
 

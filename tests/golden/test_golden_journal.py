@@ -150,6 +150,16 @@ def test_the_files_stay_small(path: Path) -> None:
     assert 0 < path.stat().st_size < 200_000
 
 
+async def test_an_open_brings_it_to_the_newest_version_of_the_schema(keyed: Golden) -> None:
+    versions = "SELECT version FROM durable_schema ORDER BY version"
+    assert query(keyed.path, versions) == [(1,)]
+    async with keyed.opened() as engine:
+        (row, *_) = await engine.list()
+        assert await engine.parts.backend.promises_of(row.execution_id) == []
+        assert await engine.parts.backend.timers_of(row.execution_id) == []
+    assert query(keyed.path, versions) == [(1,), (2,)]
+
+
 async def test_every_stamp_is_the_one_that_was_written(keyed: Golden) -> None:
     """Read with SQL, and computed anew from the rows by verifying."""
     statement = (

@@ -23,7 +23,9 @@ TABLES = {
     "durable_inbox",
     "durable_journal",
     "durable_keys",
+    "durable_promises",
     "durable_schema",
+    "durable_timers",
 }
 
 

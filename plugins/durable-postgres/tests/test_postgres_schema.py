@@ -34,6 +34,8 @@ DISTRIBUTED_BY = {
     "durable_journal": "execution_id",
     "durable_inbox": "execution_id",
     "durable_keys": "key_id",
+    "durable_promises": "execution_id",
+    "durable_timers": "execution_id",
 }
 COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
@@ -96,7 +98,7 @@ async def test_every_unique_index_is_led_by_the_distribution_column(
     backend: PostgresBackend, admin: Any
 ) -> None:
     unique = [(row[0], row[3]) for row in await admin.fetch(INDEXES) if row[1]]
-    assert len(unique) == 7
+    assert len(unique) == 9
     assert {(table, names[0]) for table, names in unique} == set(DISTRIBUTED_BY.items())
     assert await admin.fetchval("SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == 0
     assert await backend.key_checks() == {}

@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from durable_sqlite import LocalBackend
+from durable_core.storage import texts
+from durable_sqlite import LocalBackend, _sql
 
 if TYPE_CHECKING:
     from conftest import Opener
@@ -43,3 +44,17 @@ async def test_a_probe_commits_and_changes_nothing(backend: LocalBackend, opener
         assert wal.stat().st_size > size
         assert other.execute("PRAGMA data_version").fetchone() != seen
         assert other.execute("SELECT * FROM durable_schema").fetchall() == rows_before
+
+
+async def test_no_promise_and_no_timer_is_looked_for_among_all(
+    backend: LocalBackend, opener: Opener, rows: Rows
+) -> None:
+    """Whatever the size of the statement; SQLite has no statistics here, as in every journal."""
+    await backend.journal.append(rows.start(1))
+    wanted = [texts.SELECT_PROMISE, texts.SELECT_PROMISES, texts.SELECT_TIMERS]
+    with closing(sqlite3.connect(opener.path)) as other:
+        for text in (*wanted, *_sql.DISARM_TIMERS.values()):
+            plan = other.execute(f"EXPLAIN QUERY PLAN {text}", (b"",) * text.count("?")).fetchall()
+            steps = [step for *_, step in plan if "durable_" in step]
+            assert len(steps) == 1, steps
+            assert steps[0].startswith("SEARCH "), steps

@@ -270,10 +270,10 @@ async def test_a_journal_restored_from_sql_text_is_ours(opener: Opener, rows: Ro
 async def test_a_newer_schema_is_refused_and_left_alone(opener: Opener) -> None:
     await (await opener()).close()
     with closing(sqlite3.connect(opener.path)) as newer:
-        newer.execute("INSERT INTO durable_schema VALUES (2, 1)")
+        newer.execute("INSERT INTO durable_schema VALUES (3, 1)")
         newer.commit()
     before = _snapshot(opener.folder)
-    with pytest.raises(SchemaTooNew, match=r"version 2 .* knows 1; upgrade durable-sqlite"):
+    with pytest.raises(SchemaTooNew, match=r"version 3 .* knows 2; upgrade durable-sqlite"):
         await opener()
     assert _snapshot(opener.folder) == before
 

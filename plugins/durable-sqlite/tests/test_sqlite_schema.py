@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from durable_core.contracts import Durability, InboxRow
+from durable_core.contracts import Durability, InboxRow, PromiseRow, TimerRow
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow
 from durable_sqlite import LocalBackend
@@ -63,6 +63,14 @@ COLUMNS = {
         "created_at INTEGER!",
     ],
     "durable_keys": ["key_id INTEGER!", "check BLOB!"],
+    "durable_promises": [
+        "promise_id BLOB!",
+        "execution_id BLOB!",
+        "name TEXT!",
+        "token_hash BLOB!",
+        "created_at INTEGER!",
+    ],
+    "durable_timers": ["execution_id BLOB!", "timer_id TEXT!", "due_at INTEGER!"],
 }
 
 INDEXES = {
@@ -70,6 +78,8 @@ INDEXES = {
     "durable_journal_entry_no": (1, 0, ["execution_id", "entry_no"]),
     "durable_journal_closes": (1, 1, ["execution_id", "generation", "step_id"]),
     "durable_journal_idem_key": (0, 1, ["execution_id", "idem_key"]),
+    "durable_promises_id": (0, 0, ["promise_id"]),
+    "durable_timers_due": (0, 0, ["due_at"]),
 }
 
 
@@ -107,6 +117,8 @@ def test_row_types_have_the_columns_in_table_order() -> None:
     assert list(ExecutionRow._fields) == names["durable_executions"]
     assert list(JournalRow._fields) == names["durable_journal"][1:]
     assert list(InboxRow._fields) == names["durable_inbox"]
+    assert list(PromiseRow._fields) == names["durable_promises"]
+    assert list(TimerRow._fields) == names["durable_timers"]
 
 
 async def test_file_is_private_and_can_give_space_back(opener: Opener) -> None:

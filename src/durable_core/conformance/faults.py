@@ -25,8 +25,10 @@ from durable_core.contracts import (
     Journal,
     Notice,
     OwnerLoad,
+    PromiseRow,
     PruneReport,
     Stray,
+    TimerRow,
 )
 from durable_core.errors import ConfigError
 from durable_core.ids import ExecutionId
@@ -235,6 +237,15 @@ class FaultyBackend(ExecutionBackend):
 
     async def remove_inbox(self, execution_id: bytes, slot: str) -> None:
         await self.real.remove_inbox(execution_id, slot)
+
+    async def find_promise(self, promise_id: bytes) -> PromiseRow | None:
+        return await self.real.find_promise(promise_id)
+
+    async def promises_of(self, execution_id: bytes) -> list[PromiseRow]:
+        return await self.real.promises_of(execution_id)
+
+    async def timers_of(self, execution_id: bytes) -> list[TimerRow]:
+        return await self.real.timers_of(execution_id)
 
 
 def _refuse(url: str, settings: BackendSettings) -> NoReturn:

@@ -1,21 +1,13 @@
-"""Random operations on a backend and on the reference side by side: every answer must agree.
-
-The machine of hypothesis runs on a thread; what it does to the two backends runs on the event loop
-of the test, one operation at a time. Two connections are open all the while, and each operation
-goes to one of them. Numbers that a database chooses itself are compared by their order.
-"""
+"""Random operations on a backend and on the reference side by side: every answer must agree."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
@@ -23,145 +15,83 @@ from hypothesis.stateful import (
 )
 
 from durable_core.conformance.harness import BackendContract, BackendHarness
-from durable_core.conformance.memory import MemoryBackend, MemoryDatabase
+from durable_core.conformance.memory import MemoryBackend
 from durable_core.conformance.operations import (
     KEYS,
     NUMBERS,
+    PROMISES,
     WORKFLOWS,
     Advance,
+    Lookups,
     Start,
     advances,
     batch_of,
+    lookups,
     mostly_all,
     numbers,
     owners,
     starts,
     statuses,
 )
-from durable_core.conformance.rows import Rows, written
+from durable_core.conformance.rows import Rows
+from durable_core.conformance.sides import BothSides
 from durable_core.contracts import (
-    BatchOutcome,
     Claimable,
-    CommitBatch,
     ExecutionBackend,
     OwnerLoad,
 )
-from durable_core.errors import DurableError
 from durable_core.model.execution import ANYONE, NOBODY, ExecutionRow
 
 __all__ = ["StateMachineContract"]
 
-T = TypeVar("T")
-
 ROWS = Rows()
 SIDES = st.integers(0, 1)
 SLOTS = st.sampled_from(("cancel", "settle:1", "Settle:1"))
-ANSWER_S = 15.0
-"""Longer than a backend waits for anything: for a lock, for others that open, for a connection."""
 
 
 def _number(one: Start | Advance) -> int:
     return one.number
 
 
-class ContractMachine(RuleBasedStateMachine):
-    """One run: an empty database and an empty reference, with two connections each."""
-
-    harness: ClassVar[BackendHarness]
-    loop: ClassVar[asyncio.AbstractEventLoop]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.database = MemoryDatabase()
-        self.model = [MemoryBackend(self.database) for _ in range(2)]
-        self.real = [self.run(self.harness.open()) for _ in range(2)]
-        self.seqs: dict[int, int] = {}
-        self.clock = 100
-        self.held: set[str] = set()
-
-    def run(self, work: Coroutine[object, object, T]) -> T:
-        """Do it on the loop of the test; what does not end is a failure, and is cancelled."""
-        asked = asyncio.run_coroutine_threadsafe(work, self.loop)
-        try:
-            return asked.result(ANSWER_S)
-        except FutureTimeoutError:
-            asked.cancel()
-            message = f"{work} has not ended within {ANSWER_S} seconds"
-            raise AssertionError(message) from None
-
-    def both(self, side: int, operation: Callable[[ExecutionBackend], Awaitable[T]]) -> T | None:
-        """Ask both, and demand that they answer alike; None where both refuse."""
-        (expected, answer), (found, real) = self.answers(side, operation)
-        assert real == answer
-        assert found == expected
-        return found
-
-    def answers(
-        self, side: int, operation: Callable[[ExecutionBackend], Awaitable[T]]
-    ) -> list[tuple[T | None, str]]:
-        """What the reference says, then what the backend says: a value, or which refusal."""
-
-        async def asked(backend: ExecutionBackend) -> tuple[T | None, str]:
-            try:
-                return await operation(backend), "answered"
-            except DurableError as error:
-                return None, type(error).__name__
-
-        return [self.run(asked(one)) for one in (self.model[side], self.real[side])]
-
-    def now(self) -> int:
-        """A time that no other row has, so that what is ordered by time has one order."""
-        self.clock += 1
-        return self.clock
-
-    @property
-    def stored(self) -> dict[bytes, ExecutionRow]:
-        """The executions as the reference has them."""
-        return self.database.tables.executions
+class ContractMachine(BothSides):
+    """What is done on the two sides, and what is compared."""
 
     @initialize()
     def begin_with_some(self) -> None:
         """So that there is something to claim and to change from the first operation on."""
         self.commit(0, ROWS.start(1, 2, 3, 4))
 
-    @rule(side=SIDES, begun=st.lists(starts, min_size=1, max_size=3, unique_by=_number))
-    def start(self, side: int, begun: list[Start]) -> None:
+    @rule(
+        side=SIDES,
+        begun=st.lists(starts, min_size=1, max_size=3, unique_by=_number),
+        looked_up=lookups,
+    )
+    def start(self, side: int, begun: list[Start], looked_up: Lookups) -> None:
         """Starts, of which some exist, and some have a key that is taken."""
-        self.commit(side, batch_of(begun, [], self.stored))
+        self.commit(side, batch_of(begun, [], self.stored, looked_up))
 
-    @rule(side=SIDES, advanced=st.lists(advances, min_size=1, max_size=3, unique_by=_number))
-    def advance(self, side: int, advanced: list[Advance]) -> None:
+    @rule(
+        side=SIDES,
+        advanced=st.lists(advances, min_size=1, max_size=3, unique_by=_number),
+        looked_up=lookups,
+    )
+    def advance(self, side: int, advanced: list[Advance], looked_up: Lookups) -> None:
         """Changes, of which some are stale, and some entries are no good."""
-        self.commit(side, batch_of([], advanced, self.stored))
+        self.commit(side, batch_of([], advanced, self.stored, looked_up))
 
     @rule(
         side=SIDES,
         begun=st.lists(starts, min_size=1, max_size=2, unique_by=_number),
         advanced=st.lists(advances, min_size=1, max_size=3, unique_by=_number),
+        looked_up=lookups,
     )
-    def mix(self, side: int, begun: list[Start], advanced: list[Advance]) -> None:
+    def mix(
+        self, side: int, begun: list[Start], advanced: list[Advance], looked_up: Lookups
+    ) -> None:
         """Both in one batch, and the same batch again, as after an answer that was lost."""
-        batch = batch_of(begun, advanced, self.stored)
+        batch = batch_of(begun, advanced, self.stored, looked_up)
         self.commit(side, batch)
         self.commit(side, batch)
-
-    def commit(self, side: int, batch: CommitBatch) -> None:
-        """Append to both; the same is written, unmatched, taken or refused."""
-        answers = self.answers(side, lambda one: one.journal.append(batch))
-        (expected, answer), (found, real) = answers
-        assert real == answer
-        if expected is not None and found is not None:
-            self.agree(expected, found)
-
-    def agree(self, expected: BatchOutcome, found: BatchOutcome) -> None:
-        """The same rows were written, under numbers above all earlier ones."""
-        assert written(found) == written(expected)
-        assert found.unmatched == expected.unmatched
-        assert dict(found.taken) == dict(expected.taken)
-        for model, real in zip(expected.seqs, found.seqs, strict=True):
-            if model is not None and real is not None:
-                assert real > max(self.seqs.values(), default=0)
-                self.seqs[model] = real
 
     @rule(side=SIDES, one=advances)
     def finalize(self, side: int, one: Advance) -> None:
@@ -233,7 +163,7 @@ class ContractMachine(RuleBasedStateMachine):
             return
         for one in (self.model[side], self.real[side]):
             one.announce_key(key_id, b"other bytes")
-        self.start(side, [begun])
+        self.commit(side, batch_of([begun], [], self.stored, Lookups([], [], [])))
         self.post(side, number, "settle:2", b"sealed")
         self.announce(side, 1)
 
@@ -316,6 +246,14 @@ class ContractMachine(RuleBasedStateMachine):
         """The oldest requests."""
         self.both(side, lambda one: one.read_inbox(owner, limit))
 
+    @rule(side=SIDES, number=numbers, promise=st.sampled_from(PROMISES))
+    def looking_up(self, side: int, number: int, promise: int) -> None:
+        """A promise by its id, and all that one execution has."""
+        one, wanted = ROWS.execution_id(number), promise.to_bytes(16, "big")
+        self.both(side, lambda it: it.find_promise(wanted))
+        self.both(side, lambda it: it.promises_of(one))
+        self.both(side, lambda it: it.timers_of(one))
+
     @invariant()
     def the_heads_agree(self) -> None:
         """Everything that the rows of executions say, after each operation."""
@@ -346,6 +284,7 @@ class ContractMachine(RuleBasedStateMachine):
                 self.both(side, lambda one, w=workflow, k=key: one.find(w, k))  # type: ignore[misc]
         for number in NUMBERS:
             self.page(side, number, 0, 999)
+            self.looking_up(side, number, 1 + number % len(PROMISES))
 
         async def loads(backend: ExecutionBackend) -> list[OwnerLoad]:
             return sorted(await backend.running_owners(), key=repr)

@@ -26,8 +26,10 @@ from durable_core.contracts import (
     Notice,
     NoticeKind,
     OwnerLoad,
+    PromiseRow,
     PruneReport,
     Stray,
+    TimerRow,
 )
 from durable_core.errors import ConfigError, JournalUnavailable
 from durable_core.model.entries import JournalRow
@@ -293,6 +295,22 @@ class MemoryBackend(ExecutionBackend):
     async def remove_inbox(self, execution_id: bytes, slot: str) -> None:
         """Delete it, if it is there."""
         self._tables.requests.pop((execution_id, slot), None)
+
+    async def find_promise(self, promise_id: bytes) -> PromiseRow | None:
+        """The oldest that has the id."""
+        rows = [row for row in self._tables.promises.values() if row.promise_id == promise_id]
+        return min(rows, key=lambda row: (row.created_at, row.execution_id), default=None)
+
+    async def promises_of(self, execution_id: bytes) -> list[PromiseRow]:
+        """Those of one execution, the oldest first."""
+        rows = self._tables.promises.values()
+        own = [row for row in rows if row.execution_id == execution_id]
+        return sorted(own, key=lambda row: (row.created_at, row.promise_id))
+
+    async def timers_of(self, execution_id: bytes) -> list[TimerRow]:
+        """Those of one execution, the next one that is due first."""
+        own = [row for row in self._tables.timers.values() if row.execution_id == execution_id]
+        return sorted(own, key=lambda row: (row.due_at, row.timer_id))
 
     async def probe(self) -> None:
         """Nothing can be wrong here but that it is closed."""

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 from hypothesis import strategies as st
 
 from durable_core.conformance.rows import Rows
-from durable_core.contracts import CommitBatch, HeadChange
+from durable_core.contracts import CommitBatch, HeadChange, PromiseRow, TimerRow
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ANYONE, NOBODY, TERMINAL, ExecutionRow, Status
 
 __all__ = [
     "KEYS",
     "NUMBERS",
+    "PROMISES",
     "WORKFLOWS",
     "Advance",
+    "Lookups",
     "Start",
     "advances",
     "batch_of",
+    "lookups",
     "mostly_all",
     "numbers",
     "owners",
@@ -32,6 +35,7 @@ T = TypeVar("T")
 NUMBERS: Final = range(1, 8)
 WORKFLOWS: Final = ("checkout", "refund")
 KEYS: Final = ("a", "A", "b ")
+PROMISES: Final = range(1, 4)
 
 _OWNERS: Final = ("owner-1", "owner-2", ANYONE, NOBODY)
 _LABELS: Final = tuple(status.label for status in Status)
@@ -136,6 +140,26 @@ class Advance:
         return _NO_FAULT if left_out and self.fault == _TOO_LARGE else self.fault
 
 
+@frozen
+class Lookups:
+    """Promises and timers, of which a batch takes those that are of its executions."""
+
+    promises: list[PromiseRow]
+    timers: list[TimerRow]
+    disarmed: list[tuple[bytes, str]]
+
+    def on(self, batch: CommitBatch) -> CommitBatch:
+        """The batch with those."""
+        own = {start.execution_id for start in batch.starts}
+        own |= {change.execution_id for change in batch.changes}
+        return evolve(
+            batch,
+            promises=tuple(one for one in self.promises if one.execution_id in own),
+            timers=tuple(one for one in self.timers if one.execution_id in own),
+            disarmed=tuple(one for one in self.disarmed if one[0] in own),
+        )
+
+
 starts = st.builds(
     Start,
     number=numbers,
@@ -171,17 +195,36 @@ advances = st.builds(
     time=st.integers(20, 60),
 )
 
+_timer_ids = st.sampled_from(("0", "1", "4.1.0", "é", "Z", "a"))
+
+lookups = st.builds(
+    Lookups,
+    st.lists(
+        st.builds(
+            _ROWS.promise,
+            numbers,
+            st.sampled_from(PROMISES),
+            token_hash=st.sampled_from((*(b"t" * 32,) * 12, *(b"u" * 32,) * 11, b"short")),
+            created_at=st.integers(0, 3),
+        ),
+        max_size=4,
+    ),
+    st.lists(st.builds(_ROWS.timer, numbers, _timer_ids, st.integers(0, 3)), max_size=6),
+    st.lists(st.tuples(numbers.map(_ROWS.execution_id), _timer_ids), max_size=4),
+)
+
 
 def batch_of(
     begun: list[Start],
     advanced: list[Advance],
     stored: dict[bytes, ExecutionRow],
+    looked_up: Lookups,
 ) -> CommitBatch:
     """A batch as the writer makes them: changes by id, and nothing is both started and changed."""
     new = {start.number for start in begun}
     moved = {one.number: one for one in advanced if one.number not in new}
     found = {number: stored.get(_ROWS.execution_id(number)) for number in moved}
-    return CommitBatch(
+    batch = CommitBatch(
         tuple(start.row() for start in begun),
         tuple(moved[number].change(found[number]) for number in sorted(moved)),
         (
@@ -189,3 +232,4 @@ def batch_of(
             *(_ROWS.entry(one.number, index + 1) for one in begun for index in range(one.entries)),
         ),
     )
+    return looked_up.on(batch)

@@ -12,6 +12,8 @@ from durable_core.contracts import (
     ExecutionBackend,
     HeadChange,
     InboxRow,
+    PromiseRow,
+    TimerRow,
 )
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import ExecutionRow
@@ -114,6 +116,21 @@ class Rows:
         """A request for that execution."""
         kind = slot.partition(":")[0]
         return InboxRow(self.execution_id(number), slot, kind, None, 1000)._replace(**changes)
+
+    def promise(self, number: int, promise: int, **changes: Any) -> PromiseRow:
+        """A promise of that execution, known by a number as well."""
+        own = PromiseRow(
+            promise_id=promise.to_bytes(16, "big"),
+            execution_id=self.execution_id(number),
+            name="approval",
+            token_hash=b"t" * 32,
+            created_at=1000,
+        )
+        return own._replace(**changes)
+
+    def timer(self, number: int, timer_id: str = "0", due_at: int = 5000) -> TimerRow:
+        """A timer of that execution."""
+        return TimerRow(self.execution_id(number), timer_id, due_at)
 
     async def finish(
         self,

@@ -10,9 +10,17 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Final
 
-from attrs import define, field
+from attrs import define, field, fields
 
-from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange, InboxRow, PruneReport
+from durable_core.contracts import (
+    BatchOutcome,
+    CommitBatch,
+    HeadChange,
+    InboxRow,
+    PromiseRow,
+    PruneReport,
+    TimerRow,
+)
 from durable_core.errors import EntryRejected
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status
@@ -34,25 +42,19 @@ class Tables:
     entries: dict[tuple[bytes, int], JournalRow] = field(factory=dict)
     seqs: dict[tuple[bytes, int], int] = field(factory=dict)
     requests: dict[tuple[bytes, str], InboxRow] = field(factory=dict)
+    promises: dict[tuple[bytes, bytes], PromiseRow] = field(factory=dict)
+    timers: dict[tuple[bytes, str], TimerRow] = field(factory=dict)
     checks: dict[int, bytes] = field(factory=dict)
     last_seq: int = 0
 
     def begin(self) -> Tables:
         """A copy to work on."""
-        return Tables(
-            copy(self.executions),
-            copy(self.keys),
-            copy(self.entries),
-            copy(self.seqs),
-            copy(self.requests),
-            copy(self.checks),
-            self.last_seq,
-        )
+        return Tables(*(copy(getattr(self, one.name)) for one in fields(Tables)))
 
     def commit(self, work: Tables) -> None:
         """Let `work` take the place of what is here."""
-        for name in ("executions", "keys", "entries", "seqs", "requests", "checks", "last_seq"):
-            setattr(self, name, getattr(work, name))
+        for one in fields(Tables):
+            setattr(self, one.name, getattr(work, one.name))
 
     def append(self, batch: CommitBatch) -> BatchOutcome:
         """Apply the changes, start what has a key of its own, and insert what belongs to those."""
@@ -66,6 +68,15 @@ class Tables:
                 taken[start.execution_id] = holder
         lost = unmatched | taken.keys()
         seqs = [None if row.execution_id in lost else self._insert(row) for row in batch.rows]
+        for promise in batch.promises:
+            if promise.execution_id not in lost:
+                self._keep(promise)
+        for timer in batch.timers:
+            if timer.execution_id not in lost:
+                self._arm(timer)
+        for place in batch.disarmed:
+            if place[0] not in lost:
+                self.timers.pop(place, None)
         return BatchOutcome(seqs, unmatched, taken)
 
     def _change(self, change: HeadChange) -> bool:
@@ -113,6 +124,20 @@ class Tables:
         self.entries[place] = row
         self.seqs[place] = self.last_seq
         return self.last_seq
+
+    def _keep(self, promise: PromiseRow) -> None:
+        _require(promise.execution_id in self.executions, "a promise belongs to an execution")
+        _require(len(promise.promise_id) == 16, "the id of a promise has 16 bytes")
+        _require(len(promise.token_hash) == 32, "the hash of a token has 32 bytes")
+        _check_text(promise.name)
+        _check_number(-_LARGEST - 1, promise.created_at)
+        self.promises.setdefault((promise.execution_id, promise.promise_id), promise)
+
+    def _arm(self, timer: TimerRow) -> None:
+        _require(timer.execution_id in self.executions, "a timer belongs to an execution")
+        _check_text(timer.timer_id)
+        _check_number(-_LARGEST - 1, timer.due_at)
+        self.timers[timer.execution_id, timer.timer_id] = timer
 
     def entries_of(self, execution_id: bytes) -> list[JournalRow]:
         """The entries of an execution by number."""
@@ -170,6 +195,8 @@ class Tables:
         self.executions = {one: row for one, row in self.executions.items() if one not in gone}
         self.keys = {key: one for key, one in self.keys.items() if one not in gone}
         self.requests = {slot: row for slot, row in self.requests.items() if slot[0] not in gone}
+        self.promises = {one: row for one, row in self.promises.items() if one[0] not in gone}
+        self.timers = {one: row for one, row in self.timers.items() if one[0] not in gone}
         return len(entries)
 
 

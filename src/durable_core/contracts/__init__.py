@@ -18,9 +18,11 @@ from durable_core.contracts.exchange import (
     Notice,
     NoticeKind,
     OwnerLoad,
+    PromiseRow,
     PruneReport,
     Stray,
     StrayKind,
+    TimerRow,
 )
 from durable_core.contracts.keys import KeyProvider, MasterKeys
 from durable_core.contracts.metrics import MetricKind, MetricsExporter, MetricSpec
@@ -49,7 +51,9 @@ __all__ = [
     "OwnerLoad",
     "PayloadAad",
     "PayloadCipher",
+    "PromiseRow",
     "PruneReport",
     "Stray",
     "StrayKind",
+    "TimerRow",
 ]

@@ -22,8 +22,10 @@ from durable_core.contracts.exchange import (
     InboxRow,
     Notice,
     OwnerLoad,
+    PromiseRow,
     PruneReport,
     Stray,
+    TimerRow,
 )
 from durable_core.errors import BackendNotAllowed, PluginError
 from durable_core.model.entries import JournalRow
@@ -76,8 +78,9 @@ class Journal(Protocol):
         """Write `batch` in one transaction and return once it is durable.
 
         Applies every `HeadChange` and start, then inserts the rows of those that applied, in
-        order. Atomic: when it raises a known error, nothing of the batch is written. Called by
-        one task at a time. A caller that is cancelled learns nothing about the outcome.
+        order, and keeps, arms and disarms what is theirs of promises and timers. Atomic: when it
+        raises a known error, nothing of the batch is written. Called by one task at a time. A
+        caller that is cancelled learns nothing about the outcome.
         """
         ...
 
@@ -271,9 +274,10 @@ class ExecutionBackend(ABC):
     async def strays(self, execution_id: bytes | None = None, limit: int = 100) -> list[Stray]:
         """What no execution accounts for, at most `limit`: damage, since no batch leaves any.
 
-        Entries and requests of an execution that has no row, and keys that lead to an execution
-        whose row is not there or has another workflow or key. All of one moment, so that what
-        starts or is pruned beside it does not show. With `execution_id` only what names that one.
+        Entries, requests, promises and timers of an execution that has no row, and keys that lead
+        to an execution whose row is not there or has another workflow or key. All of one moment, so
+        that what starts or is pruned beside it does not show. With `execution_id` only what names
+        that one.
         """
 
     @abstractmethod
@@ -290,6 +294,25 @@ class ExecutionBackend(ABC):
     @abstractmethod
     async def remove_inbox(self, execution_id: bytes, slot: str) -> None:
         """Delete a request that its owner has journaled or refused."""
+
+    @abstractmethod
+    async def find_promise(self, promise_id: bytes) -> PromiseRow | None:
+        """The promise with that id, or None. Never waits behind the writer.
+
+        Of several executions that have one of that id, which no batch of an engine's makes, the
+        oldest of them.
+        """
+
+    @abstractmethod
+    async def promises_of(self, execution_id: bytes) -> list[PromiseRow]:
+        """The committed promises of an execution by `created_at` and `promise_id`. Unbounded."""
+
+    @abstractmethod
+    async def timers_of(self, execution_id: bytes) -> list[TimerRow]:
+        """The committed timers of an execution by `due_at` and `timer_id`. Unbounded.
+
+        Ids are ordered by their UTF-8 bytes.
+        """
 
     @abstractmethod
     async def probe(self) -> None:

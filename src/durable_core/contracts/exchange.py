@@ -24,9 +24,11 @@ __all__ = [
     "Notice",
     "NoticeKind",
     "OwnerLoad",
+    "PromiseRow",
     "PruneReport",
     "Stray",
     "StrayKind",
+    "TimerRow",
 ]
 
 
@@ -50,17 +52,52 @@ class HeadChange(NamedTuple):
     finalized_at: int | None
 
 
+class PromiseRow(NamedTuple):
+    """Where a promise is, for whoever resolves it; columns in table order.
+
+    `promise_id` has 16 bytes. `token_hash` are the 32 bytes that the resolver's token is compared
+    with; nobody can make the token from them.
+    """
+
+    promise_id: bytes
+    execution_id: bytes
+    name: str
+    token_hash: bytes
+    created_at: int
+
+
+class TimerRow(NamedTuple):
+    """When a timer of an execution is due, for whoever wakes it; columns in table order."""
+
+    execution_id: bytes
+    timer_id: str
+    due_at: int
+
+
 @frozen
 class CommitBatch:
     """What one transaction writes. No execution stands both in `starts` and in `changes`.
 
     `starts` are executions that the batch creates, as they stand after the batch; `changes` are
-    ordered by execution id; `rows` are in append order, and each belongs to one of the two.
+    ordered by execution id; `rows` are in append order. Each row, promise and timer belongs to one
+    of the two, and is written only where that applies.
+
+    `promises` are kept unless they are there, `timers` take the place of what is there, the last
+    of several that are one timer counts. `disarmed`, pairs of an execution and a timer's id, go; a
+    timer that stands in both is not there behind the batch.
     """
 
     starts: tuple[ExecutionRow, ...]
     changes: tuple[HeadChange, ...]
     rows: tuple[JournalRow, ...]
+    promises: tuple[PromiseRow, ...] = ()
+    timers: tuple[TimerRow, ...] = ()
+    disarmed: tuple[tuple[bytes, str], ...] = ()
+
+    @property
+    def has_lookups(self) -> bool:
+        """Whether it changes promises or timers; most batches do not."""
+        return bool(self.promises or self.timers or self.disarmed)
 
 
 @frozen
@@ -146,6 +183,8 @@ class StrayKind(enum.Enum):
     ENTRIES = "entries"
     REQUESTS = "requests"
     KEYS = "keys"
+    PROMISES = "promises"
+    TIMERS = "timers"
 
 
 class Stray(NamedTuple):

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from durable_core.contracts.exchange import BatchOutcome, CommitBatch, Notice, NoticeKind
+from durable_core.contracts.exchange import (
+    BatchOutcome,
+    CommitBatch,
+    HeadChange,
+    Notice,
+    NoticeKind,
+    TimerRow,
+)
 from durable_core.model.execution import ANYONE, TERMINAL, Status
 
-__all__ = ["ends_something", "notices_of", "retention_ages", "uses_key"]
+__all__ = ["armed", "ends_something", "keeps_status", "notices_of", "retention_ages", "uses_key"]
 
 _RUNNING: Final = Status.RUNNING.label
 _ENDED: Final = frozenset(status.label for status in TERMINAL)
+_OPEN: Final = frozenset(status.label for status in Status) - _ENDED
 
 
 def uses_key(batch: CommitBatch) -> bool:
@@ -22,6 +30,21 @@ def uses_key(batch: CommitBatch) -> bool:
 def ends_something(batch: CommitBatch) -> bool:
     """Whether an execution ends with it."""
     return any(change.status in _ENDED for change in batch.changes)
+
+
+def keeps_status(change: HeadChange) -> bool:
+    """Whether `status` and `finalized_at` stay: the schema has no end time for an open row."""
+    return (
+        change.status == change.expected_status
+        and change.status in _OPEN
+        and change.finalized_at is None
+    )
+
+
+def armed(batch: CommitBatch) -> list[TimerRow]:
+    """The timers that it arms and does not disarm: the last word on each, by execution and id."""
+    timers = {timer[:2]: timer for timer in batch.timers}
+    return [timers[place] for place in sorted(timers.keys() - set(batch.disarmed))]
 
 
 def notices_of(batch: CommitBatch, outcome: BatchOutcome) -> Iterator[Notice]:

@@ -10,7 +10,7 @@ from typing import Self
 from attrs import frozen
 
 from durable_core.errors import ConfigError, SchemaTooNew
-from durable_core.storage.tables import SCHEMA, TABLES
+from durable_core.storage.tables import SCHEMA, SINCE, TABLES
 
 __all__ = ["Migrations", "foreign", "is_journal", "none_yet"]
 
@@ -54,8 +54,8 @@ class Migrations:
                 f"{self.newest}; upgrade {self.distribution}"
             )
             raise SchemaTooNew(message)
-        missing = TABLES - tables
-        if version == self.newest and missing:
+        missing = {table for table, since in SINCE.items() if since <= version} - tables
+        if missing:
             raise _not_whole(place, f"it lacks {', '.join(sorted(missing))}")
         return version
 

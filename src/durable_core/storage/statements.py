@@ -14,8 +14,10 @@ from durable_core.contracts.exchange import (
     HeadChange,
     InboxRow,
     OwnerLoad,
+    PromiseRow,
     Stray,
     StrayKind,
+    TimerRow,
 )
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow
@@ -115,8 +117,23 @@ class SqlBackend(ExecutionBackend):
         """What no execution accounts for, at most `limit`, read in one statement."""
         if execution_id is None:
             return await self._reads.rows(_stray, texts.SELECT_STRAYS, limit)
-        only = execution_id, execution_id, execution_id
+        only = [execution_id] * len(StrayKind)
         return await self._reads.rows(_stray, texts.SELECT_STRAYS_OF, *only, limit)
+
+    async def find_promise(self, promise_id: bytes) -> PromiseRow | None:
+        """The promise with that id, or None. Never waits behind the writer."""
+        rows = await self._reads.rows(PromiseRow._make, texts.SELECT_PROMISE, promise_id)
+        return rows[0] if rows else None
+
+    async def promises_of(self, execution_id: bytes) -> list[PromiseRow]:
+        """The committed promises of an execution by `created_at` and `promise_id`."""
+        return await self._reads.rows(PromiseRow._make, texts.SELECT_PROMISES, execution_id)
+
+    async def timers_of(self, execution_id: bytes) -> list[TimerRow]:
+        """The committed timers of an execution by `due_at` and `timer_id`."""
+        rows = await self._reads.rows(TimerRow._make, texts.SELECT_TIMERS, execution_id)
+        # Each database of a server may order texts in another way, so that this is done here.
+        return sorted(rows, key=itemgetter(2, 1))
 
     async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
         """The oldest requests, all or those for executions of one owner."""

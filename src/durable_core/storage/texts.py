@@ -1,6 +1,7 @@
 """The SQL that SQLite and Postgres read alike, constant, with columns in table order.
 
-A `?` stands for each parameter; a driver that numbers them gets `numbered`.
+A `?` stands for each parameter; a driver that numbers them gets `numbered`. Where a text takes
+many rows, `{rows}` stands for what gives them, which is a dialect's own.
 """
 
 # ruff: noqa: S608 - what is interpolated here are constants of this package, and only those
@@ -11,12 +12,15 @@ from functools import cache
 from itertools import count
 from typing import Final
 
-from durable_core.storage.tables import ENTRY, EXECUTION, REQUEST
+from durable_core.storage.tables import ENTRY, EXECUTION, PROMISE, REQUEST, TIMER
 
 __all__ = [
+    "ARM_TIMERS",
     "CLAIM",
+    "DISARM_TIMERS",
     "INSERT_KEY_CHECK",
     "INSERT_VERSION",
+    "KEEP_PROMISES",
     "SELECT_BY_KEY",
     "SELECT_ENTRIES",
     "SELECT_ENTRY_RANGE",
@@ -24,11 +28,14 @@ __all__ = [
     "SELECT_KEY_CHECK",
     "SELECT_KEY_CHECKS",
     "SELECT_OWNERS",
+    "SELECT_PROMISE",
+    "SELECT_PROMISES",
     "SELECT_REQUESTS",
     "SELECT_REQUESTS_OF_OWNER",
     "SELECT_SEQS",
     "SELECT_STRAYS",
     "SELECT_STRAYS_OF",
+    "SELECT_TIMERS",
     "SELECT_VERSION",
     "numbered",
 ]
@@ -40,6 +47,19 @@ def numbered(text: str) -> str:
     first, *rest = text.split("?")
     return first + "".join(f"${number}{part}" for number, part in zip(count(1), rest, strict=False))
 
+
+KEEP_PROMISES: Final = (
+    f"INSERT INTO durable_promises ({PROMISE}) {{rows}} "
+    "ON CONFLICT (execution_id, promise_id) DO NOTHING"
+)
+ARM_TIMERS: Final = (
+    f"INSERT INTO durable_timers ({TIMER}) {{rows}} "
+    "ON CONFLICT (execution_id, timer_id) DO UPDATE SET due_at = excluded.due_at"
+)
+# A query around the rows, or SQLite compares each of them with every timer that there is.
+DISARM_TIMERS: Final = (
+    "DELETE FROM durable_timers WHERE (execution_id, timer_id) IN (SELECT * FROM ({rows}) AS gone)"
+)
 
 SELECT_ENTRIES: Final = (
     f"SELECT {ENTRY} FROM durable_journal WHERE execution_id = ? ORDER BY entry_no"
@@ -61,6 +81,15 @@ SELECT_OWNERS: Final = (
     "WHERE status = 'running' AND finalized_at IS NULL GROUP BY owner_id, workflow, key_id"
 )
 
+SELECT_PROMISE: Final = (
+    f"SELECT {PROMISE} FROM durable_promises WHERE promise_id = ? "
+    "ORDER BY created_at, execution_id LIMIT 1"
+)
+SELECT_PROMISES: Final = (
+    f"SELECT {PROMISE} FROM durable_promises WHERE execution_id = ? ORDER BY created_at, promise_id"
+)
+SELECT_TIMERS: Final = f"SELECT {TIMER} FROM durable_timers WHERE execution_id = ?"
+
 SELECT_KEY_CHECKS: Final = 'SELECT key_id, "check" FROM durable_keys'
 INSERT_KEY_CHECK: Final = (
     'INSERT INTO durable_keys (key_id, "check") VALUES (?, ?) ON CONFLICT (key_id) DO NOTHING'
@@ -77,22 +106,30 @@ SELECT_REQUESTS_OF_OWNER: Final = (
     f"WHERE owned = execution_id AND owner_id = ? {_OLDEST}"
 )
 
+_WITHOUT_EXECUTION: Final = """
+SELECT DISTINCT '{kind}' AS kind, t.execution_id FROM {table} AS t
+    WHERE {only} AND NOT EXISTS
+        (SELECT 1 FROM durable_executions AS e WHERE e.execution_id = t.execution_id)
+UNION ALL"""
 # One statement, so that all of it is of one moment.
-_STRAYS: Final = """
-SELECT DISTINCT 'entries' AS kind, t.execution_id FROM durable_journal AS t
-    WHERE {only} AND NOT EXISTS
-        (SELECT 1 FROM durable_executions AS e WHERE e.execution_id = t.execution_id)
-UNION ALL
-SELECT DISTINCT 'requests', t.execution_id FROM durable_inbox AS t
-    WHERE {only} AND NOT EXISTS
-        (SELECT 1 FROM durable_executions AS e WHERE e.execution_id = t.execution_id)
-UNION ALL
+_STRAYS: Final = (
+    "".join(
+        _WITHOUT_EXECUTION.format(kind=kind, table=table, only="{only}")
+        for kind, table in (
+            ("entries", "durable_journal"),
+            ("requests", "durable_inbox"),
+            ("promises", "durable_promises"),
+            ("timers", "durable_timers"),
+        )
+    )
+    + """
 SELECT 'keys', t.execution_id FROM durable_execution_keys AS t
     LEFT JOIN durable_executions AS e ON e.execution_id = t.execution_id
     WHERE {only} AND (e.execution_key IS NULL OR e.execution_key <> t.execution_key
         OR e.workflow <> t.workflow)
 LIMIT ?
 """
+)
 SELECT_STRAYS: Final = _STRAYS.format(only="TRUE")
 SELECT_STRAYS_OF: Final = _STRAYS.format(only="t.execution_id = ?")
 

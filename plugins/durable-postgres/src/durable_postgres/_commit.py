@@ -13,11 +13,12 @@ import asyncpg
 from durable_core.contracts import BatchOutcome, CommitBatch
 from durable_core.errors import TransientStoreError
 from durable_core.model.execution import ExecutionRow
+from durable_core.storage.batches import armed
 from durable_core.storage.keycheck import require_same
 from durable_postgres import _sql
 from durable_postgres._connections import Connection
 
-__all__ = ["holders_unseen", "outcome_of", "parameters_of", "store_key_check"]
+__all__ = ["holders_unseen", "outcome_of", "statement_of", "store_key_check"]
 
 
 async def store_key_check(connection: Connection, waiting: tuple[int, bytes] | None) -> None:
@@ -30,13 +31,13 @@ async def store_key_check(connection: Connection, waiting: tuple[int, bytes] | N
         require_same(*waiting, await connection.fetchval(_sql.SELECT_KEY_CHECK, waiting[0]))
 
 
-def parameters_of(batch: CommitBatch) -> list[list[object]]:
-    """The arrays of `APPEND`: a column each of the changes, the starts and the rows."""
-    return [
-        *_columns(batch.changes, _sql.CHANGE_COLUMNS),
-        *_columns(batch.starts, _sql.START_COLUMNS),
-        *_columns(batch.rows, _sql.ROW_COLUMNS),
-    ]
+def statement_of(batch: CommitBatch) -> tuple[str, list[list[object]]]:
+    """The text that writes it, and its parameters: an array for each column of each part."""
+    parts = batch.changes, batch.starts, batch.rows
+    if not batch.has_lookups:
+        return _sql.APPEND, _arrays(*parts)
+    lookups = batch.promises, armed(batch), batch.disarmed
+    return _sql.APPEND_AND_LOOKUPS, _arrays(*parts, *lookups)
 
 
 def outcome_of(batch: CommitBatch, written: Sequence[asyncpg.Record]) -> BatchOutcome:
@@ -98,5 +99,9 @@ def _key(start: ExecutionRow) -> tuple[str, str | None]:
     return start.workflow, start.execution_key
 
 
-def _columns(rows: Sequence[Sequence[object]], count: int) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * count
+def _arrays(*parts: Sequence[Sequence[object]]) -> list[list[object]]:
+    return [
+        list(column)
+        for rows, count in zip(parts, _sql.COLUMNS, strict=False)
+        for column in (zip(*rows, strict=True) if rows else [()] * count)
+    ]

@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
 from attrs import define, field, frozen
@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 from durable_core.contracts import BackendSettings, Durability
 from durable_core.errors import EntryRejected, TransientStoreError
 from durable_core.storage.forking import at_fork
+from durable_core.storage.jobs import Jobs
 from durable_core.storage.patience import ask_again
 from durable_core.storage.refusals import closed
 from durable_core.storage.statements import Make
@@ -105,14 +106,12 @@ class Session:
     started: object
 
     @classmethod
-    async def of(cls, connection: Connection) -> Session:
-        """The session of this connection, also through a pooler in session mode."""
-        return cls(*(await connection.fetch(_sql.BACKEND))[0])
-
-    @classmethod
     async def after(cls, earlier: Session | None, connection: Connection) -> Session:
-        """The session of this connection, when the one that it takes the place of is over."""
-        session = await cls.of(connection)
+        """The session of this connection, when the one that it takes the place of is over.
+
+        The server's own also through a pooler in session mode.
+        """
+        session = cls(*(await connection.fetch(_sql.BACKEND))[0])
         if earlier is not None:
             await earlier.end(connection)
         return session
@@ -141,8 +140,7 @@ class Writer:
         self._turn = asyncio.Lock()
         self._connection: Connection | None = None
         self._session: Session | None = None
-        self._jobs: set[asyncio.Future[Any]] = set()
-        self._closed = False
+        self._jobs = Jobs(connector.address)
 
     async def adopt(self, connection: Connection) -> None:
         """Make `connection` the one that commits."""
@@ -160,25 +158,18 @@ class Writer:
 
     async def run(self, job: Callable[[Connection], Awaitable[T]]) -> T:
         """What `job` returns; driver errors are translated, as `Journal` says."""
-        if self._closed:
-            raise closed(self._connector.address)
-        task = asyncio.ensure_future(self._run(job))
-        self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
-        task.add_done_callback(_seen)
-        return await asyncio.shield(task)
+        return await self._jobs.run(lambda: self._run(job))
 
     async def close(self) -> None:
         """Finish what was handed over, within `CONNECT_S`, and close. Idempotent."""
-        self._closed = True
-        late = (await asyncio.wait(self._jobs, timeout=CONNECT_S))[1] if self._jobs else ()
-        if late and self._connection is not None:
-            self._connection.terminate()  # it gets no answer, and nobody is to wait for one
-        while self._jobs:
-            await asyncio.wait(self._jobs)
+        await self._jobs.finish(CONNECT_S, self._cut)
         connection, self._connection = self._connection, None
         if connection is not None:
             await end(connection)
+
+    def _cut(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()  # it gets no answer, and nobody is to wait for one
 
     async def _run(self, job: Callable[[Connection], Awaitable[T]]) -> T:
         address = self._connector.address
@@ -258,9 +249,3 @@ async def end(connection: Connection) -> None:
     """Close; what does not end in time is cut."""
     with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         await connection.close(timeout=CONNECT_S / 2)
-
-
-def _seen(task: asyncio.Future[T]) -> None:
-    """A caller that was cancelled does not ask for the error of its job."""
-    if not task.cancelled():
-        task.exception()

@@ -7,26 +7,36 @@ from __future__ import annotations
 from typing import Final
 
 from durable_core.storage import texts
-from durable_core.storage.tables import ENTRY, EXECUTION, REQUEST
+from durable_core.storage.tables import ENTRY, EXECUTION, OWNED, PROMISE, REQUEST, TIMER
 
-_CHANGE_TYPES: Final = "bytea bigint text bigint text bigint bigint bytea bytea bigint bigint"
-_START_TYPES: Final = (
-    "bytea text text text text bigint smallint boolean boolean "
-    "text bigint bigint bytea bytea bigint bigint bigint"
+_TYPES: Final = (
+    "bytea bigint text bigint text bigint bigint bytea bytea bigint bigint",
+    (
+        "bytea text text text text bigint smallint boolean boolean "
+        "text bigint bigint bytea bytea bigint bigint bigint"
+    ),
+    "bytea bigint bigint text smallint bytea bytea smallint bytea bytea integer bytea bigint",
+    "bytea bytea text bytea bigint",
+    "bytea text bigint",
+    "bytea text",
 )
-_ROW_TYPES: Final = (
-    "bytea bigint bigint text smallint bytea bytea smallint bytea bytea integer bytea bigint"
-)
+"""Of the changes, the starts, the rows, the promises, the timers and the disarmed ones."""
+
+COLUMNS: Final = tuple(len(types.split()) for types in _TYPES)
 
 
-CHANGE_COLUMNS: Final = len(_CHANGE_TYPES.split())
-START_COLUMNS: Final = len(_START_TYPES.split())
-ROW_COLUMNS: Final = len(_ROW_TYPES.split())
+def _arrays(part: int) -> str:
+    """The parameters of an `unnest` of that part, numbered behind those of the parts before."""
+    first = 1 + sum(COLUMNS[:part])
+    return ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_TYPES[part].split(), first))
 
 
-def _arrays(types: str, after: int) -> str:
-    """The parameters of an `unnest` with a column for each type, numbered behind `after`."""
-    return ", ".join(f"${after + place}::{kind}[]" for place, kind in enumerate(types.split(), 1))
+_WHERE_APPLIED: Final = "WHERE execution_id IN (SELECT execution_id FROM applied)"
+
+
+def _applied(part: int, columns: str) -> str:
+    """The rows of that part that belong to what applied."""
+    return f"SELECT {columns} FROM unnest({_arrays(part)}) AS n ({columns}) {_WHERE_APPLIED}"
 
 
 # One statement, and so one transaction and one round trip: lock and change the executions whose
@@ -34,9 +44,9 @@ def _arrays(types: str, after: int) -> str:
 # `locked` waits for a claim that is open and looks at the row again when it has committed. The
 # fence is compared in a form that fits no index: while the tables have no statistics, the planner
 # takes the index of the statuses for the better one, and reads all that runs for each change.
-APPEND: Final = f"""
+_APPEND: Final = f"""
 WITH changes AS (
-    SELECT * FROM unnest({_arrays(_CHANGE_TYPES, 0)})
+    SELECT * FROM unnest({_arrays(0)})
         AS c (execution_id, owner_epoch, expected_status, expected_count, new_status,
               new_generation, new_count, new_head, new_anchor, new_updated, new_finalized)
 ), locked AS (
@@ -52,7 +62,7 @@ WITH changes AS (
         FROM locked AS c WHERE e.execution_id = c.execution_id
         RETURNING e.execution_id
 ), starts AS (
-    SELECT * FROM unnest({_arrays(_START_TYPES, CHANGE_COLUMNS)})
+    SELECT * FROM unnest({_arrays(1)})
         WITH ORDINALITY AS s ({EXECUTION}, place)
 ), keyed AS (
     INSERT INTO durable_execution_keys (workflow, execution_key, execution_id)
@@ -70,12 +80,12 @@ WITH changes AS (
 ), written AS (
     INSERT INTO durable_journal ({ENTRY})
         SELECT {ENTRY}
-            FROM unnest({_arrays(_ROW_TYPES, CHANGE_COLUMNS + START_COLUMNS)})
+            FROM unnest({_arrays(2)})
                 WITH ORDINALITY AS r ({ENTRY}, place)
-            WHERE execution_id IN (SELECT execution_id FROM applied)
+            {_WHERE_APPLIED}
             ORDER BY place
         RETURNING execution_id, entry_no, seq
-)
+){{lookups}}
 SELECT a.execution_id, w.entry_no, w.seq, NULL::bytea AS holder
     FROM applied AS a LEFT JOIN written AS w USING (execution_id)
 UNION ALL
@@ -83,6 +93,16 @@ SELECT s.execution_id, NULL, NULL, k.execution_id
     FROM starts AS s JOIN durable_execution_keys AS k USING (workflow, execution_key)
     WHERE s.execution_id NOT IN (SELECT execution_id FROM keyed)
 """
+APPEND: Final = _APPEND.format(lookups="")
+APPEND_AND_LOOKUPS: Final = _APPEND.format(
+    lookups=f""", promised AS (
+    {texts.KEEP_PROMISES.format(rows=_applied(3, PROMISE))}
+), armed AS (
+    {texts.ARM_TIMERS.format(rows=_applied(4, TIMER))}
+), disarmed AS (
+    {texts.DISARM_TIMERS.format(rows=_applied(5, "execution_id, timer_id"))}
+)"""
+)
 SELECT_KEYS: Final = (
     "SELECT k.workflow, k.execution_key, k.execution_id FROM durable_execution_keys AS k "
     "JOIN unnest($1::text[], $2::text[]) AS v (workflow, execution_key) "
@@ -131,7 +151,10 @@ PROBE: Final = "UPDATE durable_schema SET applied_at = applied_at WHERE version 
 
 # --- prune: what is chosen as terminal is locked, and still is when it goes
 
-PRUNE: Final = """
+_PRUNE: Final = """, of_{0} AS (
+    DELETE FROM {0} WHERE execution_id IN (SELECT execution_id FROM executions) RETURNING 1
+)"""
+PRUNE: Final = f"""
 WITH ages AS (
     SELECT * FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS a (status, before, place)
 ), chosen AS (
@@ -141,16 +164,8 @@ WITH ages AS (
 ), executions AS (
     DELETE FROM durable_executions WHERE execution_id IN (SELECT execution_id FROM chosen)
         RETURNING execution_id
-), entries AS (
-    DELETE FROM durable_journal WHERE execution_id IN (SELECT execution_id FROM executions)
-        RETURNING 1
-), requests AS (
-    DELETE FROM durable_inbox WHERE execution_id IN (SELECT execution_id FROM executions)
-), keys AS (
-    DELETE FROM durable_execution_keys
-        WHERE execution_id IN (SELECT execution_id FROM executions)
-)
-SELECT (SELECT count(*) FROM executions), (SELECT count(*) FROM entries)
+){"".join(map(_PRUNE.format, ("durable_journal", "durable_execution_keys", *OWNED)))}
+SELECT (SELECT count(*) FROM executions), (SELECT count(*) FROM of_durable_journal)
 """
 
 # --- sessions: `SET` behind the startup, since poolers refuse settings in the startup packet

@@ -15,7 +15,7 @@ from durable_core.storage.batches import ends_something, notices_of, retention_a
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.statements import SqlJournal
 from durable_postgres import _sql
-from durable_postgres._commit import holders_unseen, outcome_of, parameters_of, store_key_check
+from durable_postgres._commit import holders_unseen, outcome_of, statement_of, store_key_check
 from durable_postgres._connections import Connection, Reader, Writer
 from durable_postgres._errors import running
 
@@ -78,13 +78,13 @@ class PostgresJournal(SqlJournal):
             raise TransientStoreError(str(error), landed_unknown=True) from None
 
     async def _write(self, connection: Connection, batch: CommitBatch) -> Sequence[asyncpg.Record]:
-        parameters = parameters_of(batch)
+        text, parameters = statement_of(batch)
         waiting = self._key_check.waiting if uses_key(batch) else None
         if waiting is None and not self._stepwise:
-            return await connection.fetch(_sql.APPEND, *parameters)
+            return await connection.fetch(text, *parameters)
         async with connection.transaction():
             await store_key_check(connection, waiting)
-            written = await connection.fetch(_sql.APPEND, *parameters)
+            written = await connection.fetch(text, *parameters)
             if ends_something(batch):
                 self._failpoints.reach("backend.finalize.inside")
             self._failpoints.reach("backend.commit.inside")

@@ -9,23 +9,19 @@ is what costs, so a batch is as few statements as it can be.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Final
 
 from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange
 from durable_core.failpoints import Failpoints
-from durable_core.model.execution import TERMINAL, ExecutionRow, Status
-from durable_core.storage.batches import ends_something, uses_key
+from durable_core.model.execution import ExecutionRow
+from durable_core.storage.batches import armed, ends_something, keeps_status, uses_key
 from durable_core.storage.keycheck import KeyCheck
 from durable_sqlite import _sql
 from durable_sqlite._connection import abandon
 from durable_sqlite._keycheck import store_key_check
 
 __all__ = ["commit"]
-
-_ENDED: Final = frozenset(status.label for status in TERMINAL)
-_OPEN: Final = frozenset(status.label for status in Status) - _ENDED
 
 
 def commit(
@@ -46,6 +42,8 @@ def commit(
         lost = unmatched | taken.keys()
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
         last = _insert(connection, _sql.INSERT_ENTRIES, rows)
+        if batch.has_lookups:
+            _change_lookups(connection, batch, lost)
         if ends_something(batch):
             failpoints.reach("backend.finalize.inside")
         failpoints.reach("backend.commit.inside")
@@ -86,27 +84,18 @@ def _begin_and_change(
 
 def _change_alone(connection: sqlite3.Connection, change: HeadChange) -> bool:
     fence = change[:4]
-    if _keeps_status(change):
+    if keeps_status(change):
         return connection.execute(_sql.ADVANCE, (*change[5:10], *fence)).rowcount == 1
     return connection.execute(_sql.CHANGE, (*change[4:], *fence)).rowcount == 1
 
 
 def _change_together(connection: sqlite3.Connection, changes: Sequence[HeadChange]) -> bool:
-    advancing = [change for change in changes if _keeps_status(change)]
+    advancing = [change for change in changes if keeps_status(change)]
     applied = _update(connection, _sql.ADVANCE_MANY, advancing)
     if len(advancing) < len(changes):
-        others = [change for change in changes if not _keeps_status(change)]
+        others = [change for change in changes if not keeps_status(change)]
         applied += _update(connection, _sql.CHANGE_MANY, others)
     return applied == len(changes)
-
-
-def _keeps_status(change: HeadChange) -> bool:
-    """Whether `status` and `finalized_at` stay: the schema has no end time for an open row."""
-    return (
-        change.status == change.expected_status
-        and change.status in _OPEN
-        and change.finalized_at is None
-    )
 
 
 def _update(
@@ -150,6 +139,16 @@ def _start(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> No
             if start.execution_key is not None
         ]
         _insert(connection, _sql.INSERT_KEYS, keys)
+
+
+def _change_lookups(
+    connection: sqlite3.Connection, batch: CommitBatch, lost: Container[bytes]
+) -> None:
+    promises = [promise for promise in batch.promises if promise.execution_id not in lost]
+    _insert(connection, _sql.KEEP_PROMISES, promises)
+    timers = [timer for timer in armed(batch) if timer.execution_id not in lost]
+    _insert(connection, _sql.ARM_TIMERS, timers)
+    _insert(connection, _sql.DISARM_TIMERS, [one for one in batch.disarmed if one[0] not in lost])
 
 
 def _insert(

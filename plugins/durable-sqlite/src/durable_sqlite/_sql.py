@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
-from durable_core.storage.tables import ENTRY, EXECUTION, REQUEST
+from durable_core.storage import texts
+from durable_core.storage.tables import ENTRY, EXECUTION, OWNED, REQUEST
 
 T = TypeVar("T")
 
@@ -32,6 +33,12 @@ def _sized(before: str, columns: int, after: str = "") -> dict[int, str]:
     """`before (?, …), … after` for every size."""
     row = f"({', '.join('?' * columns)})"
     return {size: f"{before}{', '.join([row] * size)}{after}" for size in SIZES}
+
+
+def _many(text: str, columns: int) -> dict[int, str]:
+    """A text of both dialects for every size."""
+    before, after = text.split("{rows}")
+    return _sized(f"{before}VALUES ", columns, after)
 
 
 BEGIN: Final = "BEGIN IMMEDIATE"
@@ -56,6 +63,10 @@ SELECT_KEYS: Final = _sized(
 )
 
 INSERT_ENTRIES: Final = _sized(f"INSERT INTO durable_journal ({ENTRY}) VALUES ", 13)
+
+KEEP_PROMISES: Final = _many(texts.KEEP_PROMISES, 5)
+ARM_TIMERS: Final = _many(texts.ARM_TIMERS, 3)
+DISARM_TIMERS: Final = _many(texts.DISARM_TIMERS, 2)
 
 _FENCE: Final = "execution_id = ? AND owner_epoch = ? AND status = ? AND entry_count = ?"
 _FENCE_OF_V: Final = (
@@ -150,15 +161,10 @@ PRUNE_KEYS: Final = (
     "DELETE FROM durable_execution_keys WHERE (workflow, execution_key) IN "
     "(SELECT workflow, execution_key FROM temp.pruned WHERE execution_key IS NOT NULL)"
 )
-PRUNE_REQUESTS: Final = (
-    "DELETE FROM durable_inbox WHERE execution_id IN (SELECT execution_id FROM temp.pruned)"
-)
-PRUNE_ENTRIES: Final = (
-    "DELETE FROM durable_journal WHERE execution_id IN (SELECT execution_id FROM temp.pruned)"
-)
-PRUNE_EXECUTIONS: Final = (
-    "DELETE FROM durable_executions WHERE execution_id IN (SELECT execution_id FROM temp.pruned)"
-)
+_PRUNE: Final = "DELETE FROM {} WHERE execution_id IN (SELECT execution_id FROM temp.pruned)"
+PRUNE_OWNED: Final = (PRUNE_KEYS, *map(_PRUNE.format, OWNED))
+PRUNE_ENTRIES: Final = _PRUNE.format("durable_journal")
+PRUNE_EXECUTIONS: Final = _PRUNE.format("durable_executions")
 
 # --- identity and migration
 

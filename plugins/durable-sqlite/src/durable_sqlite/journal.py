@@ -82,8 +82,8 @@ def _prune(
         left = limit
         for status, before in ages:
             left -= connection.execute(_sql.FILL_PRUNED, (status, before, left)).rowcount
-        connection.execute(_sql.PRUNE_KEYS)
-        connection.execute(_sql.PRUNE_REQUESTS)
+        for text in _sql.PRUNE_OWNED:
+            connection.execute(text)
         entries = connection.execute(_sql.PRUNE_ENTRIES).rowcount
         executions = connection.execute(_sql.PRUNE_EXECUTIONS).rowcount
     return PruneReport(executions, entries)

@@ -17,6 +17,7 @@ from durable_core.conformance.backend.lifecycle import (
     KeyCheckContract,
     LifecycleContract,
 )
+from durable_core.conformance.backend.lookups import PromiseContract, TimerContract
 from durable_core.conformance.backend.migrating import OpenContract
 from durable_core.conformance.backend.pruning import PruneContract
 from durable_core.conformance.backend.reading import ReadContract
@@ -67,6 +68,14 @@ class TestInbox(InboxContract):
 
 class TestKeyChecks(KeyCheckContract):
     """Checks of keys."""
+
+
+class TestPromises(PromiseContract):
+    """Promises."""
+
+
+class TestTimers(TimerContract):
+    """Timers."""
 
 
 class TestPrune(PruneContract):

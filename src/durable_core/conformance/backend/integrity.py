@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from durable_core.conformance.harness import BackendContract, BackendHarness
 from durable_core.conformance.rows import Rows, numbers_of
@@ -194,7 +195,9 @@ class DamageContract(BackendContract):
     ) -> None:
         backend = await harness.open()
         for number in (1, 2, 3):
-            await backend.journal.append(rows.start(number, execution_key=str(number)))
+            start = rows.start(number, execution_key=str(number))
+            promises, timers = (rows.promise(number, number),), (rows.timer(number),)
+            await backend.journal.append(evolve(start, promises=promises, timers=timers))
             await backend.post_inbox(rows.request(number))
         first, second, third = (rows.execution_id(number) for number in (1, 2, 3))
         assert await backend.strays() == []
@@ -206,11 +209,13 @@ class DamageContract(BackendContract):
         assert sorted(found, key=lambda stray: (stray.kind.value, stray[1])) == [
             Stray(StrayKind.ENTRIES, first),
             *[Stray(StrayKind.KEYS, one) for one in (first, second)],
+            Stray(StrayKind.PROMISES, first),
             Stray(StrayKind.REQUESTS, first),
+            Stray(StrayKind.TIMERS, first),
         ]
         assert len(await backend.strays(limit=3)) == 3
         assert await backend.strays(second) == [Stray(StrayKind.KEYS, second)]
-        assert len(await backend.strays(first)) == 3
+        assert len(await backend.strays(first)) == 5
         assert await backend.strays(third) == []
 
     async def test_broken_text_stays_with_its_row_and_is_found_again(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from durable_core.conformance.harness import BackendContract
 from durable_core.conformance.rows import Rows, numbers_of, written
 from durable_core.contracts import ExecutionBackend, PruneReport
@@ -37,6 +39,22 @@ class PruneContract(BackendContract):
         assert written(again) == [True]
         assert again.seqs[0] is not None
         assert again.seqs[0] > largest
+
+    async def test_promises_and_timers_go_with_their_execution(
+        self, backend: ExecutionBackend, rows: Rows
+    ) -> None:
+        ended = rows.start(1, status="completed", finalized_at=5)
+        for number, start in ((1, ended), (2, rows.start(2))):
+            promises, timers = (rows.promise(number, number),), (rows.timer(number),)
+            await backend.journal.append(evolve(start, promises=promises, timers=timers))
+        await backend.journal.prune(completed_before=9, failed_before=9, limit=9)
+        gone, left = rows.execution_id(1), rows.execution_id(2)
+        assert await backend.promises_of(gone) == []
+        assert await backend.timers_of(gone) == []
+        assert await backend.find_promise(rows.promise(1, 1).promise_id) is None
+        assert await backend.promises_of(left) == [rows.promise(2, 2)]
+        assert await backend.timers_of(left) == [rows.timer(2)]
+        assert await backend.strays() == []
 
     async def test_max_seq_never_falls(self, backend: ExecutionBackend, rows: Rows) -> None:
         """The newest execution goes; its numbers are not given away a second time."""
