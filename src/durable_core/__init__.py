@@ -7,6 +7,8 @@ from durable_core.engine.definition import step, workflow
 from durable_core.engine.descriptor import DID_NOT_HAPPEN, RetryPolicy, reconcile
 from durable_core.engine.engine import DurableEngine
 from durable_core.engine.handle import ExecutionHandle
+from durable_core.engine.outside import DurableHandle
+from durable_core.engine.promise import DurablePromise
 from durable_core.model.effects import EffectClass, EffectIntentSubClass, OnAmbiguous
 
 __all__ = [
@@ -14,6 +16,8 @@ __all__ = [
     "DurableConfig",
     "DurableContext",
     "DurableEngine",
+    "DurableHandle",
+    "DurablePromise",
     "EffectClass",
     "EffectIntentSubClass",
     "ExecutionHandle",

@@ -9,7 +9,7 @@ from typing import NewType, Protocol
 from attrs import frozen
 
 from durable_core.clock import Clock, SystemClock
-from durable_core.errors import ConfigError, ExecutionNotFound
+from durable_core.errors import ConfigError, ExecutionNotFound, PromiseNotFound
 
 __all__ = [
     "NO_STEP",
@@ -17,14 +17,19 @@ __all__ = [
     "IdSource",
     "JournalSeq",
     "OwnerId",
+    "PromiseId",
     "RandomIds",
     "StepId",
     "execution_id_of",
+    "promise_id_of",
     "root_step",
 ]
 
 ExecutionId = uuid.UUID
 """A UUIDv7 (RFC 9562, section 5.7): sorts by the time of its creation."""
+
+PromiseId = uuid.UUID
+"""A UUIDv8 that is derived from the execution and the promise's name: an identifier, no secret."""
 
 OwnerId = NewType("OwnerId", str)
 """Names one opened engine; never used again after that engine is closed."""
@@ -42,6 +47,23 @@ NO_STEP = StepId("")
 def root_step(position: int) -> StepId:
     """The id of the step at `position` (0 first) of the root branch."""
     return StepId(str(position))
+
+
+def promise_id_of(given: object) -> PromiseId:
+    """The promise id that a caller gives, as it is or as text.
+
+    `PromiseNotFound` for a text that is no UUID, `ConfigError` for anything else.
+    """
+    if isinstance(given, PromiseId):
+        return given
+    if not isinstance(given, str):
+        message = f"a promise id is a UUID or its text, not {type(given).__name__}"
+        raise ConfigError(message)
+    try:
+        return uuid.UUID(given)
+    except ValueError:
+        message = "no such promise: an id is a UUID, as the promise's own `id` shows it"
+        raise PromiseNotFound(message) from None
 
 
 def execution_id_of(given: object) -> ExecutionId:

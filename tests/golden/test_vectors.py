@@ -41,8 +41,10 @@ from durable_core.wire.chain import GENESIS, anchor_mac
 from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
 from durable_core.wire.fields import NULL, field, integer, text
 from durable_core.wire.fingerprint import ROOT_BRANCH, idempotency_key, step_fingerprint
-from durable_core.wire.keys import Keyring
+from durable_core.wire.keys import ExecutionKeys, Keyring
 from durable_core.wire.payload import PayloadCodec
+from durable_core.wire.promises import outcome_mark, promise_id, promise_token, token_hash
+from durable_core.wire.waits import CreatedPromise, Timer, fired_detail, resolved_detail
 from tests.meta.modules import ROOT
 
 MASTER = bytes(range(32))
@@ -158,6 +160,23 @@ def by_code() -> dict[str, bytes]:
         "digest": blake3(field(ID.bytes) + field(anchor)).digest(),
         "draw_uuid": draws.uuid().bytes,
         "draw_random": struct.pack(">d", draws.random()),
+        **waits_by_code(started.keys),
+    }
+
+
+def waits_by_code(keys: ExecutionKeys) -> dict[str, bytes]:
+    promise = promise_id(ID.bytes, ROOT_BRANCH, "approval", 0).bytes
+    token = promise_token(keys, ID.bytes, promise)
+    return {
+        "key_promise": keys.promise_key or b"",
+        "promise_id": promise,
+        "promise_token": token,
+        "promise_token_hash": token_hash(token, ID.bytes, promise),
+        "promise_outcome": outcome_mark(keys, ID.bytes, promise, finished_value(b"\xf5")),
+        "detail_created": CreatedPromise(promise, "approval").detail(),
+        "detail_resolved": resolved_detail(promise),
+        "detail_armed": Timer("t0", AT).detail(),
+        "detail_fired": fired_detail("t0"),
     }
 
 
@@ -248,6 +267,29 @@ def by_hand() -> dict[str, bytes]:
         "digest": blake3(f(ID.bytes) + f(anchor)).digest(),
         "draw_uuid": bytes(versioned),
         "draw_random": struct.pack(">d", number / 2**53),
+        **waits_by_hand(),
+    }
+
+
+def waits_by_hand() -> dict[str, bytes]:
+    key = derived("durable-core v1 promise-token")
+    name = f(ID.bytes) + f(b"") + f(b"approval") + f(0)
+    versioned = bytearray(derived("durable-core v1 promise-id", name)[:16])
+    versioned[6] = versioned[6] & 0x0F | 0x80
+    versioned[8] = versioned[8] & 0x3F | 0x80
+    promise = bytes(versioned)
+    place = f(ID.bytes) + f(promise)
+    token = keyed(key, b"token", place)
+    return {
+        "key_promise": key,
+        "promise_id": promise,
+        "promise_token": token,
+        "promise_token_hash": derived("durable-core v1 promise-token-hash", f(token) + place),
+        "promise_outcome": keyed(key, b"outcome", place + f(b"\x00\xf5")),
+        "detail_created": b"\x82\x50" + promise + b"\x68approval",
+        "detail_resolved": b"\x81\x50" + promise,
+        "detail_armed": b"\x82\x62t0\x1b" + struct.pack(">Q", AT),
+        "detail_fired": b"\x81\x62t0",
     }
 
 

@@ -76,8 +76,8 @@ def test_format_document_has_the_code_of_the_kind(kind: EntryKind) -> None:
 
 
 def test_format_document_says_which_kinds_are_reserved() -> None:
-    assert RESERVED == [5, 6, 7, 8, 9]
-    assert "Kinds 5 to 9 are reserved" in document(FORMAT)
+    assert [EntryKind.CHECKPOINT] == RESERVED
+    assert "Kind 9 is reserved" in document(FORMAT)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,13 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from durable_core import DurableConfig, DurableContext, DurableEngine, ExecutionHandle
+from durable_core import (
+    DurableConfig,
+    DurableContext,
+    DurableEngine,
+    DurableHandle,
+    ExecutionHandle,
+)
 from durable_core.config import RetentionConfig
 from durable_core.contracts import Journal
 from durable_core.journal import JournalWriter, JournalWriterHandle
@@ -20,15 +26,30 @@ MEMBERS = {
         "open",
         "outcome",
         "prune",
+        "reject",
         "release",
         "require_open",
+        "resolve",
         "resume",
         "run",
         "settle",
         "start",
         "verify",
     ],
-    DurableContext: ["execution_id", "is_replaying", "now", "random", "run", "step", "uuid"],
+    DurableContext: [
+        "await_promise",
+        "execution_id",
+        "is_replaying",
+        "now",
+        "promise",
+        "random",
+        "run",
+        "sleep",
+        "sleep_until",
+        "step",
+        "uuid",
+    ],
+    DurableHandle: ["open", "reject", "resolve"],
     ExecutionHandle: ["cancel", "result", "status"],
     JournalWriterHandle: [
         "append_acked",

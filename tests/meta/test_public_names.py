@@ -14,6 +14,8 @@ NAMES = [
     "DurableConfig",
     "DurableContext",
     "DurableEngine",
+    "DurableHandle",
+    "DurablePromise",
     "EffectClass",
     "EffectIntentSubClass",
     "ExecutionHandle",

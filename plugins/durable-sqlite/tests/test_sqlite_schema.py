@@ -68,6 +68,7 @@ COLUMNS = {
         "execution_id BLOB!",
         "name TEXT!",
         "token_hash BLOB!",
+        "outcome BLOB",
         "created_at INTEGER!",
     ],
     "durable_timers": ["execution_id BLOB!", "timer_id TEXT!", "due_at INTEGER!"],

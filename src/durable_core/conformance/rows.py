@@ -124,6 +124,7 @@ class Rows:
             execution_id=self.execution_id(number),
             name="approval",
             token_hash=b"t" * 32,
+            outcome=None,
             created_at=1000,
         )
         return own._replace(**changes)

@@ -131,7 +131,12 @@ class Tables:
         _require(len(promise.token_hash) == 32, "the hash of a token has 32 bytes")
         _check_text(promise.name)
         _check_number(-_LARGEST - 1, promise.created_at)
-        self.promises.setdefault((promise.execution_id, promise.promise_id), promise)
+        outcome = promise.outcome
+        _require(outcome is None or len(outcome) == 32, "the mark of an outcome has 32 bytes")
+        first = self.promises.setdefault((promise.execution_id, promise.promise_id), promise)
+        if first.outcome is None:
+            place = promise.execution_id, promise.promise_id
+            self.promises[place] = first._replace(outcome=outcome)
 
     def _arm(self, timer: TimerRow) -> None:
         _require(timer.execution_id in self.executions, "a timer belongs to an execution")

@@ -56,13 +56,15 @@ class PromiseRow(NamedTuple):
     """Where a promise is, for whoever resolves it; columns in table order.
 
     `promise_id` has 16 bytes. `token_hash` are the 32 bytes that the resolver's token is compared
-    with; nobody can make the token from them.
+    with; nobody can make the token from them. `outcome`, None while it is open, are 32 bytes that
+    tell one resolution from another and nothing else.
     """
 
     promise_id: bytes
     execution_id: bytes
     name: str
     token_hash: bytes
+    outcome: bytes | None
     created_at: int
 
 
@@ -82,9 +84,10 @@ class CommitBatch:
     ordered by execution id; `rows` are in append order. Each row, promise and timer belongs to one
     of the two, and is written only where that applies.
 
-    `promises` are kept unless they are there, `timers` take the place of what is there, the last
-    of several that are one timer counts. `disarmed`, pairs of an execution and a timer's id, go; a
-    timer that stands in both is not there behind the batch.
+    `promises` are kept unless they are there, and then lend their `outcome` to one that has none;
+    of several that are one promise the same holds, in order. `timers` take the place of what is
+    there, the last of several that are one timer counts. `disarmed`, pairs of an execution and a
+    timer's id, go; a timer that stands in both is not there behind the batch.
     """
 
     starts: tuple[ExecutionRow, ...]

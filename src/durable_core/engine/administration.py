@@ -6,7 +6,6 @@ The owner writes; everybody else files a request. With no live owner the caller 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 from durable_core.engine.call import CURRENT
 from durable_core.engine.ending import finish
@@ -27,11 +26,8 @@ from durable_core.errors import (
 from durable_core.ids import ExecutionId, StepId
 from durable_core.model.entries import ExecutionStarted, IntentSettled
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_of
-from durable_core.wire.payload import UNTYPED
 
 __all__ = ["Administration"]
-
-_PLAIN: Final = frozenset({list, tuple, dict, set, frozenset})
 
 
 class Administration:
@@ -188,8 +184,7 @@ class Administration:
     def _encode(self, value: object) -> bytes:
         """As its own class declares it: the step's annotation is not known here."""
         try:
-            kind = type(value)
-            return self._parts.codec.encode(value, UNTYPED if kind in _PLAIN else kind)
+            return self._parts.codec.encode_by_class(value)
         except PayloadError as error:
             message = f"the settled value is refused: {error}"
             raise type(error)(message) from error

@@ -19,12 +19,16 @@ _DRAW_CONTEXT: Final = "durable-core v1 derived-draw"
 class Branch:
     """Counts the calls of one branch. Used by the branch's own task alone."""
 
+    path: Final = ROOT_BRANCH
+    """The idem branch path: of which parallel blocks it is which branch."""
+
     def __init__(self, execution_id: bytes) -> None:
         self.steps = 0
         self._execution_id = execution_id
         self._occurrences: dict[bytes, int] = {}
         self._draws = 0
         self._timers = 0
+        self._promises: dict[str, int] = {}
 
     def next_step(self) -> StepId:
         """Take the next position; assigned when the call is made, never at completion."""
@@ -36,6 +40,12 @@ class Branch:
         """The id of the next timer: which of the branch's timers it is, whatever its position."""
         self._timers += 1
         return f"t{self._timers - 1}"
+
+    def next_promise(self, name: str) -> int:
+        """How many promises of that name the branch has made before; counts one more."""
+        occurrence = self._promises.get(name, 0)
+        self._promises[name] = occurrence + 1
+        return occurrence
 
     def idempotency_key(self, fingerprint: bytes) -> bytes:
         """The key of the next call with this fingerprint; counts it."""

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from durable_core.engine.awaiting import await_promise
 from durable_core.engine.descriptor import StepDescriptor
+from durable_core.engine.promise import DurablePromise, make_promise
 from durable_core.engine.sleeping import due_time, seconds_of, sleep
 from durable_core.engine.spec import StepSpec
 from durable_core.errors import ExecutionError
@@ -118,6 +120,33 @@ class DurableContext:
         execution began: that can only be a mistake.
         """
         return sleep(self._run, due_time(when, self._run.lane.row.created_at))
+
+    def promise(self, kind: type[T], *, name: str) -> Coroutine[Any, Any, DurablePromise[T]]:
+        """Make a promise that somebody outside resolves with a value of `kind`.
+
+        Takes the next step id when it is called. When the coroutine returns, the promise and all
+        that was issued before are durable: its `token` may be handed out then, and after a crash,
+        or in a fresh run, the same one is handed out again. Promises of one name in one branch are
+        told apart by their order. Raises at once: `ConfigError` for a bad name or an execution
+        without a key, and as `step` does.
+        """
+        return make_promise(self._run, kind, name)
+
+    def await_promise(
+        self,
+        promise: DurablePromise[T],
+        *,
+        timeout: float | timedelta | None = None,
+    ) -> Coroutine[Any, Any, T]:
+        """Wait until `promise` is resolved, however long; its value, the same for all who wait.
+
+        Takes the next step id when it is called. `StepFailed` where it is rejected, with the
+        promise's name and the reason; `TimeoutError` after `timeout`, which is a timer like that
+        of `sleep`. After that the promise can still be resolved, and waited for again. Raises at
+        once: `ConfigError` for a promise of another execution, or a time that cannot be waited for.
+        """
+        delay_ms = None if timeout is None else math.ceil(seconds_of(timeout) * 1000)
+        return await_promise(self._run, promise, delay_ms)
 
     def random(self) -> float:
         """A float in [0, 1), the same on every replay: derived, not journaled."""

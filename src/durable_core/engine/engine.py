@@ -19,6 +19,7 @@ from durable_core.engine.outcome import Outcome
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.recovery import Recovery
+from durable_core.engine.resolving import Resolver
 from durable_core.engine.roster import Roster
 from durable_core.engine.starting import Starter
 from durable_core.engine.stored import stored_outcome
@@ -26,7 +27,7 @@ from durable_core.engine.takeover import Takeover
 from durable_core.engine.verification import VerifyReport, verify
 from durable_core.engine.watch import Watch
 from durable_core.errors import ConfigError, ExecutionLocked, ExecutionNotFound
-from durable_core.ids import ExecutionId, execution_id_of
+from durable_core.ids import ExecutionId, PromiseId, execution_id_of, promise_id_of
 from durable_core.journal.settings import WriterHealth
 from durable_core.model.execution import ExecutionRow, Status, status_of
 from durable_core.registry import Registry
@@ -55,7 +56,14 @@ class DurableEngine:
         self._recovery = Recovery(
             parts, roster, self._ownership, self._takeover, recover=recover, claim=claim
         )
-        inbox = Inbox(parts, self._ownership, self._administration)
+        inbox = Inbox(parts, roster, self._ownership, self._administration)
+        self._resolver = Resolver(
+            parts.backend,
+            parts.wire,
+            parts.codec,
+            parts.clock,
+            parts.config.journal_ack_timeout_ms,
+        )
         self._watch = Watch(parts, self._recovery, inbox)
 
     @classmethod
@@ -253,6 +261,25 @@ class DurableEngine:
         self._roster.require_open()
         which = execution_id_of(execution_id)
         await self._administration.settle(which, step_id, ran=ran, value=value)
+
+    async def resolve(self, promise_id: PromiseId | str, token: bytes, value: object) -> None:
+        """Resolve a promise with `value`, once; whoever waits for it is woken, wherever it runs.
+
+        Durable at return: the value is journaled by the engine that runs the execution, at once or
+        when one does. The same value again changes nothing; with another one whoever was later
+        gets `PromiseAlreadyResolved`. A value that the engine finds not to fit what the workflow
+        waits for is refused there with a warning, and the promise stays open.
+        `PromiseNotFound`, `InvalidResolverToken` (before anything else is said), `DecodeError` or
+        `PayloadTooLarge` for a value that cannot be encoded, `ExecutionTerminal`, `ConfigError`
+        without its key.
+        """
+        self._roster.require_open()
+        await self._resolver.resolve(promise_id_of(promise_id), token, value)
+
+    async def reject(self, promise_id: PromiseId | str, token: bytes, reason: str) -> None:
+        """Resolve a promise so that the workflow gets `StepFailed` with `reason`; as `resolve`."""
+        self._roster.require_open()
+        await self._resolver.reject(promise_id_of(promise_id), token, reason)
 
     async def verify(self, execution_id: ExecutionId | str | None = None) -> VerifyReport:
         """Check the anchors and chains of one execution or of all; `IntegrityError` for damage."""

@@ -30,6 +30,7 @@ from durable_core.errors import (
     AmbiguousEffect,
     ExecutionCancelled,
     ExecutionFailed,
+    ExecutionLocked,
     PayloadError,
     ReplayDivergence,
 )
@@ -91,6 +92,21 @@ class Execution:
     async def outcome(self) -> Outcome:
         """Wait for the end; the waiter's cancellation does not reach the execution."""
         return await asyncio.shield(self.done)
+
+    async def resolve(self, promise_id: bytes, payload: bytes) -> None:
+        """Journal how one of its promises was resolved, unless that is journaled; then wake it.
+
+        `ExecutionLocked` where its program has not made that promise here yet, and `PayloadError`
+        for a value that does not fit what the program waits for; nothing is journaled then.
+        """
+        run = self._run
+        cell = None if run is None or run.ended else run.cells.get(promise_id)
+        if run is None or cell is None:
+            message = f"execution {self.execution_id} has not come to that promise here yet"
+            raise ExecutionLocked(message)
+        if cell.entry_no is None and run.cursor.resolution(promise_id) is None:
+            cell.check(run, payload)
+            await cell.resolve(run, payload)
 
     @property
     def recorded(self) -> bool:

@@ -13,6 +13,9 @@ from durable_core.engine.administration import Administration
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.requests import CANCEL, read_settle, settle_step
+from durable_core.engine.resolving import RESOLVE, read_resolution, resolved_by
+from durable_core.engine.roster import Roster
+from durable_core.engine.takeover import require_not_terminal
 from durable_core.errors import (
     ConfigError,
     DurableError,
@@ -21,6 +24,7 @@ from durable_core.errors import (
     JournalUnavailable,
 )
 from durable_core.ids import ExecutionId
+from durable_core.model.execution import ExecutionRow
 
 __all__ = ["Inbox"]
 
@@ -31,9 +35,14 @@ class Inbox:
     """The requests that one engine answers. Used by its watch alone."""
 
     def __init__(
-        self, parts: EngineParts, ownership: Ownership, administration: Administration
+        self,
+        parts: EngineParts,
+        roster: Roster,
+        ownership: Ownership,
+        administration: Administration,
     ) -> None:
         self._parts = parts
+        self._roster = roster
         self._ownership = ownership
         self._administration = administration
         self._answering: dict[tuple[bytes, str], asyncio.Task[None]] = {}
@@ -86,6 +95,16 @@ class Inbox:
         with suppress(JournalUnavailable):
             await self._parts.backend.remove_inbox(request.execution_id, request.slot)
 
+    async def _resolve(self, row: ExecutionRow, request: InboxRow) -> None:
+        """Journaled by the run that waits for it; until there is one, the request waits."""
+        require_not_terminal(row)
+        promise = resolved_by(request)
+        execution = self._roster.running(ExecutionId(bytes=row.execution_id))
+        if execution is None:
+            message = "the execution does not run here; its promise is resolved when it does"
+            raise ExecutionLocked(message)
+        await execution.resolve(promise, read_resolution(self._parts.wire, row, request))
+
     def _answered(self, place: tuple[bytes, str], _: asyncio.Task[None]) -> None:
         del self._answering[place]
 
@@ -95,5 +114,8 @@ class Inbox:
             await self._administration.cancel(execution_id)
             return
         row = await self._ownership.load(execution_id)
+        if request.kind == RESOLVE:
+            await self._resolve(row, request)
+            return
         payload = read_settle(self._parts, row, request)
         await self._administration.journal_settlement(execution_id, settle_step(request), payload)

@@ -24,10 +24,14 @@ from durable_core.telemetry import SpanName
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["look_up", "perform", "within"]
+__all__ = ["WaitedTooLong", "begin_together", "look_up", "perform", "within"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class WaitedTooLong(TimeoutError):
+    """What the workflow sees where a wait ended by its timer, live and replayed alike."""
 
 
 def perform(run: Run, call: StepCall) -> Coroutine[Any, Any, object]:
@@ -48,7 +52,7 @@ async def within(
         if run.ended:
             await run.halted()
         return await work(run, *args, **kwargs)
-    except StepFailed:
+    except (StepFailed, WaitedTooLong):
         raise
     except Exception as error:  # noqa: BLE001 - the engine's own failures stay out of user code
         return await run.halt(error)
@@ -78,6 +82,17 @@ async def _perform(run: Run, call: StepCall) -> object:
         return await _perform_plain(run, call, cancelled=cancelled)
 
 
+async def begin_together(run: Run) -> bool:
+    """Let all that was called at the same time begin; whether the workflow cancelled meanwhile."""
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        if run.ended:
+            raise
+        return True
+    return False
+
+
 async def look_up(run: Run, wanted: Wanted, idem_key: bytes) -> tuple[Found, bool]:
     """The journal's answer, and whether the workflow cancelled the step meanwhile.
 
@@ -85,14 +100,7 @@ async def look_up(run: Run, wanted: Wanted, idem_key: bytes) -> tuple[Found, boo
     several steps are asked for at the same time, all of them begin before one is answered, and
     they are answered in the order of the journal.
     """
-    cancelled = False
-    if run.activity.steps_to_begin:
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            if run.ended:
-                raise
-            cancelled = True
+    cancelled = run.activity.steps_to_begin and await begin_together(run)
     at_once = run.cursor.answer(wanted)
     if at_once is None:
         reading = run.cursor.look_up(wanted)

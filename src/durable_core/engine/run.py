@@ -17,6 +17,7 @@ from durable_core.engine.call import StepCall
 from durable_core.engine.definition import Workflow
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import perform
+from durable_core.engine.promise import Cell
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
 from durable_core.errors import DecodeError, ExecutionError, StepCapExceeded
@@ -52,6 +53,9 @@ class Run:
         self.execution_id = ExecutionId(bytes=lane.row.execution_id)
         self.branch = Branch(lane.row.execution_id)
         self.sequence = Sequence()
+        self.cells: dict[bytes, Cell] = {}
+        """The promises that the program has made, by their ids."""
+
         self.task: asyncio.Task[Any] | None = None
         self.error: Exception | None = None
         self.over = False
@@ -127,7 +131,12 @@ class Run:
         """
         await self.journal(entry, prompt=prompt)
         if (self.activity.concurrent or self.sequence.busy) and not self.ended:
-            await self.activity.outlast_read(self.sequence.turn(self.lane.accepted_count))
+            await self.told(self.lane.accepted_count)
+
+    async def told(self, place: int) -> None:
+        """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal."""
+        if self.activity.concurrent or self.sequence.busy:
+            await self.activity.outlast_read(self.sequence.turn(place))
 
     async def journal(
         self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False

@@ -21,11 +21,12 @@ from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EntryKind, StepFailure, TimerArmed, TimerFired
 from durable_core.replay.detail import detail_prefix, encode_detail
 from durable_core.replay.lookup import Armed, Found, Recorded
-from durable_core.replay.waits import LATEST_MS, Timer, WantedTimer, fired_detail
+from durable_core.replay.waits import WantedTimer
 from durable_core.wire.fingerprint import step_fingerprint
+from durable_core.wire.waits import LATEST_MS, Timer, fired_detail
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from durable_core.engine.run import Run
 
@@ -78,10 +79,25 @@ class Wait:
         """Journal that its time has come; told in the order of the journal."""
         run = self.run
         run.parts.failpoints.reach("engine.timer.due")
-        detail = fired_detail(self.timer_id)
-        step_id = StepId(self.wanted.step_id)
-        await run.complete(TimerFired(run.execution_id, run.generation, step_id, detail))
+        await run.complete(self._fired())
         run.parts.failpoints.reach("engine.timer.fired")
+
+    async def fire_unless(self, too_late: Callable[[], bool]) -> bool:
+        """`fire`, unless `too_late()` in the instant in which it would be; whether it was done."""
+        run = self.run
+        writer = run.parts.writer
+        while not writer.has_room:
+            await run.activity.outlast_read(writer.room())
+        if too_late():
+            return False
+        run.parts.failpoints.reach("engine.timer.due")
+        committed = writer.submit(run.lane, self._fired())
+        place = run.lane.accepted_count
+        await run.activity.outlast(committed)
+        committed.result()
+        run.parts.failpoints.reach("engine.timer.fired")
+        await run.told(place)
+        return True
 
     async def note_cancelled(self) -> None:
         """Journal that the workflow cancelled the wait, unless its run has ended."""
@@ -99,6 +115,11 @@ class Wait:
                     encode_detail(detail_prefix(wanted.name), b"", 0, 0),
                 )
             )
+
+    def _fired(self) -> TimerFired:
+        run = self.run
+        detail = fired_detail(self.timer_id)
+        return TimerFired(run.execution_id, run.generation, StepId(self.wanted.step_id), detail)
 
 
 def sleep(run: Run, due_at: int | None, delay_ms: int = 0) -> Coroutine[object, object, None]:

@@ -9,6 +9,7 @@ from operator import itemgetter
 from durable_core.contracts.exchange import CommitBatch
 from durable_core.errors import DurableError, EntryRejected
 from durable_core.journal.lane import HeadState, Lane
+from durable_core.journal.lookups import LOOKED_UP, Lookups
 from durable_core.model.entries import Entry, JournalRow
 from durable_core.model.execution import Status
 
@@ -72,11 +73,22 @@ def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:
     """One transaction for appends that were formed in this order."""
     states: dict[Lane, HeadState] = {}
     rows = []
+    lookups = Lookups()
     for pending in formed:
         states[pending.lane] = pending.after
-        if pending.row is not None:
-            rows.append(pending.row)
+        row = pending.row
+        if row is not None:
+            rows.append(row)
+            if row.entry_kind in LOOKED_UP:
+                lookups.add(pending.lane, pending.entry, row.created_at)
     starts = [lane.start_as(after, now_ms) for lane, after in states.items() if not lane.stored]
     changes = [lane.change_to(after, now_ms) for lane, after in states.items() if lane.stored]
     changes.sort(key=itemgetter(0))
-    return CommitBatch(tuple(starts), tuple(changes), tuple(rows))
+    return CommitBatch(
+        tuple(starts),
+        tuple(changes),
+        tuple(rows),
+        tuple(lookups.promises.values()),
+        tuple(lookups.timers.values()),
+        tuple(lookups.disarmed),
+    )

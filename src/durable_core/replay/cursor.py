@@ -17,7 +17,7 @@ from durable_core.replay.divergence import describe, leftover
 from durable_core.replay.lookup import FRESH, Found, StepRecord, Wanted
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
-from durable_core.replay.waits import resolved_promise
+from durable_core.wire.waits import resolved_promise
 
 __all__ = ["ReplayCursor"]
 
@@ -82,9 +82,15 @@ class ReplayCursor:
                 return None
             if record is None:
                 return FRESH
-        row = record.row
-        if not wanted.is_at(row):
-            raise ReplayDivergence(describe(wanted, row))
+        return self.drop(wanted)
+
+    def drop(self, wanted: Wanted) -> Found:
+        """What is known so far of a step that needs no more; raises as `look_up` does."""
+        record = self._steps.get(wanted.step_id)
+        if record is None:
+            return FRESH
+        if not wanted.is_at(record.row):
+            raise ReplayDivergence(describe(wanted, record.row))
         del self._steps[wanted.step_id]
         return record.answer()
 
@@ -135,15 +141,16 @@ class ReplayCursor:
 
     def _take(self, row: JournalRow) -> None:
         current = row.generation == self._reader.row.generation
-        if row.entry_kind == EntryKind.EXECUTION_STARTED:
+        if row.entry_kind == EntryKind.PROMISE_RESOLVED:
+            # Of whichever run: it happened outside, and happens once.
+            self._resolutions[resolved_promise(row.detail)] = row
+        elif row.entry_kind == EntryKind.EXECUTION_STARTED:
             if row.generation > 0:
                 self.prior.next_generation()
             if current:
                 self._input = row
         elif not current:
             self.prior.add(row)
-        elif row.entry_kind == EntryKind.PROMISE_RESOLVED:
-            self._resolutions[resolved_promise(row.detail)] = row
         elif row.entry_kind in _AT_A_PLACE:
             self._take_step(row)
         elif row.entry_kind != EntryKind.EXECUTION_FINISHED:

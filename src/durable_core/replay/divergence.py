@@ -9,7 +9,7 @@ from durable_core.model.effects import EffectClass
 from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow
 from durable_core.replay.detail import StepDetail
 from durable_core.replay.lookup import Wanted
-from durable_core.replay.waits import CreatedPromise
+from durable_core.wire.waits import CreatedPromise
 
 __all__ = ["ADVICE", "describe", "leftover"]
 

@@ -9,7 +9,7 @@ from attrs import define, field
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.replay.detail import StepDetail
-from durable_core.replay.waits import Timer
+from durable_core.wire.waits import Timer
 
 __all__ = ["PriorEffects"]
 

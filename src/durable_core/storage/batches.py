@@ -11,11 +11,20 @@ from durable_core.contracts.exchange import (
     HeadChange,
     Notice,
     NoticeKind,
+    PromiseRow,
     TimerRow,
 )
 from durable_core.model.execution import ANYONE, TERMINAL, Status
 
-__all__ = ["armed", "ends_something", "keeps_status", "notices_of", "retention_ages", "uses_key"]
+__all__ = [
+    "armed",
+    "ends_something",
+    "keeps_status",
+    "kept",
+    "notices_of",
+    "retention_ages",
+    "uses_key",
+]
 
 _RUNNING: Final = Status.RUNNING.label
 _ENDED: Final = frozenset(status.label for status in TERMINAL)
@@ -39,6 +48,18 @@ def keeps_status(change: HeadChange) -> bool:
         and change.status in _OPEN
         and change.finalized_at is None
     )
+
+
+def kept(batch: CommitBatch) -> list[PromiseRow]:
+    """The promises that it keeps, each once: the first one, with the first outcome."""
+    promises: dict[tuple[bytes, bytes], PromiseRow] = {}
+    for promise in batch.promises:
+        first = promises.setdefault((promise.execution_id, promise.promise_id), promise)
+        if first.outcome is None and promise.outcome is not None:
+            promises[promise.execution_id, promise.promise_id] = first._replace(
+                outcome=promise.outcome
+            )
+    return list(promises.values())
 
 
 def armed(batch: CommitBatch) -> list[TimerRow]:

@@ -50,7 +50,8 @@ def numbered(text: str) -> str:
 
 KEEP_PROMISES: Final = (
     f"INSERT INTO durable_promises ({PROMISE}) {{rows}} "
-    "ON CONFLICT (execution_id, promise_id) DO NOTHING"
+    "ON CONFLICT (execution_id, promise_id) DO UPDATE "
+    "SET outcome = coalesce(durable_promises.outcome, excluded.outcome)"
 )
 ARM_TIMERS: Final = (
     f"INSERT INTO durable_timers ({TIMER}) {{rows}} "

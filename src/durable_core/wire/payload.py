@@ -18,6 +18,9 @@ __all__ = ["UNTYPED", "PayloadCodec", "dump", "load"]
 UNTYPED: Final = Any
 """Stands for "no annotation"; `object` and type variables mean the same."""
 
+_PLAIN: Final = frozenset({list, tuple, dict, set, frozenset})
+"""Classes that say nothing of what is in their instances."""
+
 
 class PayloadCodec:
     """Encodes and decodes values of at most `max_bytes` encoded bytes. For any thread."""
@@ -37,6 +40,11 @@ class PayloadCodec:
         if not (plan.exact or _is_unchanging(plan, value)):
             _require_restored(plan, value, data)
         return data
+
+    def encode_by_class(self, value: object) -> bytes:
+        """`encode` as the value's own class declares it, for who does not know the annotation."""
+        kind = type(value)
+        return self.encode(value, UNTYPED if kind in _PLAIN else kind)
 
     def decode(self, data: bytes, as_type: object = UNTYPED) -> Any:  # noqa: ANN401 - by its type
         """The value that `data` encodes, structured as `as_type`.

@@ -2,11 +2,12 @@
 
 ```
 promise id  = BLAKE3 derive_key("durable-core v1 promise-id",
-                  field() of execution_id, idem branch path, name, occurrence), as a UUID (version 8)
+                  field() of execution_id, idem branch path, name, occurrence), as a UUIDv8
 token       = BLAKE3-keyed(promise-token key, "token" | field() of execution_id, promise id)
 token hash  = BLAKE3 derive_key("durable-core v1 promise-token-hash",
                   field() of token, execution_id, promise id)
-outcome     = BLAKE3-keyed(promise-token key, "outcome" | field() of execution_id, promise id, payload)
+outcome     = BLAKE3-keyed(promise-token key,
+                  "outcome" | field() of execution_id, promise id, payload)
 ```
 Id and token are derived, so that after a crash, and in a fresh run, the program hands out the same
 ones again. The id is no capability: whoever knows it knows nothing of the token.

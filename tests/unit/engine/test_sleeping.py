@@ -10,7 +10,7 @@ import pytest
 from durable_core import DurableContext, step
 from durable_core.errors import ConfigError, ReplayDivergence
 from durable_core.model.entries import EntryKind, JournalRow
-from durable_core.replay.waits import Timer
+from durable_core.wire.waits import Timer
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
 from tests.unit.engine.replaying import live_and_replayed
@@ -209,7 +209,7 @@ async def test_a_timer_that_nobody_asks_for_is_a_divergence(open_engine: OpenEng
 async def test_a_time_that_cannot_be_waited_for(open_engine: OpenEngine, wrong: object) -> None:
     async def body(ctx: DurableContext) -> str:
         with pytest.raises(ConfigError, match="a time to wait"):
-            ctx.sleep(wrong)  # type: ignore[arg-type]
+            await ctx.sleep(wrong)  # type: ignore[arg-type]
         return await ctx.step(note, "goes on")
 
     program = version(body)
@@ -230,7 +230,7 @@ async def test_a_time_that_cannot_be_waited_for(open_engine: OpenEngine, wrong: 
 async def test_a_point_that_cannot_be_waited_for(open_engine: OpenEngine, wrong: object) -> None:
     async def body(ctx: DurableContext) -> str:
         with pytest.raises(ConfigError, match="a point in time"):
-            ctx.sleep_until(wrong)  # type: ignore[arg-type]
+            await ctx.sleep_until(wrong)  # type: ignore[arg-type]
         return await ctx.step(note, "goes on")
 
     program = version(body)

@@ -13,7 +13,7 @@ import asyncpg
 from durable_core.contracts import BatchOutcome, CommitBatch
 from durable_core.errors import TransientStoreError
 from durable_core.model.execution import ExecutionRow
-from durable_core.storage.batches import armed
+from durable_core.storage.batches import armed, kept
 from durable_core.storage.keycheck import require_same
 from durable_postgres import _sql
 from durable_postgres._connections import Connection
@@ -36,7 +36,7 @@ def statement_of(batch: CommitBatch) -> tuple[str, list[list[object]]]:
     parts = batch.changes, batch.starts, batch.rows
     if not batch.has_lookups:
         return _sql.APPEND, _arrays(*parts)
-    lookups = batch.promises, armed(batch), batch.disarmed
+    lookups = kept(batch), armed(batch), batch.disarmed
     return _sql.APPEND_AND_LOOKUPS, _arrays(*parts, *lookups)
 
 

@@ -16,7 +16,7 @@ _TYPES: Final = (
         "text bigint bigint bytea bytea bigint bigint bigint"
     ),
     "bytea bigint bigint text smallint bytea bytea smallint bytea bytea integer bytea bigint",
-    "bytea bytea text bytea bigint",
+    "bytea bytea text bytea bytea bigint",
     "bytea text bigint",
     "bytea text",
 )

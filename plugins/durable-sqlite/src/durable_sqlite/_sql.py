@@ -64,7 +64,7 @@ SELECT_KEYS: Final = _sized(
 
 INSERT_ENTRIES: Final = _sized(f"INSERT INTO durable_journal ({ENTRY}) VALUES ", 13)
 
-KEEP_PROMISES: Final = _many(texts.KEEP_PROMISES, 5)
+KEEP_PROMISES: Final = _many(texts.KEEP_PROMISES, 6)
 ARM_TIMERS: Final = _many(texts.ARM_TIMERS, 3)
 DISARM_TIMERS: Final = _many(texts.DISARM_TIMERS, 2)
 

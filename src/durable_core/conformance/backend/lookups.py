@@ -77,6 +77,23 @@ class PromiseContract(BackendContract):
         await backend.journal.append(evolve(rows.advance(3, 1), promises=(other, other)))
         assert await backend.promises_of(rows.execution_id(1)) == [rows.promise(1, 7)]
 
+    async def test_the_first_outcome_stays(self, backend: ExecutionBackend, rows: Rows) -> None:
+        """The mark goes to the promise that is there; nothing else of it changes."""
+        made = rows.promise(1, 7)
+        await backend.journal.append(evolve(rows.start(1), promises=(made, rows.promise(1, 8))))
+        marked = rows.promise(1, 7, name="", token_hash=b"o" * 32, outcome=b"1" * 32, created_at=9)
+        await backend.journal.append(evolve(rows.advance(2, 1), promises=(marked,)))
+        resolved = made._replace(outcome=b"1" * 32)
+        assert await backend.find_promise(made.promise_id) == resolved
+        later = (made, marked._replace(outcome=b"2" * 32), rows.promise(1, 8, outcome=b"3" * 32))
+        await backend.journal.append(evolve(rows.advance(3, 1), promises=later))
+        await backend.journal.append(evolve(rows.advance(4, 1), promises=(made,)))
+        other = rows.promise(1, 8, outcome=b"3" * 32)
+        assert await backend.promises_of(rows.execution_id(1)) == [resolved, other]
+        at_once = rows.promise(1, 9), rows.promise(1, 9, outcome=b"4" * 32)
+        await backend.journal.append(evolve(rows.advance(5, 1), promises=at_once))
+        assert await backend.find_promise(at_once[0].promise_id) == at_once[1]
+
     async def test_two_executions_may_have_one_of_the_same_id(
         self, backend: ExecutionBackend, rows: Rows
     ) -> None:
@@ -88,7 +105,12 @@ class PromiseContract(BackendContract):
 
     @pytest.mark.parametrize(
         "change",
-        [{"promise_id": b"p" * 15}, {"token_hash": b"t" * 31}, {"name": "\ud800"}],
+        [
+            {"promise_id": b"p" * 15},
+            {"token_hash": b"t" * 31},
+            {"outcome": b"o"},
+            {"name": "\ud800"},
+        ],
         ids=str,
     )
     async def test_what_no_row_can_hold_refuses_its_batch(
@@ -105,6 +127,7 @@ class PromiseContract(BackendContract):
             *({"name": text} for text in TEXTS),
             *({"created_at": time} for time in TIMES),
             *({"token_hash": EVERY_BYTE[at : at + 32]} for at in range(0, 256, 32)),
+            *({"outcome": EVERY_BYTE[at : at + 32]} for at in range(0, 256, 32)),
             *({"promise_id": EVERY_BYTE[at : at + 16]} for at in range(0, 256, 16)),
         ]
         made = [rows.promise(1, number, **new) for number, new in enumerate(variants, start=1000)]

@@ -6,6 +6,7 @@ CREATE TABLE durable_promises (
     execution_id BYTEA NOT NULL,
     name TEXT NOT NULL,
     token_hash BYTEA NOT NULL CHECK (octet_length(token_hash) = 32),
+    outcome BYTEA CHECK (octet_length(outcome) = 32),
     created_at BIGINT NOT NULL,
     PRIMARY KEY (execution_id, promise_id)
 );

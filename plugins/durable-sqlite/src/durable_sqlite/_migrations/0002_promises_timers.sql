@@ -6,6 +6,7 @@ CREATE TABLE durable_promises (
     execution_id BLOB NOT NULL REFERENCES durable_executions (execution_id) ON DELETE CASCADE,
     name TEXT NOT NULL,
     token_hash BLOB NOT NULL CHECK (length(token_hash) = 32),
+    outcome BLOB CHECK (length(outcome) = 32),
     created_at INTEGER NOT NULL,
     PRIMARY KEY (execution_id, promise_id)
 ) STRICT, WITHOUT ROWID;

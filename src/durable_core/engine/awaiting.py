@@ -1,0 +1,111 @@
+"""`ctx.await_promise`: the value of a promise, or that it did not come in time.
+
+What stands first in the journal decides: the resolution, or the end of the wait by its timer or by
+the workflow. Live, that is the order in which the two were handed to the writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from durable_core.engine.perform import WaitedTooLong, begin_together, within
+from durable_core.engine.promise import Cell, DurablePromise
+from durable_core.engine.recorded import cancelled_again
+from durable_core.engine.sleeping import Wait
+from durable_core.errors import ConfigError
+from durable_core.model.entries import EntryKind, JournalRow
+from durable_core.replay.lookup import Armed, Found, Recorded
+
+if TYPE_CHECKING:
+    from durable_core.engine.run import Run
+
+__all__ = ["AWAIT", "await_promise"]
+
+AWAIT: Final = "durable.await_promise"
+
+
+def await_promise(
+    run: Run, promise: DurablePromise[Any], delay_ms: int | None
+) -> Coroutine[Any, Any, Any]:
+    """Take a place now; the coroutine waits, at most `delay_ms` from when it begins."""
+    cell = None
+    if isinstance(promise, DurablePromise):
+        cell = run.cells.get(promise.id.bytes)
+    if cell is None:
+        message = (
+            "a workflow waits for a promise that it has made itself, by `await ctx.promise(...)`"
+        )
+        raise ConfigError(message)
+    wait = Wait.take(run, AWAIT)
+    coroutine = within(run, wait.wanted.step_id, _await, wait, cell, delay_ms)
+    run.activity.called(wait.wanted.step_id, coroutine)
+    return coroutine
+
+
+async def _await(run: Run, wait: Wait, cell: Cell, delay_ms: int | None) -> object:
+    cancelled = run.activity.steps_to_begin and await begin_together(run)
+    found, row, cancelled_too = await _recorded(run, wait, cell)
+    cancelled |= cancelled_too
+    if row is not None:
+        await run.told(row.entry_no)
+        return cell.read(run, run.cursor.open_payload(row))
+    if isinstance(found, Recorded):
+        await run.told(found.row.entry_no)
+        if found.row.entry_kind == EntryKind.STEP_FAILED:
+            await cancelled_again(cancelled=cancelled)
+        raise WaitedTooLong
+    if cell.entry_no is None:
+        await _until_resolved(run, wait, cell, found, delay_ms, cancelled=cancelled)
+    return await _resolution(run, cell)
+
+
+async def _recorded(run: Run, wait: Wait, cell: Cell) -> tuple[Found, JournalRow | None, bool]:
+    """What the journal holds of the wait and, if that stands before, of the resolution."""
+    cancelled = False
+    while True:
+        row = run.cursor.resolution(cell.promise_id)
+        found = run.cursor.answer(wait.wanted)
+        if row is not None and found is None:
+            # Everything before the resolution was read: an end of the wait would stand there.
+            found = run.cursor.drop(wait.wanted)
+        if found is not None:
+            first = isinstance(found, Recorded) and row and found.row.entry_no < row.entry_no
+            return found, None if first else row, cancelled
+        _, cancelled_too = await run.activity.outlast_read(run.cursor.read_on())
+        cancelled |= cancelled_too
+
+
+async def _until_resolved(
+    run: Run, wait: Wait, cell: Cell, found: Found, delay_ms: int | None, *, cancelled: bool
+) -> None:
+    """Return when a resolution is on its way; raises where the wait ended otherwise before."""
+    if cancelled:
+        await wait.note_cancelled()
+        raise asyncio.CancelledError
+    timer = None
+    if delay_ms is not None or isinstance(found, Armed):
+        timer = await wait.arm(found, run.parts.clock.now_ms() + (delay_ms or 0))
+    run.commit_prompt_results()
+    try:
+        waiting = {cell.resolved} if timer is None else {cell.resolved, timer}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        if cell.entry_no is None:
+            await wait.note_cancelled()
+            raise
+    finally:
+        if timer is not None:
+            timer.cancel()
+    if run.ended:
+        await run.halted()
+    if await wait.fire_unless(lambda: cell.entry_no is not None):
+        raise WaitedTooLong
+
+
+async def _resolution(run: Run, cell: Cell) -> object:
+    """The value of a resolution that is on its way, or there."""
+    await run.activity.outlast(cell.resolved)
+    await run.told(cell.entry_no or 0)
+    return cell.read(run, cell.payload or b"")

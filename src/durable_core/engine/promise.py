@@ -1,0 +1,136 @@
+"""Promises as a workflow makes them, and what a run knows of each (EC-35, EC-36).
+
+A promise is resolved from outside. Whoever does so files a request; the owner journals it, and then
+wakes whoever waits. What was journaled first counts: the resolution, or that the wait was over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import define, field, frozen
+
+from durable_core.engine.outcome import Failure, read_finished
+from durable_core.engine.perform import look_up, within
+from durable_core.errors import ConfigError, StepFailed
+from durable_core.ids import NO_STEP, PromiseId, StepId
+from durable_core.model.entries import PromiseCreated, PromiseResolved
+from durable_core.replay.lookup import Recorded
+from durable_core.replay.waits import WantedPromise
+from durable_core.wire.promises import promise_id, promise_token
+from durable_core.wire.waits import CreatedPromise, resolved_detail
+
+if TYPE_CHECKING:
+    from durable_core.engine.run import Run
+
+__all__ = ["Cell", "DurablePromise", "make_promise"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@frozen
+class DurablePromise(Generic[T_co]):
+    """What `ctx.promise` returns: to be handed out, and to be waited for by `ctx.await_promise`."""
+
+    id: PromiseId
+    """Names the promise; no capability: resolving needs the token too."""
+
+    name: str
+    token: bytes = field(repr=False)
+    """32 bytes. Whoever has them may resolve the promise, once. Hand them to nobody else."""
+
+
+@define(eq=False)
+class Cell:
+    """What this run knows of one promise that it made."""
+
+    promise_id: bytes
+    name: str
+    kind: Any
+    """The annotation that a value has to fit."""
+
+    entry_no: int | None = None
+    """Where its resolution stands in the journal, or will: it is on its way from then on."""
+
+    payload: bytes | None = field(default=None, repr=False)
+    resolved: asyncio.Future[None] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.resolved = asyncio.get_running_loop().create_future()
+
+    def check(self, run: Run, payload: bytes) -> None:
+        """`PayloadError` for a value that cannot be what the program waits for."""
+        with suppress(StepFailed):
+            self.read(run, payload)
+
+    def read(self, run: Run, payload: bytes) -> object:
+        """The value of a resolution; raises `StepFailed` for a rejection."""
+        outcome = read_finished(payload)
+        if isinstance(outcome, Failure):
+            raise StepFailed(self.name, outcome.error_type, outcome.message)
+        return run.parts.codec.decode(outcome, self.kind)
+
+    async def resolve(self, run: Run, payload: bytes) -> None:
+        """Journal how it was resolved, and wake whoever waits; durable at return.
+
+        Raises what the append does; a run that could not journal what it was handed ends.
+        """
+        writer = run.parts.writer
+        while not writer.has_room:
+            await writer.room()
+        detail = resolved_detail(self.promise_id)
+        entry = PromiseResolved(run.execution_id, run.generation, NO_STEP, detail, payload)
+        run.parts.failpoints.reach("engine.promise.resolving")
+        committed = writer.submit(run.lane, entry)
+        self.entry_no, self.payload = run.lane.accepted_count, payload
+        committed.add_done_callback(lambda done: self._settle(run, done))
+        await asyncio.shield(committed)
+        run.parts.failpoints.reach("engine.promise.resolved")
+
+    def _settle(self, run: Run, committed: asyncio.Future[int]) -> None:
+        """Also where whoever brought the resolution does not wait for its commit any more."""
+        error = asyncio.CancelledError() if committed.cancelled() else committed.exception()
+        if error is None:
+            self.resolved.set_result(None)
+        elif isinstance(error, Exception):
+            run.end(error)  # of what was handed to the writer nothing is withdrawn
+
+
+def make_promise(run: Run, kind: object, name: object) -> Coroutine[Any, Any, Any]:
+    """Take a place now; the coroutine makes the promise durable and returns it."""
+    if not isinstance(name, str) or not name or any("\ud800" <= each <= "\udfff" for each in name):
+        message = "a promise's name is a text that is not empty, and that UTF-8 can hold"
+        raise ConfigError(message)
+    keys = run.lane.envelope.keys
+    execution = run.lane.row.execution_id
+    promise_token(keys, execution, b"")  # refused without a key, before a place is taken
+    step_id = run.take_place(f"promise {name!r}")
+    made = promise_id(execution, run.branch.path, name, run.branch.next_promise(name))
+    wanted = WantedPromise.make(step_id, f"promise {name!r}", made.bytes)
+    coroutine = within(run, step_id, _make, wanted, CreatedPromise(made.bytes, name), kind)
+    run.activity.called(step_id, coroutine)
+    return coroutine
+
+
+async def _make(
+    run: Run, wanted: WantedPromise, created: CreatedPromise, kind: object
+) -> DurablePromise[Any]:
+    found, cancelled = await look_up(run, wanted, created.promise_id)
+    if not isinstance(found, Recorded):
+        run.parts.failpoints.reach("engine.promise.creating")
+        entry = PromiseCreated(
+            run.execution_id, run.generation, StepId(wanted.step_id), created.detail()
+        )
+        # With all that was issued before: a token leaves the execution (INV-20).
+        appending = asyncio.ensure_future(run.parts.writer.append(run.lane, entry))
+        cancelled |= await run.activity.outlast(appending)
+        appending.result()
+        run.parts.failpoints.reach("engine.promise.created")
+    run.cells[created.promise_id] = Cell(created.promise_id, created.name, kind)
+    if cancelled:
+        raise asyncio.CancelledError
+    token = promise_token(run.lane.envelope.keys, run.lane.row.execution_id, created.promise_id)
+    return DurablePromise(PromiseId(bytes=created.promise_id), created.name, token)

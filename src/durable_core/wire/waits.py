@@ -1,0 +1,112 @@
+"""What the entries of timers and promises say in clear.
+
+```
+timer_armed       detail = CBOR [timer id, due time in ms]
+timer_fired       detail = CBOR [timer id]
+promise_created   detail = CBOR [promise id, name]
+promise_resolved  detail = CBOR [promise id]
+```
+A timer's id counts the timers of its branch, and a promise's is derived from its name: no position
+enters, so that a fresh run finds again what it has waited for, and what it has handed out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+from durable_core.errors import DecodeError
+from durable_core.model.entries import EntryKind
+from durable_core.wire.payload import dump, load
+
+__all__ = [
+    "LATEST_MS",
+    "PROMISE_ID_BYTES",
+    "CreatedPromise",
+    "Timer",
+    "fired_detail",
+    "fired_timer",
+    "resolved_detail",
+    "resolved_promise",
+]
+
+PROMISE_ID_BYTES: Final = 16
+
+LATEST_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999 (UTC)."""
+
+
+@frozen
+class Timer:
+    """What a `timer_armed` says."""
+
+    timer_id: str
+    due_at: int
+    """Milliseconds since 1970 UTC."""
+
+    def detail(self) -> bytes:
+        """The detail of the entry."""
+        return dump([self.timer_id, self.due_at])
+
+    @classmethod
+    def decode(cls, data: bytes | None) -> Timer:
+        """`DecodeError` for anything that `detail` does not write."""
+        match load(data or b""):
+            case [str() as timer_id, int() as due_at] if 0 <= due_at <= LATEST_MS:
+                return cls(timer_id, due_at)
+            case _:
+                raise _no_detail(EntryKind.TIMER_ARMED)
+
+
+def fired_detail(timer_id: str) -> bytes:
+    """The detail of a `timer_fired`."""
+    return dump([timer_id])
+
+
+def fired_timer(data: bytes | None) -> str:
+    """The timer that a `timer_fired` speaks of; `DecodeError` for any other detail."""
+    match load(data or b""):
+        case [str() as timer_id]:
+            return timer_id
+        case _:
+            raise _no_detail(EntryKind.TIMER_FIRED)
+
+
+@frozen
+class CreatedPromise:
+    """What a `promise_created` says."""
+
+    promise_id: bytes
+    name: str
+
+    def detail(self) -> bytes:
+        """The detail of the entry."""
+        return dump([self.promise_id, self.name])
+
+    @classmethod
+    def decode(cls, data: bytes | None) -> CreatedPromise:
+        """`DecodeError` for anything that `detail` does not write."""
+        match load(data or b""):
+            case [bytes() as promise_id, str() as name] if len(promise_id) == PROMISE_ID_BYTES:
+                return cls(promise_id, name)
+            case _:
+                raise _no_detail(EntryKind.PROMISE_CREATED)
+
+
+def resolved_detail(promise_id: bytes) -> bytes:
+    """The detail of a `promise_resolved`."""
+    return dump([promise_id])
+
+
+def resolved_promise(data: bytes | None) -> bytes:
+    """The promise that a `promise_resolved` speaks of; `DecodeError` for any other detail."""
+    match load(data or b""):
+        case [bytes() as promise_id] if len(promise_id) == PROMISE_ID_BYTES:
+            return promise_id
+        case _:
+            raise _no_detail(EntryKind.PROMISE_RESOLVED)
+
+
+def _no_detail(kind: EntryKind) -> DecodeError:
+    return DecodeError(f"the detail of a {kind.label} entry does not follow the format")
