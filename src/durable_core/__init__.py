@@ -2,6 +2,7 @@
 
 from durable_core.config import DurableConfig
 from durable_core.engine.call import current_step
+from durable_core.engine.children import ChildHandle
 from durable_core.engine.context import DurableContext
 from durable_core.engine.definition import step, workflow
 from durable_core.engine.descriptor import DID_NOT_HAPPEN, RetryPolicy, reconcile
@@ -13,6 +14,7 @@ from durable_core.model.effects import EffectClass, EffectIntentSubClass, OnAmbi
 
 __all__ = [
     "DID_NOT_HAPPEN",
+    "ChildHandle",
     "DurableConfig",
     "DurableContext",
     "DurableEngine",

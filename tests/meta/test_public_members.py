@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from durable_core import (
+    ChildHandle,
     DurableConfig,
     DurableContext,
     DurableEngine,
@@ -46,9 +47,11 @@ MEMBERS = {
         "run",
         "sleep",
         "sleep_until",
+        "start_child",
         "step",
         "uuid",
     ],
+    ChildHandle: ["cancel", "id", "result"],
     DurableHandle: ["open", "reject", "resolve"],
     ExecutionHandle: ["cancel", "result", "status"],
     JournalWriterHandle: [

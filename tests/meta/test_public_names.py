@@ -11,6 +11,7 @@ from durable_core import errors
 
 NAMES = [
     "DID_NOT_HAPPEN",
+    "ChildHandle",
     "DurableConfig",
     "DurableContext",
     "DurableEngine",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from durable_core.engine.call import CURRENT
+from durable_core.engine.children import cancel_children
 from durable_core.engine.ending import finish
 from durable_core.engine.outcome import DID_NOT_RUN, finished_error
 from durable_core.engine.ownership import Ownership
@@ -168,6 +169,7 @@ class Administration:
             return
         payload = finished_error(self._parts.failure_of(cancelled))
         async with self._takeover.claimed_lane(row) as lane:
+            await cancel_children(self._parts, row)
             await finish(self._parts, lane, Status.CANCELLED, payload, bounded=True)
 
     async def _find_intent(self, row: ExecutionRow, step_id: str) -> OpenIntent:

@@ -18,6 +18,7 @@ from durable_core.contracts.backend import BackendSettings, ExecutionBackend
 from durable_core.contracts.keys import KeyProvider, MasterKeys
 from durable_core.engine.audit import AuditTrail
 from durable_core.engine.exporting import MetricsFanout
+from durable_core.engine.kin import Kin
 from durable_core.engine.notices import Notices
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.spec import StepSpecs
@@ -109,6 +110,7 @@ async def compose(
             standing=standing,
             notices=notices,
             timers=timers,
+            kin=Kin(),
         )
 
 

@@ -6,9 +6,10 @@ import math
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from durable_core.engine.awaiting import await_promise
+from durable_core.engine.children import ChildHandle, start_child
 from durable_core.engine.descriptor import StepDescriptor
 from durable_core.engine.promise import DurablePromise, make_promise
 from durable_core.engine.sleeping import due_time, seconds_of, sleep
@@ -18,6 +19,7 @@ from durable_core.ids import ExecutionId
 from durable_core.model.effects import EffectClass
 
 if TYPE_CHECKING:
+    from durable_core.engine.definition import Workflow
     from durable_core.engine.run import Run
 
 __all__ = ["DurableContext"]
@@ -147,6 +149,26 @@ class DurableContext:
         """
         delay_ms = None if timeout is None else math.ceil(seconds_of(timeout) * 1000)
         return await_promise(self._run, promise, delay_ms)
+
+    def start_child(
+        self,
+        workflow: Workflow[..., T],
+        /,
+        *args: Any,
+        key: str | None = None,
+        run: Literal["here", "anywhere"] = "here",
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, ChildHandle[T]]:
+        """Start another workflow as a child of this one; durable when the coroutine returns.
+
+        Takes the next step id when it is called. Started once, whatever is killed in between: its
+        key is derived from this step unless one is given. A child is cancelled when its parent is;
+        otherwise it goes on without it. `run` is as for `DurableEngine.start`. With a limit of
+        `max_concurrent_executions` a parent keeps its place while it waits for its children.
+        Raises at once: `ConfigError` for a workflow that is not registered here, and as `step`
+        does; the coroutine raises `StepFailed` where the key is another execution's.
+        """
+        return start_child(self._run, workflow, args, kwargs, key=key, where=run)
 
     def random(self) -> float:
         """A float in [0, 1), the same on every replay: derived, not journaled."""

@@ -57,6 +57,9 @@ class DurableEngine:
             parts, roster, self._ownership, self._takeover, recover=recover, claim=claim
         )
         inbox = Inbox(parts, roster, self._ownership, self._administration)
+        parts.kin.bind(
+            self._starter.start, self.outcome, self._administration.cancel, roster.require
+        )
         self._resolver = Resolver(
             parts.backend,
             parts.wire,

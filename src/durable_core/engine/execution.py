@@ -15,6 +15,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from durable_core.engine.call import CURRENT
+from durable_core.engine.children import cancel_children
 from durable_core.engine.context import DurableContext
 from durable_core.engine.definition import ACTIVE, Workflow
 from durable_core.engine.drive import Drive, RunEnded
@@ -251,6 +252,8 @@ class Execution:
         await run.activity.effects_done()
         match error:
             case ExecutionCancelled():
+                heads = await self._parts.backend.heads([self._row.execution_id])
+                await cancel_children(self._parts, heads[0])
                 await self._finish(Status.CANCELLED, finished_error(self._parts.failure_of(error)))
             case AmbiguousEffect():
                 for intent in run.blocking_intents:

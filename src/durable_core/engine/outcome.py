@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from durable_core.errors import DecodeError, StepFailed
+from durable_core.errors import DecodeError, ExecutionFailed, StepFailed
 from durable_core.wire.payload import dump, load
 
 __all__ = [
@@ -92,8 +92,14 @@ CANCELLED: Final = Failure(STEP_CANCELLED, "cancelled by the workflow", 1)
 
 
 def failure_of(error: BaseException, attempts: int, max_payload_bytes: int) -> Failure:
-    """The record of `error`: its type's name and its message, cut so that it surely fits."""
-    if isinstance(error, StepFailed):
+    """The record of `error`: its type's name and its message, cut so that it surely fits.
+
+    Of a workflow that failed, a child that is, those of the error that it failed with.
+    """
+    kind = type(error).__qualname__
+    if isinstance(error, ExecutionFailed):
+        kind, message = error.error_type, error.message
+    elif isinstance(error, StepFailed):
         message = f"{error}: {error.message}"
     else:
         try:
@@ -102,7 +108,7 @@ def failure_of(error: BaseException, attempts: int, max_payload_bytes: int) -> F
             message = ""
     room = max(0, min(_LONGEST_MESSAGE, (max_payload_bytes - _FRAME) // _LONGEST_CHARACTER))
     clean = message[:room].encode("utf-8", "replace").decode()
-    return Failure(type(error).__qualname__, clean, attempts)
+    return Failure(kind, clean, attempts)
 
 
 def finished_value(encoded: bytes) -> bytes:

@@ -8,6 +8,7 @@ from durable_core.clock import Clock
 from durable_core.config import DurableConfig
 from durable_core.contracts.backend import ExecutionBackend
 from durable_core.engine.audit import AuditTrail
+from durable_core.engine.kin import Kin
 from durable_core.engine.notices import Notices
 from durable_core.engine.outcome import Failure, failure_of
 from durable_core.engine.spec import StepSpecs
@@ -45,6 +46,7 @@ class EngineParts:
     standing: Standing
     notices: Notices
     timers: Timers
+    kin: Kin
 
     def failure_of(self, error: BaseException, attempts: int = 1) -> Failure:
         """The record of `error` that a journal entry can hold."""

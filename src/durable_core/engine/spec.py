@@ -16,7 +16,7 @@ from durable_core.errors import ConfigError
 from durable_core.replay.detail import detail_prefix
 from durable_core.wire.call import CallShape
 
-__all__ = ["SPEC", "LazySpec", "StepSpec", "StepSpecs", "name_of"]
+__all__ = ["SPEC", "LazySpec", "StepForm", "StepSpec", "StepSpecs", "name_of"]
 
 SPEC: Final = "__durable_step__"
 """The attribute by which a decorated function leads to its spec."""
