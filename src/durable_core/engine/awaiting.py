@@ -7,7 +7,7 @@ the workflow. Live, that is the order in which the two were handed to the writer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from durable_core.engine.perform import WaitedTooLong, begin_together, within
@@ -21,7 +21,7 @@ from durable_core.replay.lookup import Armed, Found, Recorded
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["AWAIT", "await_promise"]
+__all__ = ["AWAIT", "await_promise", "wait_for"]
 
 AWAIT: Final = "durable.await_promise"
 
@@ -38,19 +38,41 @@ def await_promise(
             "a workflow waits for a promise that it has made itself, by `await ctx.promise(...)`"
         )
         raise ConfigError(message)
-    wait = Wait.take(run, AWAIT)
-    coroutine = within(run, wait.wanted.step_id, _await, wait, cell, delay_ms)
+    return wait_for(run, Wait.take(run, AWAIT), cell, delay_ms)
+
+
+def wait_for(
+    run: Run,
+    wait: Wait,
+    cell: Cell,
+    delay_ms: int | None,
+    given_up: Callable[[], None] = lambda: None,
+) -> Coroutine[Any, Any, Any]:
+    """The coroutine that waits at a place that was taken; `given_up()` where nothing came."""
+    coroutine = within(run, wait.wanted.step_id, _await, wait, cell, delay_ms, given_up)
     run.activity.called(wait.wanted.step_id, coroutine)
     return coroutine
 
 
-async def _await(run: Run, wait: Wait, cell: Cell, delay_ms: int | None) -> object:
+async def _await(
+    run: Run, wait: Wait, cell: Cell, delay_ms: int | None, given_up: Callable[[], None]
+) -> object:
+    try:
+        payload = await _payload(run, wait, cell, delay_ms)
+    except (WaitedTooLong, asyncio.CancelledError):
+        given_up()
+        raise
+    cell.told(run)
+    return cell.read(run, payload)
+
+
+async def _payload(run: Run, wait: Wait, cell: Cell, delay_ms: int | None) -> bytes:
     cancelled = run.activity.steps_to_begin and await begin_together(run)
     found, row, cancelled_too = await _recorded(run, wait, cell)
     cancelled |= cancelled_too
     if row is not None:
         await run.told(row.entry_no)
-        return cell.read(run, run.cursor.open_payload(row))
+        return run.cursor.open_payload(row)
     if isinstance(found, Recorded):
         await run.told(found.row.entry_no)
         if found.row.entry_kind == EntryKind.STEP_FAILED:
@@ -104,8 +126,8 @@ async def _until_resolved(
         raise WaitedTooLong
 
 
-async def _resolution(run: Run, cell: Cell) -> object:
-    """The value of a resolution that is on its way, or there."""
+async def _resolution(run: Run, cell: Cell) -> bytes:
+    """The payload of a resolution that is on its way, or there."""
     await run.activity.outlast(cell.resolved)
     await run.told(cell.entry_no or 0)
-    return cell.read(run, cell.payload or b"")
+    return cell.payload or b""

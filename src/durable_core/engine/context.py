@@ -12,6 +12,7 @@ from durable_core.engine.awaiting import await_promise
 from durable_core.engine.children import ChildHandle, start_child
 from durable_core.engine.descriptor import StepDescriptor
 from durable_core.engine.promise import DurablePromise, make_promise
+from durable_core.engine.receiving import receive
 from durable_core.engine.sleeping import due_time, seconds_of, sleep
 from durable_core.engine.spec import StepSpec
 from durable_core.errors import ExecutionError
@@ -149,6 +150,24 @@ class DurableContext:
         """
         delay_ms = None if timeout is None else math.ceil(seconds_of(timeout) * 1000)
         return await_promise(self._run, promise, delay_ms)
+
+    def receive(
+        self,
+        name: str,
+        kind: type[T],
+        *,
+        timeout: float | timedelta | None = None,
+    ) -> Coroutine[Any, Any, T]:
+        """Wait for the next signal of that name that was sent to this execution; its value.
+
+        Takes the next step id when it is called. Signals of one name come in the order in which
+        they were sent, each once, in one branch. `TimeoutError` after `timeout`: then the next
+        call waits for the same signal. `StepFailed` for a value that is not of `kind`: it was
+        received, and the next call waits for the next one. Raises at once: `ConfigError` for a
+        wrong name, or in a second branch, and as `step` does.
+        """
+        delay_ms = None if timeout is None else math.ceil(seconds_of(timeout) * 1000)
+        return receive(self._run, name, kind, delay_ms)
 
     def start_child(
         self,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from attrs import evolve
 
 from durable_core.config import DurableConfig
+from durable_core.contracts.exchange import Notice, NoticeKind
 from durable_core.contracts.keys import KeyProvider
 from durable_core.engine.administration import Administration
+from durable_core.engine.arguments import check_arguments, check_limit, pair_of, workflow_name
 from durable_core.engine.compose import compose
 from durable_core.engine.definition import Workflow
 from durable_core.engine.handle import ExecutionHandle
 from durable_core.engine.inbox import Inbox
+from durable_core.engine.messages import Sender
 from durable_core.engine.outcome import Outcome
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
@@ -60,6 +63,7 @@ class DurableEngine:
         parts.kin.bind(
             self._starter.start, self.outcome, self._administration.cancel, roster.require
         )
+        self._sender = Sender(parts)
         self._resolver = Resolver(
             parts.backend,
             parts.wire,
@@ -95,7 +99,7 @@ class DurableEngine:
         Raises `ConfigError` (URL, keys, names, INV-8), `PluginError`, `SchemaTooNew`,
         `JournalUnavailable`; nothing stays open then.
         """
-        _check_arguments(workflows, config)
+        check_arguments(workflows, config)
         roster = Roster(workflows)
         settings = config or DurableConfig.load()
         if max_concurrent_executions is not None:
@@ -176,7 +180,7 @@ class DurableEngine:
         """
         self._roster.require_open()
         if isinstance(which, tuple):
-            name, key = _pair_of(which)
+            name, key = pair_of(which)
             if isinstance(which[0], Workflow):
                 self._roster.know(which[0])
             found = await self._ownership.find(name, key)
@@ -196,7 +200,7 @@ class DurableEngine:
     ) -> list[ExecutionRow]:
         """At most `limit` (1 or more) executions, oldest first, as their committed rows."""
         self._roster.require_open()
-        _check_limit(limit)
+        check_limit(limit)
         label = status.label if isinstance(status, Status) else status
         if label is not None and label not in {known.label for known in Status}:
             legal = ", ".join(known.label for known in Status)
@@ -204,7 +208,7 @@ class DurableEngine:
             raise ConfigError(message)
         return await self.parts.backend.list_executions(
             statuses=() if label is None else (label,),
-            workflow=None if workflow is None else _name_of(workflow),
+            workflow=None if workflow is None else workflow_name(workflow),
             limit=limit,
         )
 
@@ -277,12 +281,29 @@ class DurableEngine:
         without its key.
         """
         self._roster.require_open()
-        await self._resolver.resolve(promise_id_of(promise_id), token, value)
+        which = promise_id_of(promise_id)
+        await self._resolver.resolve(which, token, value)
+        self.parts.notices.hear(Notice(NoticeKind.REQUEST, which.bytes))
 
     async def reject(self, promise_id: PromiseId | str, token: bytes, reason: str) -> None:
         """Resolve a promise so that the workflow gets `StepFailed` with `reason`; as `resolve`."""
         self._roster.require_open()
-        await self._resolver.reject(promise_id_of(promise_id), token, reason)
+        which = promise_id_of(promise_id)
+        await self._resolver.reject(which, token, reason)
+        self.parts.notices.hear(Notice(NoticeKind.REQUEST, which.bytes))
+
+    async def signal(self, execution_id: ExecutionId | str, name: str, value: object) -> None:
+        """Send a value to an execution, which takes it by `ctx.receive(name, ...)`.
+
+        Durable at return: whichever engine runs the execution journals it, in the order of
+        sending, once. It waits for an execution that does not receive yet. `ExecutionTerminal` for
+        one that has ended, `ExecutionNotFound`, `DecodeError` or `PayloadTooLarge` for a value that
+        cannot be encoded, `ConfigError` for a wrong name or without its key.
+        """
+        self._roster.require_open()
+        row = await self._ownership.load(execution_id_of(execution_id))
+        await self._sender.send(row, name, value)
+        self.parts.notices.hear(Notice(NoticeKind.REQUEST, row.execution_id))
 
     async def verify(self, execution_id: ExecutionId | str | None = None) -> VerifyReport:
         """Check the anchors and chains of one execution or of all; `IntegrityError` for damage."""
@@ -341,36 +362,3 @@ class DurableEngine:
     async def _close(self) -> None:
         await self._watch.close()
         await self._roster.close(self.parts.config.close_timeout_ms / 1000)
-
-
-def _check_arguments(workflows: object, config: object) -> None:
-    if isinstance(workflows, Workflow) or not isinstance(workflows, Iterable):
-        message = "workflows is a sequence of workflows, as in workflows=[checkout]"
-        raise ConfigError(message)
-    if not isinstance(config, DurableConfig | None):
-        message = f"config is a DurableConfig, not {type(config).__name__}"
-        raise ConfigError(message)
-
-
-def _name_of(workflow: object) -> str:
-    if isinstance(workflow, Workflow):
-        return workflow.name
-    if not isinstance(workflow, str):
-        message = f"a workflow is given as it is or by its name, not as {type(workflow).__name__}"
-        raise ConfigError(message)
-    return workflow
-
-
-def _pair_of(which: tuple[object, ...]) -> tuple[str, str]:
-    match which:
-        case (workflow, str(key)):
-            return _name_of(workflow), key
-        case _:
-            message = "give an id, or a pair of a workflow (or its name) and a key"
-            raise ConfigError(message)
-
-
-def _check_limit(limit: object) -> None:
-    if not isinstance(limit, int) or limit < 1:
-        message = "limit is a number from 1 on"
-        raise ConfigError(message)

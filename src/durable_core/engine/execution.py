@@ -26,6 +26,7 @@ from durable_core.engine.outcome import (
     finished_value,
 )
 from durable_core.engine.parts import EngineParts
+from durable_core.engine.receiving import deliver
 from durable_core.engine.run import Run
 from durable_core.errors import (
     AmbiguousEffect,
@@ -108,6 +109,14 @@ class Execution:
         if cell.entry_no is None and run.cursor.resolution(promise_id) is None:
             cell.check(run, payload)
             await cell.resolve(run, payload)
+
+    async def signal(self, request_id: bytes, name: str, payload: bytes) -> None:
+        """Journal a signal as the next of its name; `ExecutionLocked` while it replays here."""
+        run = self._run
+        if run is None or run.ended:
+            message = f"execution {self.execution_id} takes no signals here yet"
+            raise ExecutionLocked(message)
+        await deliver(run, request_id, name, payload)
 
     @property
     def recorded(self) -> bool:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import define, field, frozen
 
 from durable_core.engine.outcome import Failure, read_finished
 from durable_core.engine.perform import look_up, within
-from durable_core.errors import ConfigError, StepFailed
+from durable_core.errors import ConfigError, PayloadError, StepFailed
 from durable_core.ids import NO_STEP, PromiseId, StepId
 from durable_core.model.entries import PromiseCreated, PromiseResolved
 from durable_core.replay.lookup import Recorded
@@ -52,6 +51,9 @@ class Cell:
     kind: Any
     """The annotation that a value has to fit."""
 
+    once: bool = False
+    """Whether it is a signal: told once, and journaled before anybody said which type it has."""
+
     entry_no: int | None = None
     """Where its resolution stands in the journal, or will: it is on its way from then on."""
 
@@ -63,17 +65,29 @@ class Cell:
 
     def check(self, run: Run, payload: bytes) -> None:
         """`PayloadError` for a value that cannot be what the program waits for."""
-        with suppress(StepFailed):
-            self.read(run, payload)
+        outcome = read_finished(payload)
+        if not isinstance(outcome, Failure):
+            run.parts.codec.decode(outcome, self.kind)
 
     def read(self, run: Run, payload: bytes) -> object:
         """The value of a resolution; raises `StepFailed` for a rejection."""
         outcome = read_finished(payload)
         if isinstance(outcome, Failure):
             raise StepFailed(self.name, outcome.error_type, outcome.message)
-        return run.parts.codec.decode(outcome, self.kind)
+        try:
+            return run.parts.codec.decode(outcome, self.kind)
+        except PayloadError as error:
+            if not self.once:
+                raise
+            raise StepFailed(self.name, type(error).__name__, str(error)) from error
 
-    async def resolve(self, run: Run, payload: bytes) -> None:
+    def told(self, run: Run) -> None:
+        """The program has it: of a signal nothing has to be kept."""
+        if self.once:
+            run.cells.pop(self.promise_id, None)
+            run.cursor.forget_resolution(self.promise_id)
+
+    async def resolve(self, run: Run, payload: bytes, detail: bytes | None = None) -> None:
         """Journal how it was resolved, and wake whoever waits; durable at return.
 
         Raises what the append does; a run that could not journal what it was handed ends.
@@ -81,7 +95,7 @@ class Cell:
         writer = run.parts.writer
         while not writer.has_room:
             await writer.room()
-        detail = resolved_detail(self.promise_id)
+        detail = detail or resolved_detail(self.promise_id)
         entry = PromiseResolved(run.execution_id, run.generation, NO_STEP, detail, payload)
         run.parts.failpoints.reach("engine.promise.resolving")
         committed = writer.submit(run.lane, entry)

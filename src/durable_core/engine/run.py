@@ -15,6 +15,7 @@ from durable_core.engine.activity import Activity
 from durable_core.engine.branch import Branch
 from durable_core.engine.call import StepCall
 from durable_core.engine.definition import Workflow
+from durable_core.engine.mailbox import Mailbox
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import perform
 from durable_core.engine.promise import Cell
@@ -54,7 +55,9 @@ class Run:
         self.branch = Branch(lane.row.execution_id)
         self.sequence = Sequence()
         self.cells: dict[bytes, Cell] = {}
-        """The promises that the program has made, by their ids."""
+        """What is known of promises that the program has made, and of signals, by their ids."""
+
+        self.mailbox = Mailbox()
 
         self.task: asyncio.Task[Any] | None = None
         self.error: Exception | None = None

@@ -22,7 +22,7 @@ from durable_core.model.entries import (
     TimerFired,
 )
 from durable_core.wire.promises import outcome_mark, promise_token, token_hash
-from durable_core.wire.waits import CreatedPromise, Timer, fired_timer, resolved_promise
+from durable_core.wire.waits import CreatedPromise, Signal, Timer, fired_timer, resolved_promise
 
 __all__ = ["LOOKED_UP", "Lookups"]
 
@@ -45,7 +45,7 @@ class Lookups:
             case PromiseCreated(detail=detail):
                 created = CreatedPromise.decode(detail)
                 self._keep(lane, created.promise_id, created.name, None, created_at)
-            case PromiseResolved(detail=detail, payload=payload):
+            case PromiseResolved(detail=detail, payload=payload) if Signal.find(detail) is None:
                 promise_id = resolved_promise(detail)
                 mark = outcome_mark(lane.envelope.keys, execution_id, promise_id, payload)
                 self._keep(lane, promise_id, "", mark, created_at)

@@ -17,7 +17,8 @@ from durable_core.replay.divergence import describe, leftover
 from durable_core.replay.lookup import FRESH, Found, StepRecord, Wanted
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
-from durable_core.wire.waits import resolved_promise
+from durable_core.replay.received import Received
+from durable_core.wire.waits import Signal, resolved_promise
 
 __all__ = ["ReplayCursor"]
 
@@ -35,6 +36,7 @@ class ReplayCursor:
 
     def __init__(self, reader: ChainReader) -> None:
         self.prior = PriorEffects()
+        self.signals = Received()
         self.only_idempotent = True
         self._reader = reader
         self._input: JournalRow | None = None
@@ -103,6 +105,10 @@ class ReplayCursor:
         """The `promise_resolved` of that promise, if it was read; it stays for who asks again."""
         return self._resolutions.get(promise_id)
 
+    def forget_resolution(self, promise_id: bytes) -> None:
+        """Nobody asks for it again."""
+        self._resolutions.pop(promise_id, None)
+
     async def finish(self) -> None:
         """The program has ended: `ReplayDivergence` if journaled steps were not asked for."""
         await self.read_all()
@@ -144,6 +150,9 @@ class ReplayCursor:
         if row.entry_kind == EntryKind.PROMISE_RESOLVED:
             # Of whichever run: it happened outside, and happens once.
             self._resolutions[resolved_promise(row.detail)] = row
+            signal = Signal.find(row.detail)
+            if signal is not None:
+                self.signals.add(signal)
         elif row.entry_kind == EntryKind.EXECUTION_STARTED:
             if row.generation > 0:
                 self.prior.next_generation()

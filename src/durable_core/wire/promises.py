@@ -25,11 +25,22 @@ from durable_core.errors import ConfigError
 from durable_core.wire.fields import field, integer, text
 from durable_core.wire.keys import ExecutionKeys
 
-__all__ = ["TOKEN_BYTES", "fits", "outcome_mark", "promise_id", "promise_token", "token_hash"]
+__all__ = [
+    "TOKEN_BYTES",
+    "fits",
+    "outcome_mark",
+    "promise_id",
+    "promise_token",
+    "signal_id",
+    "token_hash",
+]
 
 TOKEN_BYTES: Final = 32
 
 _ID_CONTEXT: Final = "durable-core v1 promise-id"
+_SIGNALS: Final = "signal"
+"""No branch path is a word."""
+
 _HASH_CONTEXT: Final = "durable-core v1 promise-token-hash"
 
 
@@ -40,6 +51,11 @@ def promise_id(execution_id: bytes, branch: str, name: str, occurrence: int) -> 
     value = value & ~(0xF << 76) | 0x8 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return uuid.UUID(int=value)
+
+
+def signal_id(execution_id: bytes, name: str, number: int) -> uuid.UUID:
+    """The id of the n-th signal of that name (0 first), as of a promise in a branch of its own."""
+    return promise_id(execution_id, _SIGNALS, name, number)
 
 
 def promise_token(keys: ExecutionKeys, execution_id: bytes, promise: bytes) -> bytes:

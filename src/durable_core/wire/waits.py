@@ -4,7 +4,7 @@
 timer_armed       detail = CBOR [timer id, due time in ms]
 timer_fired       detail = CBOR [timer id]
 promise_created   detail = CBOR [promise id, name]
-promise_resolved  detail = CBOR [promise id]
+promise_resolved  detail = CBOR [promise id], or of a signal [signal id, name, request id]
 ```
 A timer's id counts the timers of its branch, and a promise's is derived from its name: no position
 enters, so that a fresh run finds again what it has waited for, and what it has handed out.
@@ -24,6 +24,7 @@ __all__ = [
     "LATEST_MS",
     "PROMISE_ID_BYTES",
     "CreatedPromise",
+    "Signal",
     "Timer",
     "fired_detail",
     "fired_timer",
@@ -99,10 +100,38 @@ def resolved_detail(promise_id: bytes) -> bytes:
     return dump([promise_id])
 
 
+@frozen
+class Signal:
+    """What the `promise_resolved` of a signal says."""
+
+    signal_id: bytes
+    name: str
+    request_id: bytes
+    """Of the request by which it came, so that it is journaled once."""
+
+    def detail(self) -> bytes:
+        """The detail of the entry."""
+        return dump([self.signal_id, self.name, self.request_id])
+
+    @classmethod
+    def find(cls, data: bytes | None) -> Signal | None:
+        """The signal of a `promise_resolved`; None where it is the resolution of a promise."""
+        match load(data or b""):
+            case [bytes() as signal_id, str() as name, bytes() as request_id]:
+                return cls(signal_id, name, request_id)
+            case _:
+                return None
+
+
 def resolved_promise(data: bytes | None) -> bytes:
-    """The promise that a `promise_resolved` speaks of; `DecodeError` for any other detail."""
+    """The promise, or the signal, that a `promise_resolved` speaks of.
+
+    `DecodeError` for any other detail.
+    """
     match load(data or b""):
-        case [bytes() as promise_id] if len(promise_id) == PROMISE_ID_BYTES:
+        case [bytes() as promise_id] | [bytes() as promise_id, str(), bytes()] if (
+            len(promise_id) == PROMISE_ID_BYTES
+        ):
             return promise_id
         case _:
             raise _no_detail(EntryKind.PROMISE_RESOLVED)

@@ -1,0 +1,48 @@
+"""What callers of an engine hand in, checked before anything is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from durable_core.config import DurableConfig
+from durable_core.engine.definition import Workflow
+from durable_core.errors import ConfigError
+
+__all__ = ["check_arguments", "check_limit", "pair_of", "workflow_name"]
+
+
+def check_arguments(workflows: object, config: object) -> None:
+    """`ConfigError` unless they are what `DurableEngine.open` takes."""
+    if isinstance(workflows, Workflow) or not isinstance(workflows, Iterable):
+        message = "workflows is a sequence of workflows, as in workflows=[checkout]"
+        raise ConfigError(message)
+    if not isinstance(config, DurableConfig | None):
+        message = f"config is a DurableConfig, not {type(config).__name__}"
+        raise ConfigError(message)
+
+
+def workflow_name(workflow: object) -> str:
+    """The name of a workflow, given as it is or by that name; `ConfigError` otherwise."""
+    if isinstance(workflow, Workflow):
+        return workflow.name
+    if not isinstance(workflow, str):
+        message = f"a workflow is given as it is or by its name, not as {type(workflow).__name__}"
+        raise ConfigError(message)
+    return workflow
+
+
+def pair_of(which: tuple[object, ...]) -> tuple[str, str]:
+    """The name of a workflow and a key; `ConfigError` for anything else."""
+    match which:
+        case (workflow, str(key)):
+            return workflow_name(workflow), key
+        case _:
+            message = "give an id, or a pair of a workflow (or its name) and a key"
+            raise ConfigError(message)
+
+
+def check_limit(limit: object) -> None:
+    """`ConfigError` unless it is a number from 1 on."""
+    if not isinstance(limit, int) or limit < 1:
+        message = "limit is a number from 1 on"
+        raise ConfigError(message)
