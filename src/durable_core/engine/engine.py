@@ -131,9 +131,7 @@ class DurableEngine:
         `JournalUnavailable`.
         """
         self._roster.require_open()
-        if run not in {"here", "anywhere"}:
-            message = 'run is "here" or "anywhere"'
-            raise ConfigError(message)
+        _check_place(run)
         execution_id = await self._starter.start(
             workflow,
             args,
@@ -218,16 +216,30 @@ class DurableEngine:
         self._roster.require_open()
         await self._administration.cancel(execution_id_of(execution_id))
 
-    async def resume(self, execution_id: ExecutionId | str) -> ExecutionHandle[Any]:
+    async def resume(
+        self,
+        execution_id: ExecutionId | str,
+        *,
+        run: Literal["here", "anywhere"] = "here",
+    ) -> ExecutionHandle[Any]:
         """Go on with an execution here: orphaned, blocked by a divergence, or failed.
 
         A failed one starts a new generation that takes over every journaled result. A diverged one
         is replayed again, and starts a fresh generation if it diverges again; committed guarded
-        effects are not repeated (INV-13). Raises `ExecutionLocked`, `ExecutionTerminal`,
-        `ExecutionNotFound`, `ConfigError` for a workflow that is not registered.
+        effects are not repeated (INV-13).
+
+        With `run="anywhere"` nothing is replayed here: it is put back to `running` and given up
+        to any engine that has its workflow, durable at return; a live owner is asked to resume it
+        instead. One that waits for a word on a guarded step is refused (`ExecutionError`).
+
+        Raises `ExecutionLocked`, `ExecutionTerminal`, `ExecutionNotFound`, and with `run="here"`
+        `ConfigError` for a workflow that is not registered.
         """
         self._roster.require_open()
-        row = await self._administration.resume(execution_id_of(execution_id))
+        _check_place(run)
+        row = await self._administration.resume(
+            execution_id_of(execution_id), anywhere=run == "anywhere"
+        )
         return ExecutionHandle(self, ExecutionId(bytes=row.execution_id), row.execution_key)
 
     async def release(self, execution_id: ExecutionId | str, *, force: bool = False) -> None:
@@ -349,6 +361,12 @@ def _check_arguments(workflows: object, config: object) -> None:
         raise ConfigError(message)
     if not isinstance(config, DurableConfig | None):
         message = f"config is a DurableConfig, not {type(config).__name__}"
+        raise ConfigError(message)
+
+
+def _check_place(run: object) -> None:
+    if run not in {"here", "anywhere"}:
+        message = 'run is "here" or "anywhere"'
         raise ConfigError(message)
 
 
