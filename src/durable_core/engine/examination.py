@@ -13,14 +13,15 @@ from typing import Final
 
 from attrs import field, frozen
 
-from durable_core.contracts.exchange import InboxRow
+from durable_core.contracts.exchange import InboxRow, PromiseRow, TimerRow
 from durable_core.engine.inspection import Inspector, RevealedPayload, SeenExecution, revealed
 from durable_core.engine.outcome import Failure, read_finished
 from durable_core.engine.stored import IntentFinder, OpenIntent
 from durable_core.model.entries import EntryKind, JournalRow
-from durable_core.model.execution import ANYONE, NOBODY
+from durable_core.model.execution import ANYONE, NOBODY, TERMINAL, status_of
 from durable_core.replay.detail import StepDetail
 from durable_core.wire.envelope import ExecutionEnvelope
+from durable_core.wire.waits import resolved_promise
 
 __all__ = ["Ending", "Examined", "FailedStep", "KindCount", "OwnerState", "examine"]
 
@@ -83,7 +84,8 @@ class Examined:
     """One execution: its row, its owner, its entries in numbers, and what it waits for.
 
     `open_intents` are an operator's to settle where the status is `blocked`; where it is `running`
-    they are under way, or will meet their policies.
+    they are under way, or will meet their policies. `promises` and `timers` are those that are
+    neither resolved nor fired; none where it has ended.
     """
 
     seen: SeenExecution
@@ -91,6 +93,8 @@ class Examined:
     kinds: Sequence[KindCount]
     longest_payload: int
     open_intents: Sequence[OpenIntent]
+    promises: Sequence[PromiseRow]
+    timers: Sequence[TimerRow]
     requests: Sequence[InboxRow]
     failed_steps: Sequence[FailedStep]
     ending: Ending | None
@@ -106,16 +110,30 @@ async def examine(journal: Inspector, seen: SeenExecution, *, reveal: bool = Fal
     entries = _Entries(seen, reveal=reveal)
     await journal.each(seen, entries.take, reveal=reveal)
     requests = await journal.backend.read_inbox(seen.row.owner_id, _EVERY_REQUEST)
+    promises, timers = await _waits_of(journal, seen)
     return Examined(
         seen,
         await _owner_of(journal, seen),
         entries.counts(),
         entries.longest,
         entries.intents.found(),
+        [promise for promise in promises if promise.promise_id not in entries.resolved],
+        timers,
         [request for request in requests if request.execution_id == seen.row.execution_id],
         entries.failed_steps,
         entries.ending,
     )
+
+
+async def _waits_of(
+    journal: Inspector, seen: SeenExecution
+) -> tuple[Sequence[PromiseRow], Sequence[TimerRow]]:
+    """The promises and timers that are kept for an execution that goes on."""
+    if status_of(seen.row.status) in TERMINAL:
+        return (), ()
+    execution_id = seen.row.execution_id
+    promises = await journal.backend.promises_of(execution_id)
+    return promises, await journal.backend.timers_of(execution_id)
 
 
 async def _owner_of(journal: Inspector, seen: SeenExecution) -> OwnerState:
@@ -133,6 +151,7 @@ class _Entries:
         self.intents = IntentFinder(seen.row.generation)
         self.failed_steps: list[FailedStep] = []
         self.ending: Ending | None = None
+        self.resolved: set[bytes] = set()
         self.longest = 0
         self._generation = seen.row.generation
         self._reveal = reveal
@@ -147,6 +166,8 @@ class _Entries:
         self.intents.take(row)
         if row.entry_kind == EntryKind.STEP_FAILED:
             self.failed_steps.append(self._failed(row, _opened(row, envelope)))
+        elif row.entry_kind == EntryKind.PROMISE_RESOLVED:
+            self.resolved.add(resolved_promise(row.detail))
         elif row.entry_kind == EntryKind.EXECUTION_FINISHED and row.generation == self._generation:
             self.ending = self._ended(row, _opened(row, envelope))
 

@@ -205,3 +205,18 @@ async def test_what_waits_for_a_worker(open_engine: OpenEngine, url: str, key: s
         handle = await engine.start(program, run="anywhere")
     found = await seen_by_a_tool(url, key, handle.id)
     assert found.owner is OwnerState.ANYONE
+
+
+async def test_timers_that_are_armed(open_engine: OpenEngine, url: str, key: str) -> None:
+    async def body(ctx: DurableContext) -> None:
+        await ctx.sleep(86_400)
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        while not (found := await seen_by_a_tool(url, None, handle.id)).timers:
+            pass
+        assert found.timers[0].due_at > found.seen.row.created_at
+        assert (await seen_by_a_tool(url, key, handle.id)).timers == found.timers
+        await engine.cancel(handle.id)
+        assert (await seen_by_a_tool(url, key, handle.id)).timers == ()

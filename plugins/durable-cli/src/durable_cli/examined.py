@@ -6,6 +6,7 @@ Carries INV-5: values and error messages are shown only where they were revealed
 from __future__ import annotations
 
 import shlex
+import uuid
 from collections.abc import Sequence
 from pprint import pformat
 from typing import Final
@@ -22,6 +23,7 @@ from durable_core.replay.detail import StepDetail
 
 __all__ = ["ending_data", "ending_words", "examined_data", "print_examined"]
 
+_ID_BYTES: Final = 16
 _OWNERS: Final = {
     OwnerState.LIVES: "lives",
     OwnerState.GONE: "gone",
@@ -48,6 +50,17 @@ def print_examined(found: Examined, *, reveal: bool) -> None:
     if commands:
         typer.echo()
         typer.echo("\n".join(commands))
+    _print_part(
+        ("OPEN PROMISE", "NAME", "MADE"),
+        [
+            (_promise(one.promise_id), one.name, _cell(shown_time(one.created_at)))
+            for one in found.promises
+        ],
+    )
+    _print_part(
+        ("ARMED TIMER", "DUE"),
+        [(one.timer_id, _cell(shown_time(one.due_at))) for one in found.timers],
+    )
     _print_part(
         ("REQUEST", "SLOT", "FILED"),
         [(one.kind, one.slot, _cell(shown_time(one.created_at))) for one in found.requests],
@@ -79,6 +92,17 @@ def examined_data(found: Examined, *, reveal: bool) -> dict[str, object]:
         "waits_for": _waits_for(found),
         "open_intents": [_intent_data(intent) for intent in found.open_intents],
         "commands": _commands(found),
+        "promises": [
+            {
+                "promise_id": _promise(one.promise_id),
+                "name": one.name,
+                "created_at": shown_time(one.created_at),
+            }
+            for one in found.promises
+        ],
+        "timers": [
+            {"timer_id": one.timer_id, "due_at": shown_time(one.due_at)} for one in found.timers
+        ],
         "requests": [
             {"kind": one.kind, "slot": one.slot, "created_at": shown_time(one.created_at)}
             for one in found.requests
@@ -185,6 +209,10 @@ def _declared(intent: OpenIntent) -> tuple[str | None, str | None, str | None]:
     detail = StepDetail.decode(intent.row.detail)
     sub_class = EffectIntentSubClass(detail.sub_class).name.lower() if detail.sub_class else None
     return effect, sub_class, policy_label(detail.policy) if detail.policy else None
+
+
+def _promise(stored: bytes) -> str:
+    return str(uuid.UUID(bytes=stored)) if len(stored) == _ID_BYTES else stored.hex()
 
 
 def _since(intent: OpenIntent) -> str | None:
