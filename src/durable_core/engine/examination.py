@@ -21,7 +21,6 @@ from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import ANYONE, NOBODY, TERMINAL, status_of
 from durable_core.replay.detail import StepDetail
 from durable_core.wire.envelope import ExecutionEnvelope
-from durable_core.wire.waits import resolved_promise
 
 __all__ = ["Ending", "Examined", "FailedStep", "KindCount", "OwnerState", "examine"]
 
@@ -117,7 +116,7 @@ async def examine(journal: Inspector, seen: SeenExecution, *, reveal: bool = Fal
         entries.counts(),
         entries.longest,
         entries.intents.found(),
-        [promise for promise in promises if promise.promise_id not in entries.resolved],
+        [promise for promise in promises if promise.outcome is None],
         timers,
         [request for request in requests if request.execution_id == seen.row.execution_id],
         entries.failed_steps,
@@ -130,7 +129,7 @@ async def _waits_of(
 ) -> tuple[Sequence[PromiseRow], Sequence[TimerRow]]:
     """The promises and timers that are kept for an execution that goes on."""
     if status_of(seen.row.status) in TERMINAL:
-        return (), ()
+        return [], []
     execution_id = seen.row.execution_id
     promises = await journal.backend.promises_of(execution_id)
     return promises, await journal.backend.timers_of(execution_id)
@@ -151,7 +150,6 @@ class _Entries:
         self.intents = IntentFinder(seen.row.generation)
         self.failed_steps: list[FailedStep] = []
         self.ending: Ending | None = None
-        self.resolved: set[bytes] = set()
         self.longest = 0
         self._generation = seen.row.generation
         self._reveal = reveal
@@ -166,8 +164,6 @@ class _Entries:
         self.intents.take(row)
         if row.entry_kind == EntryKind.STEP_FAILED:
             self.failed_steps.append(self._failed(row, _opened(row, envelope)))
-        elif row.entry_kind == EntryKind.PROMISE_RESOLVED:
-            self.resolved.add(resolved_promise(row.detail))
         elif row.entry_kind == EntryKind.EXECUTION_FINISHED and row.generation == self._generation:
             self.ending = self._ended(row, _opened(row, envelope))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from durable_core import (
     DurableConfig,
     DurableContext,
     DurableEngine,
+    DurablePromise,
     EffectClass,
     ExecutionHandle,
     OnAmbiguous,
@@ -219,4 +221,29 @@ async def test_timers_that_are_armed(open_engine: OpenEngine, url: str, key: str
         assert found.timers[0].due_at > found.seen.row.created_at
         assert (await seen_by_a_tool(url, key, handle.id)).timers == found.timers
         await engine.cancel(handle.id)
-        assert (await seen_by_a_tool(url, key, handle.id)).timers == ()
+        assert (await seen_by_a_tool(url, key, handle.id)).timers == []
+
+
+async def test_promises_that_nobody_has_resolved(
+    open_engine: OpenEngine, url: str, key: str
+) -> None:
+    made: asyncio.Queue[DurablePromise[str]] = asyncio.Queue()
+
+    async def body(ctx: DurableContext) -> None:
+        first, second = [await ctx.promise(str, name=name) for name in ("first", "second")]
+        made.put_nowait(first)
+        await ctx.await_promise(first)
+        await ctx.await_promise(second)
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        first = await made.get()
+        found = await seen_by_a_tool(url, key, handle.id)
+        assert sorted(one.name for one in found.promises) == ["first", "second"]
+        await engine.resolve(first.id, first.token, "yes")
+        while len((found := await seen_by_a_tool(url, None, handle.id)).promises) > 1:
+            pass
+        assert [one.name for one in found.promises] == ["second"]
+        await engine.cancel(handle.id)
+        assert (await seen_by_a_tool(url, key, handle.id)).promises == []
