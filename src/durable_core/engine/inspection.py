@@ -263,7 +263,7 @@ def revealed(row: JournalRow, payload: bytes) -> RevealedPayload:
             return _result(row, payload)
         case EntryKind.STEP_FAILED:
             return _failed(Failure.decode(payload))
-        case EntryKind.EXECUTION_FINISHED:
+        case EntryKind.EXECUTION_FINISHED | EntryKind.PROMISE_RESOLVED:
             return _finished(payload)
         case EntryKind.INTENT_SETTLED:
             return _settled(payload)

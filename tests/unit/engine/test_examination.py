@@ -245,5 +245,8 @@ async def test_promises_that_nobody_has_resolved(
         while len((found := await seen_by_a_tool(url, None, handle.id)).promises) > 1:
             pass
         assert [one.name for one in found.promises] == ["second"]
+        async with open_journal(url, DurableConfig(), key) as journal:
+            shown = await journal.entries(await journal.execution(handle.id), reveal=True)
+        assert RevealedPayload("value", "yes") in [entry.payload for entry in shown]
         await engine.cancel(handle.id)
         assert (await seen_by_a_tool(url, key, handle.id)).promises == []
