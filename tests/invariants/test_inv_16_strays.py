@@ -51,6 +51,7 @@ STRAYS: dict[str, Tamper] = {
     "a request of an unknown kind": request("'cancel'", "'bogus'", "NULL"),
     "a cancel request with a payload": request("'cancel'", "'cancel'", "x'00'"),
     "a cancel request in another slot": request("'settle:1'", "'cancel'", "NULL"),
+    "a resume request with a payload": request("'resume'", "'resume'", "x'00'"),
     "a settle request in clear": request("'settle:1'", "'settle'", "x'0000'"),
     "a settle request without a value": request("'settle:1'", "'settle'", "NULL"),
     "a request whose slot is no UTF-8": request(

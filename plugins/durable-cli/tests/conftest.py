@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from typer.testing import CliRunner
 
 from durable_cli.main import build
@@ -89,6 +90,19 @@ class Written:
         return f"sqlite:///{self.path}"
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The settings with which a command works on it."""
+        return {"DURABLE_URL": self.url, "DURABLE_KEY": self.key}
+
+    def copied(self, folder: Path) -> Written:
+        """The same journal in another folder, as a test's own. Nobody may have it open."""
+        folder.mkdir(exist_ok=True)
+        path = folder / self.path.name
+        shutil.copyfile(self.path, path)
+        path.with_name(f"{path.name}.owners").mkdir(mode=0o700)
+        return evolve(self, path=path)
+
+    @property
     def key_bytes(self) -> str:
         """The key without its id: what no output may hold."""
         return self.key.partition(":")[2]
@@ -101,10 +115,12 @@ class Shop:
     path: Path
 
     def __call__(self, task: str, url: str, key: str, **environment: str) -> Ran:
-        """Run it to its end."""
+        """Run it to its end, with no settings of the machine."""
+        clean = {name: os.environ[name] for name in os.environ if not name.startswith("DURABLE_")}
         done = subprocess.run(
             [sys.executable, self.path, task, url],
-            env=os.environ | {"DURABLE_KEY": key} | environment,
+            cwd=self.path.parent,
+            env=clean | {"DURABLE_KEY": key} | environment,
             capture_output=True,
             text=True,
             timeout=50,
@@ -142,28 +158,71 @@ def canary() -> str:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Written:
+def journal(packed: Written, tmp_path: Path) -> Written:
     """Three finished executions of `pack`, whose argument is the canary."""
-    path = tmp_path / "orders.durable.db"
-    key = generate_key()
-    ids = asyncio.run(_pack(f"sqlite:///{path}", key))
-    return Written(path, key, ids)
+    return packed.copied(tmp_path)
 
 
 @pytest.fixture
+def blocked(ambiguous: Written, tmp_path: Path) -> Written:
+    """One execution that blocks: its process died in a guarded step that nobody can tell about."""
+    return ambiguous.copied(tmp_path)
+
+
+@pytest.fixture
+def broken(failed: Written, tmp_path: Path) -> Written:
+    """One execution that has failed, with the canary in the message; the shop can repair it."""
+    return failed.copied(tmp_path)
+
+
+@pytest.fixture
+def plain(unsealed: Written, tmp_path: Path) -> Written:
+    """As `blocked`, written without a key."""
+    return unsealed.copied(tmp_path)
+
+
+@pytest.fixture(scope="session")
 def shop() -> Shop:
     return Shop(Path(__file__).parent / "shop.py")
 
 
-@pytest.fixture
-def blocked(tmp_path: Path, shop: Shop) -> Written:
-    """One execution that blocks: its process died in a guarded step that nobody can tell about."""
-    path = tmp_path / "blocked.durable.db"
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """What `journal` is a copy of: written once."""
+    path = tmp_path_factory.mktemp("packed") / "orders.durable.db"
     key = generate_key()
+    return Written(path, key, asyncio.run(_pack(f"sqlite:///{path}", key)))
+
+
+@pytest.fixture(scope="session")
+def failed(tmp_path_factory: pytest.TempPathFactory, shop: Shop) -> Written:
+    """What `broken` is a copy of."""
+    path = tmp_path_factory.mktemp("failed") / "broken.durable.db"
+    key = generate_key()
+    ended = shop("fail", f"sqlite:///{path}", key)
+    assert ended.out.startswith("ExecutionFailed "), ended
+    return Written(path, key, (ended.out.split()[1],))
+
+
+@pytest.fixture(scope="session")
+def ambiguous(tmp_path_factory: pytest.TempPathFactory, shop: Shop) -> Written:
+    """What `blocked` is a copy of."""
+    return _ambiguous(tmp_path_factory.mktemp("ambiguous"), shop, generate_key())
+
+
+@pytest.fixture(scope="session")
+def unsealed(tmp_path_factory: pytest.TempPathFactory, shop: Shop) -> Written:
+    """What `plain` is a copy of."""
+    folder = tmp_path_factory.mktemp("unsealed")
+    return _ambiguous(folder, shop, "", DURABLE_ENCRYPT_PAYLOAD="false")
+
+
+def _ambiguous(folder: Path, shop: Shop, key: str, **settings: str) -> Written:
+    path = folder / "blocked.durable.db"
     url = f"sqlite:///{path}"
-    crashed = shop("crash", url, key)
+    crashed = shop("crash", url, key, **settings)
     assert crashed.code == -9, crashed
-    blocked = shop("resume", url, key)
+    blocked = shop("resume", url, key, **settings)
     assert blocked.code == 0, blocked
     assert blocked.out.startswith("AmbiguousEffect "), blocked
     return Written(path, key, (blocked.out.split()[1],))

@@ -27,6 +27,8 @@ def test_a_dead_owner_loses_its_execution(durable: Durable, blocked: Written, sh
     ran = durable("claim", blocked.ids[0], **environment(blocked))
     assert (ran.code, ran.err) == (0, "")
     assert f"execution {blocked.ids[0]} has no owner now" in ran.out
+    ran = durable("claim", blocked.ids[0], "--json", **environment(blocked))
+    assert json.loads(ran.out) == {"execution_id": blocked.ids[0], "claimed": True}
     assert status(durable, blocked) == "blocked"
     word = ("settle", blocked.ids[0], "0", "--ran", "--value", '"charged once"')
     assert durable(*word, **environment(blocked)).code == 0
@@ -37,7 +39,7 @@ async def test_a_live_owner_loses_it_only_by_force(
     durable: Durable, blocked: Written, shop: Shop
 ) -> None:
     word = ("settle", blocked.ids[0], "0", "--did-not-run")
-    settled = await asyncio.to_thread(durable.alone, *word, **environment(blocked))
+    settled = await asyncio.to_thread(durable, *word, **environment(blocked))
     assert settled.code == 0
     program = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -52,15 +54,15 @@ async def test_a_live_owner_loses_it_only_by_force(
         assert await program.stdout.readline() == b"holding\n"
         program.send_signal(signal.SIGSTOP)
         claim = ("claim", blocked.ids[0])
-        refused = await asyncio.to_thread(durable.alone, *claim, **environment(blocked))
+        refused = await asyncio.to_thread(durable, *claim, **environment(blocked))
         refused.require_error("owned by a live engine")
         forced = await asyncio.to_thread(durable.alone, *claim, "--force", **environment(blocked))
         assert (forced.code, forced.err) == (0, "")
-        shown = await asyncio.to_thread(durable.alone, "show", *claim[1:], **environment(blocked))
+        shown = await asyncio.to_thread(durable, "show", *claim[1:], **environment(blocked))
         program.send_signal(signal.SIGCONT)
         end, _ = await program.communicate()
     assert end == f"ExecutionFenced {blocked.ids[0]}\n".encode()
-    again = await asyncio.to_thread(durable.alone, "show", *claim[1:], **environment(blocked))
+    again = await asyncio.to_thread(durable, "show", *claim[1:], **environment(blocked))
     assert again == shown
 
 

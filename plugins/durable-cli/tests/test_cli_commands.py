@@ -12,9 +12,12 @@ COMMANDS = {
     "keygen": ["--id"],
     "list": ["--json", "--key-file", "--limit", "--status", "--url", "--workflow"],
     "show": ["--json", "--key-file", "--reveal", "--url"],
+    "inspect": ["--json", "--key-file", "--reveal", "--url"],
     "verify": ["--expect", "--json", "--key-file", "--url"],
-    "claim": ["--force", "--key-file", "--url"],
-    "settle": ["--abandon", "--did-not-run", "--key-file", "--ran", "--url", "--value"],
+    "cancel": ["--json", "--key-file", "--url", "--wait"],
+    "resume": ["--app", "--json", "--key-file", "--reveal", "--url"],
+    "claim": ["--force", "--json", "--key-file", "--url"],
+    "settle": ["--abandon", "--did-not-run", "--json", "--key-file", "--ran", "--url", "--value"],
     "plugins": ["--json"],
 }
 

@@ -131,7 +131,9 @@ def test_reveal_warns_and_then_shows(durable: Durable, journal: Written, canary:
     ]
 
 
-@pytest.mark.parametrize("command", [["verify"], ["show", "--reveal", "{id}"]])
+@pytest.mark.parametrize(
+    "command", [["verify"], ["show", "--reveal", "{id}"], ["inspect", "--reveal", "{id}"]]
+)
 def test_without_a_key_the_rest_refuses(
     durable: Durable,
     journal: Written,
@@ -220,7 +222,7 @@ def test_an_execution_without_stamps_is_listed_and_refused(
     assert (report["executions"], report["unstamped"]) == (1, 1)
 
 
-@pytest.mark.parametrize("command", [["show", "{id}"], ["verify"]])
+@pytest.mark.parametrize("command", [["show", "{id}"], ["inspect", "{id}"], ["verify"]])
 def test_an_altered_row_is_found(durable: Durable, journal: Written, command: list[str]) -> None:
     edit(journal.path, "UPDATE durable_executions SET status = 'failed'")
     arguments = [word.format(id=journal.ids[0]) for word in command]
@@ -228,7 +230,9 @@ def test_an_altered_row_is_found(durable: Durable, journal: Written, command: li
     ran.require_error("changed outside durable-core")
 
 
-@pytest.mark.parametrize("command", [["show", "{id}"], ["verify"], ["verify", "{id}"]])
+@pytest.mark.parametrize(
+    "command", [["show", "{id}"], ["inspect", "{id}"], ["verify"], ["verify", "{id}"]]
+)
 def test_a_lost_entry_is_found(durable: Durable, journal: Written, command: list[str]) -> None:
     edit(journal.path, "DELETE FROM durable_journal WHERE entry_no = 2")
     arguments = [word.format(id=journal.ids[0]) for word in command]
@@ -247,7 +251,7 @@ def test_a_new_key_id_is_not_stored_by_reading(durable: Durable, journal: Writte
 def test_reading_changes_nothing(durable: Durable, journal: Written) -> None:
     before = digest_of(journal.path)
     environment = {"DURABLE_URL": journal.url, "DURABLE_KEY": journal.key}
-    for command in (["list"], ["show", journal.ids[0]], ["verify"]):
+    for command in (["list"], ["show", journal.ids[0]], ["inspect", journal.ids[0]], ["verify"]):
         assert durable(*command, **environment).code == 0
     assert digest_of(journal.path) == before
     assert sorted(path.name for path in journal.path.parent.iterdir()) == [
@@ -259,13 +263,13 @@ def test_reading_changes_nothing(durable: Durable, journal: Written) -> None:
 async def test_works_beside_a_running_engine(durable: Durable, journal: Written) -> None:
     config = DurableConfig()
     async with DurableEngine.open(journal.url, config=config, keys=journal.key) as engine:
-        for command in (["list"], ["show", journal.ids[0]], ["verify"]):
-            ran = await asyncio.to_thread(
-                durable.alone,
-                *command,
-                DURABLE_URL=journal.url,
-                DURABLE_KEY=journal.key,
-            )
+        for run, command in (
+            (durable.alone, ["list"]),
+            (durable, ["show", journal.ids[0]]),
+            (durable, ["inspect", journal.ids[0]]),
+            (durable, ["verify"]),
+        ):
+            ran = await asyncio.to_thread(run, *command, **journal.environment)
             assert (ran.code, ran.err) == (0, "")
         report = await engine.verify(ExecutionId(journal.ids[0]))
         assert report.entries == 3

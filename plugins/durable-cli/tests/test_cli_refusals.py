@@ -18,8 +18,15 @@ from durable_core.registry import Registry
 if TYPE_CHECKING:
     from conftest import Durable, Written
 
-READING = [["list"], ["show", "01a20ca2-ca07-70a8-a1b4-ffe4c2bf266e"], ["verify"]]
-COMMANDS = [*READING, ["settle", "01a20ca2-ca07-70a8-a1b4-ffe4c2bf266e", "0", "--did-not-run"]]
+UNKNOWN = "01a20ca2-ca07-70a8-a1b4-ffe4c2bf266e"
+READING = [["list"], ["show", UNKNOWN], ["inspect", UNKNOWN], ["verify"]]
+CHANGING = [
+    ["settle", UNKNOWN, "0", "--did-not-run"],
+    ["cancel", UNKNOWN],
+    ["resume", UNKNOWN],
+    ["claim", UNKNOWN],
+]
+COMMANDS = [*READING, *CHANGING]
 ROGUE = """
 [durable_core.backends]
 rogue = rogue_backend:Backend
@@ -55,7 +62,7 @@ def test_an_empty_file_is_refused_and_left_empty(
     assert (empty.stat().st_size, list(tmp_path.iterdir())) == (0, [empty])
 
 
-@pytest.mark.parametrize("command", READING, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_no_database_is_named(durable: Durable, command: list[str]) -> None:
     durable(*command, DURABLE_KEY=generate_key()).require_error("DURABLE_URL", "durable.toml")
 
@@ -101,10 +108,24 @@ def test_a_key_that_does_not_fit_is_refused(
     key: str,
     word: str,
 ) -> None:
-    for command in (["verify"], ["show", journal.ids[0], "--reveal"]):
+    for command in (
+        ["verify"],
+        ["show", journal.ids[0], "--reveal"],
+        ["inspect", journal.ids[0], "--reveal"],
+    ):
         ran = durable(*command, "--url", journal.url, DURABLE_KEY=key)
         ran.require_error(word)
         assert "A" * 43 not in ran.err
+
+
+@pytest.mark.parametrize("command", ["cancel", "resume", "claim"])
+def test_nothing_is_changed_with_a_key_that_does_not_fit(
+    durable: Durable, blocked: Written, command: str
+) -> None:
+    for key, word in (("1:" + "A" * 43, "other key bytes"), ("2:" + "A" * 43, "key id 1")):
+        ran = durable(command, blocked.ids[0], "--url", blocked.url, DURABLE_KEY=key)
+        ran.require_error(word)
+    assert "blocked" in durable("list", **blocked.environment).out
 
 
 @pytest.mark.parametrize("key", ["1:" + "A" * 43, "2:" + "A" * 43], ids=["bytes", "id"])
@@ -113,7 +134,7 @@ def test_with_a_key_of_another_database_is_shown_what_needs_none(
     journal: Written,
     key: str,
 ) -> None:
-    for command in (["list"], ["show", journal.ids[0]]):
+    for command in (["list"], ["show", journal.ids[0]], ["inspect", journal.ids[0]]):
         without = durable(*command, "--url", journal.url)
         assert without.code == 0
         assert durable(*command, "--url", journal.url, DURABLE_KEY=key) == without
@@ -149,9 +170,10 @@ def test_a_file_that_is_no_database_is_refused(durable: Durable, tmp_path: Path)
     durable("list", "--url", "sqlite:///notes.txt").require_error("notes.txt", "SQLite")
 
 
-def test_a_newer_schema_is_refused(durable: Durable, journal: Written) -> None:
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_newer_schema_is_refused(durable: Durable, journal: Written, command: list[str]) -> None:
     change(journal.path, "INSERT INTO durable_schema (version, applied_at) VALUES (99, 0)")
-    ran = durable("list", "--url", journal.url, DURABLE_KEY=journal.key)
+    ran = durable(*command, "--url", journal.url, DURABLE_KEY=journal.key)
     ran.require_error("schema version 99", "upgrade")
 
 
@@ -161,15 +183,20 @@ def test_an_unknown_setting_is_refused(durable: Durable, journal: Written) -> No
     ran.require_error("encrypt_payloads", "did you mean 'encrypt_payload'?")
 
 
-@pytest.mark.parametrize("execution", ["01a20ca2-ca07-70a8-a1b4-ffe4c2bf266e", "nonsense"])
-@pytest.mark.parametrize("command", ["show", "verify"])
+@pytest.mark.parametrize("execution", [UNKNOWN, "nonsense"])
+@pytest.mark.parametrize(
+    "command",
+    [*CHANGING, ["show", UNKNOWN], ["inspect", UNKNOWN], ["verify", UNKNOWN]],
+    ids=lambda command: command[0],
+)
 def test_an_unknown_id_is_refused(
     durable: Durable,
     journal: Written,
-    command: str,
+    command: list[str],
     execution: str,
 ) -> None:
-    ran = durable(command, execution, DURABLE_URL=journal.url, DURABLE_KEY=journal.key)
+    arguments = [execution if word == UNKNOWN else word for word in command]
+    ran = durable(*arguments, **journal.environment)
     ran.require_error("no execution", execution)
 
 
@@ -189,6 +216,14 @@ def test_an_unknown_id_is_refused(
         ["settle", "x", "0", "--ran", "--abandon"],
         ["settle", "x", "0", "--did-not-run", "--value", "1"],
         ["settle", "x", "0", "--ran", "--value", "canary-7f3a91"],
+        ["cancel"],
+        ["cancel", "x", "--wait", "0"],
+        ["cancel", "x", "--wait", "soon"],
+        ["resume", "x", "--reveal"],
+        ["resume", "x", "--app", ""],
+        ["resume", "x", "--app", "canary-7f3a91"],
+        ["resume", "x", "--app", "shop:"],
+        ["resume", "x", "--app", ":order"],
         ["demo", "--orders", "0"],
         ["demo", "--kills", "-1"],
         ["demo", "--keep", "a", "--check", "b"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -39,6 +40,19 @@ def test_a_word_lets_the_work_go_on(
     shown = durable("show", blocked.ids[0], **environment(blocked))
     assert "intent_settled" in shown.out
     assert shop("resume", blocked.url, blocked.key).out == end
+
+
+def test_settling_in_json(durable: Durable, blocked: Written) -> None:
+    word = ("settle", blocked.ids[0], "0", "--did-not-run", "--json")
+    ran = durable(*word, **environment(blocked))
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out) == {
+        "execution_id": blocked.ids[0],
+        "step_id": "0",
+        "word": "did not run",
+        "status": "running",
+        "asked_owner": False,
+    }
 
 
 def test_a_value_is_read_from_stdin(durable: Durable, blocked: Written, shop: Shop) -> None:
@@ -84,17 +98,13 @@ def test_settling_needs_the_key(durable: Durable, blocked: Written) -> None:
 
 
 def test_what_was_written_without_a_key_is_settled_without_one(
-    durable: Durable,
-    shop: Shop,
-    tmp_path: Path,
+    durable: Durable, shop: Shop, plain: Written
 ) -> None:
-    url = f"sqlite:///{tmp_path / 'plain.db'}"
-    plain = {"DURABLE_ENCRYPT_PAYLOAD": "false"}
-    assert shop("crash", url, "", **plain).code == -9
-    execution = shop("resume", url, "", **plain).out.split()[1]
-    ran = durable("settle", execution, "0", "--ran", "--value", '"charged once"', "--url", url)
+    word = ("settle", plain.ids[0], "0", "--ran", "--value", '"charged once"')
+    ran = durable(*word, "--url", plain.url)
     assert (ran.code, ran.err) == (0, "")
-    assert shop("resume", url, "", **plain).out == "charged once\n"
+    end = shop("resume", plain.url, "", DURABLE_ENCRYPT_PAYLOAD="false").out
+    assert end == "charged once\n"
 
 
 async def test_a_live_owner_is_told(durable: Durable, blocked: Written, shop: Shop) -> None:

@@ -62,7 +62,8 @@ def test_the_module_is_the_command(durable: Durable) -> None:
 def test_help_names_every_command(durable: Durable) -> None:
     ran = durable("--help")
     assert ran.code == 0
-    for command in ("demo", "keygen", "list", "show", "verify", "settle", "plugins"):
+    commands = "demo keygen list show inspect verify settle cancel resume claim plugins"
+    for command in commands.split():
         assert f"\n  {command} " in ran.out
 
 

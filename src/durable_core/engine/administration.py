@@ -14,6 +14,7 @@ from durable_core.engine.outcome import DID_NOT_RUN, finished_error
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.requests import file_cancel, file_settle
+from durable_core.engine.reviving import Revival
 from durable_core.engine.roster import Roster
 from durable_core.engine.stored import OpenIntent, open_intents, read_input
 from durable_core.engine.takeover import Takeover, require_not_terminal
@@ -41,6 +42,7 @@ class Administration:
         self._roster = roster
         self._ownership = ownership
         self._takeover = takeover
+        self._revival = Revival(parts, roster, ownership, takeover)
 
     async def cancel(self, execution_id: ExecutionId) -> None:
         """See `DurableEngine.cancel`."""
@@ -62,9 +64,15 @@ class Administration:
                 return
             await asyncio.sleep(0)
 
-    async def resume(self, execution_id: ExecutionId) -> ExecutionRow:
+    async def resume(self, execution_id: ExecutionId, *, anywhere: bool = False) -> ExecutionRow:
         """See `DurableEngine.resume`."""
-        return await self._roster.unbroken(self._resume(execution_id))
+        work = self._revival.revive if anywhere else self._resume
+        return await self._roster.unbroken(work(execution_id))
+
+    async def resume_anyhow(self, execution_id: ExecutionId) -> None:
+        """Resume it here if its workflow is registered here, and otherwise anywhere."""
+        row = await self._ownership.load(execution_id)
+        await self.resume(execution_id, anywhere=self._roster.find(row.workflow) is None)
 
     async def _resume(self, execution_id: ExecutionId) -> ExecutionRow:
         async with self._roster.sole(execution_id):

@@ -8,7 +8,7 @@ from durable_core.config import DurableConfig
 from durable_core.engine.definition import Workflow
 from durable_core.errors import ConfigError
 
-__all__ = ["check_arguments", "check_limit", "pair_of", "workflow_name"]
+__all__ = ["check_arguments", "check_limit", "check_place", "pair_of", "workflow_name"]
 
 
 def check_arguments(workflows: object, config: object) -> None:
@@ -18,6 +18,13 @@ def check_arguments(workflows: object, config: object) -> None:
         raise ConfigError(message)
     if not isinstance(config, DurableConfig | None):
         message = f"config is a DurableConfig, not {type(config).__name__}"
+        raise ConfigError(message)
+
+
+def check_place(run: object) -> None:
+    """`ConfigError` unless it says where something is to run."""
+    if run not in {"here", "anywhere"}:
+        message = 'run is "here" or "anywhere"'
         raise ConfigError(message)
 
 

@@ -12,7 +12,13 @@ from durable_core.config import DurableConfig
 from durable_core.contracts.exchange import Notice, NoticeKind
 from durable_core.contracts.keys import KeyProvider
 from durable_core.engine.administration import Administration
-from durable_core.engine.arguments import check_arguments, check_limit, pair_of, workflow_name
+from durable_core.engine.arguments import (
+    check_arguments,
+    check_limit,
+    check_place,
+    pair_of,
+    workflow_name,
+)
 from durable_core.engine.compose import compose
 from durable_core.engine.definition import Workflow
 from durable_core.engine.handle import ExecutionHandle
@@ -135,9 +141,7 @@ class DurableEngine:
         `JournalUnavailable`.
         """
         self._roster.require_open()
-        if run not in {"here", "anywhere"}:
-            message = 'run is "here" or "anywhere"'
-            raise ConfigError(message)
+        check_place(run)
         execution_id = await self._starter.start(
             workflow,
             args,
@@ -222,16 +226,30 @@ class DurableEngine:
         self._roster.require_open()
         await self._administration.cancel(execution_id_of(execution_id))
 
-    async def resume(self, execution_id: ExecutionId | str) -> ExecutionHandle[Any]:
+    async def resume(
+        self,
+        execution_id: ExecutionId | str,
+        *,
+        run: Literal["here", "anywhere"] = "here",
+    ) -> ExecutionHandle[Any]:
         """Go on with an execution here: orphaned, blocked by a divergence, or failed.
 
         A failed one starts a new generation that takes over every journaled result. A diverged one
         is replayed again, and starts a fresh generation if it diverges again; committed guarded
-        effects are not repeated (INV-13). Raises `ExecutionLocked`, `ExecutionTerminal`,
-        `ExecutionNotFound`, `ConfigError` for a workflow that is not registered.
+        effects are not repeated (INV-13).
+
+        With `run="anywhere"` nothing is replayed here: it is put back to `running` and given up
+        to any engine that has its workflow, durable at return; a live owner is asked to resume it
+        instead. One that waits for a word on a guarded step is refused (`ExecutionError`).
+
+        Raises `ExecutionLocked`, `ExecutionTerminal`, `ExecutionNotFound`, and with `run="here"`
+        `ConfigError` for a workflow that is not registered.
         """
         self._roster.require_open()
-        row = await self._administration.resume(execution_id_of(execution_id))
+        check_place(run)
+        row = await self._administration.resume(
+            execution_id_of(execution_id), anywhere=run == "anywhere"
+        )
         return ExecutionHandle(self, ExecutionId(bytes=row.execution_id), row.execution_key)
 
     async def release(self, execution_id: ExecutionId | str, *, force: bool = False) -> None:

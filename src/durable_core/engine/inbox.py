@@ -14,7 +14,7 @@ from durable_core.engine.administration import Administration
 from durable_core.engine.messages import SIGNAL, read_signal
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
-from durable_core.engine.requests import CANCEL, read_settle, settle_step
+from durable_core.engine.requests import CANCEL, RESUME, read_settle, settle_step
 from durable_core.engine.resolving import RESOLVE, read_resolution, resolved_by
 from durable_core.engine.roster import Roster
 from durable_core.engine.takeover import require_not_terminal
@@ -131,6 +131,9 @@ class Inbox:
         execution_id = ExecutionId(bytes=request.execution_id)
         if request.kind == CANCEL:
             await self._administration.cancel(execution_id)
+            return
+        if request.kind == RESUME:
+            await self._administration.resume_anyhow(execution_id)
             return
         row = await self._ownership.load(execution_id)
         if request.kind in {RESOLVE, SIGNAL}:

@@ -7,7 +7,7 @@ them: with a key, whatever they are told has been checked; without one it is mar
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -35,10 +35,18 @@ from durable_core.model.execution import ExecutionRow, Status
 from durable_core.registry import Registry
 from durable_core.replay.detail import StepDetail
 from durable_core.telemetry import Tracing
-from durable_core.wire.envelope import WireFormat
+from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
 from durable_core.wire.payload import PayloadCodec, load
 
-__all__ = ["Check", "Inspector", "RevealedPayload", "SeenEntry", "SeenExecution", "open_journal"]
+__all__ = [
+    "Check",
+    "Inspector",
+    "RevealedPayload",
+    "SeenEntry",
+    "SeenExecution",
+    "open_journal",
+    "revealed",
+]
 
 _ID_BYTES: Final = 16
 
@@ -143,25 +151,42 @@ class Inspector:
         key. Raises `IntegrityError` for damage, `ExecutionNotFound` for an execution that was
         pruned meanwhile, `DecodeError`, `PayloadTooLarge`.
         """
-        if not reveal and seen.check is Check.NO_KEY:
-            return await self._unchecked_entries(seen)
-        reader = reader_of(self if reveal else self._lenient, seen.row)
         entries: list[SeenEntry] = []
 
-        def take(row: JournalRow) -> None:
+        def take(row: JournalRow, envelope: ExecutionEnvelope | None) -> None:
             payload = None
-            if reveal and row.payload is not None:
-                payload = _revealed(row, reader.envelope.open(row))
+            if reveal and row.payload is not None and envelope is not None:
+                payload = revealed(row, envelope.open(row))
             entries.append(SeenEntry(row, _step_name(row), payload))
 
-        await read_all(self, reader, take)
+        await self.each(seen, take, reveal=reveal)
         return entries
 
-    async def _unchecked_entries(self, seen: SeenExecution) -> list[SeenEntry]:
-        rows = await self.backend.journal.read_execution(seen.row.execution_id)
-        if not rows:
+    async def each(
+        self,
+        seen: SeenExecution,
+        take: Callable[[JournalRow, ExecutionEnvelope | None], object],
+        *,
+        reveal: bool = False,
+    ) -> None:
+        """Hand every entry by `entry_no` to `take`, with what opens its payload where it may.
+
+        Checks and raises as `entries` does, and holds one segment at a time.
+        """
+        if reveal or seen.check is not Check.NO_KEY:
+            reader = reader_of(self if reveal else self._lenient, seen.row)
+            envelope = reader.envelope if reveal or seen.verified else None
+            await read_all(self, reader, lambda row: take(row, envelope))
+            return
+        read_to = 0
+        while rows := await self.backend.journal.read_execution_range(
+            seen.row.execution_id, read_to, self.config.replay_segment
+        ):
+            for row in rows:
+                take(row, None)
+            read_to = rows[-1].entry_no
+        if not read_to:
             await self.execution(seen.execution_id)
-        return [SeenEntry(row, _step_name(row)) for row in rows]
 
     async def open_intents(self, seen: SeenExecution) -> Sequence[OpenIntent]:
         """The guarded effects whose outcome nobody knows; the whole chain is checked."""
@@ -229,7 +254,8 @@ def _step_name(row: JournalRow) -> str | None:
     return StepDetail.name_in(row.detail) if row.entry_kind in STEP_KINDS else None
 
 
-def _revealed(row: JournalRow, payload: bytes) -> RevealedPayload:
+def revealed(row: JournalRow, payload: bytes) -> RevealedPayload:
+    """An opened payload as plain data; `DecodeError` where it does not follow the format."""
     match row.entry_kind:
         case EntryKind.EXECUTION_STARTED:
             return RevealedPayload("arguments", load(payload))
@@ -237,7 +263,7 @@ def _revealed(row: JournalRow, payload: bytes) -> RevealedPayload:
             return _result(row, payload)
         case EntryKind.STEP_FAILED:
             return _failed(Failure.decode(payload))
-        case EntryKind.EXECUTION_FINISHED:
+        case EntryKind.EXECUTION_FINISHED | EntryKind.PROMISE_RESOLVED:
             return _finished(payload)
         case EntryKind.INTENT_SETTLED:
             return _settled(payload)

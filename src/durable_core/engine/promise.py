@@ -97,12 +97,10 @@ class Cell:
             await writer.room()
         detail = detail or resolved_detail(self.promise_id)
         entry = PromiseResolved(run.execution_id, run.generation, NO_STEP, detail, payload)
-        run.parts.failpoints.reach("engine.promise.resolving")
         committed = writer.submit(run.lane, entry)
         self.entry_no, self.payload = run.lane.accepted_count, payload
         committed.add_done_callback(lambda done: self._settle(run, done))
         await asyncio.shield(committed)
-        run.parts.failpoints.reach("engine.promise.resolved")
 
     def _settle(self, run: Run, committed: asyncio.Future[int]) -> None:
         """Also where whoever brought the resolution does not wait for its commit any more."""
@@ -134,7 +132,6 @@ async def _make(
 ) -> DurablePromise[Any]:
     found, cancelled = await look_up(run, wanted, created.promise_id)
     if not isinstance(found, Recorded):
-        run.parts.failpoints.reach("engine.promise.creating")
         entry = PromiseCreated(
             run.execution_id, run.generation, StepId(wanted.step_id), created.detail()
         )
@@ -142,7 +139,6 @@ async def _make(
         appending = asyncio.ensure_future(run.parts.writer.append(run.lane, entry))
         cancelled |= await run.activity.outlast(appending)
         appending.result()
-        run.parts.failpoints.reach("engine.promise.created")
     run.cells[created.promise_id] = Cell(created.promise_id, created.name, kind)
     if cancelled:
         raise asyncio.CancelledError

@@ -1,4 +1,4 @@
-"""Requests between engines: cancel and settle, filed in the inbox, journaled by the owner.
+"""Requests between engines: cancel, settle and resume, filed in the inbox, journaled by the owner.
 
 Those who do not own an execution never append to its journal. A value in a request is sealed like
 a payload, its location bound to the request's slot.
@@ -14,9 +14,19 @@ from durable_core.engine.parts import EngineParts
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
 
-__all__ = ["CANCEL", "SETTLE", "file_cancel", "file_settle", "read_settle", "settle_step"]
+__all__ = [
+    "CANCEL",
+    "RESUME",
+    "SETTLE",
+    "file_cancel",
+    "file_resume",
+    "file_settle",
+    "read_settle",
+    "settle_step",
+]
 
 CANCEL: Final = "cancel"
+RESUME: Final = "resume"
 SETTLE: Final = "settle"
 _EVERYTHING: Final = 10_000
 
@@ -25,6 +35,12 @@ async def file_cancel(parts: EngineParts, row: ExecutionRow) -> bool:
     """Ask the owner to cancel; False if that was asked before. Needs no key."""
     now = parts.clock.now_ms()
     return await _file(parts, InboxRow(row.execution_id, CANCEL, CANCEL, None, now))
+
+
+async def file_resume(parts: EngineParts, row: ExecutionRow) -> bool:
+    """Ask the owner to resume; False if that was asked before. Needs no key."""
+    now = parts.clock.now_ms()
+    return await _file(parts, InboxRow(row.execution_id, RESUME, RESUME, None, now))
 
 
 async def file_settle(

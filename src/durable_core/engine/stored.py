@@ -32,6 +32,7 @@ from durable_core.wire.envelope import WireFormat
 from durable_core.wire.payload import UNTYPED, PayloadCodec
 
 __all__ = [
+    "IntentFinder",
     "OpenIntent",
     "ReadingParts",
     "open_intents",
@@ -79,6 +80,27 @@ class OpenIntent:
     name: str
 
 
+class IntentFinder:
+    """Finds, among entries that are taken in order, a generation's intents that nothing follows."""
+
+    def __init__(self, generation: int) -> None:
+        self._generation = generation
+        self._last: dict[str, JournalRow] = {}
+
+    def take(self, entry: JournalRow) -> None:
+        """The next entry of the execution."""
+        if entry.generation == self._generation and entry.step_id:
+            self._last[entry.step_id] = entry
+
+    def found(self) -> list[OpenIntent]:
+        """Those that are open behind everything that was taken, by `entry_no`."""
+        return [
+            OpenIntent(entry, StepDetail.name_in(entry.detail) or "")
+            for entry in self._last.values()
+            if entry.entry_kind == EntryKind.EFFECT_INTENT
+        ]
+
+
 def reader_of(parts: ReadingParts, row: ExecutionRow) -> ChainReader:
     """A reader of the execution, once its own row was checked against its anchor."""
     return ChainReader(
@@ -124,18 +146,9 @@ async def read_input(parts: ReadingParts, row: ExecutionRow) -> bytes:
 
 async def open_intents(parts: ReadingParts, row: ExecutionRow) -> list[OpenIntent]:
     """The intents of the current generation that nothing follows, by `entry_no`."""
-    last: dict[str, JournalRow] = {}
-
-    def take(entry: JournalRow) -> None:
-        if entry.generation == row.generation and entry.step_id:
-            last[entry.step_id] = entry
-
-    await read_all(parts, reader_of(parts, row), take)
-    return [
-        OpenIntent(entry, StepDetail.name_in(entry.detail) or "")
-        for entry in last.values()
-        if entry.entry_kind == EntryKind.EFFECT_INTENT
-    ]
+    finder = IntentFinder(row.generation)
+    await read_all(parts, reader_of(parts, row), finder.take)
+    return finder.found()
 
 
 async def stored_outcome(

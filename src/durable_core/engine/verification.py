@@ -13,7 +13,7 @@ from attrs import frozen
 from blake3 import blake3
 
 from durable_core.contracts.exchange import InboxRow
-from durable_core.engine.requests import CANCEL, SETTLE
+from durable_core.engine.requests import CANCEL, RESUME, SETTLE
 from durable_core.engine.stored import ReadingParts, reader_of
 from durable_core.errors import ExecutionNotFound, IntegrityError, PayloadError
 from durable_core.ids import ExecutionId, execution_id_of
@@ -136,7 +136,8 @@ async def _check_requests(parts: ReadingParts, only: bytes | None) -> None:
 
 def _check_request(parts: ReadingParts, row: ExecutionRow, request: InboxRow) -> None:
     name = request.execution_id.hex()
-    if request.kind == CANCEL and request.slot == CANCEL and request.payload is None:
+    bare = request.slot == request.kind and request.payload is None
+    if request.kind in {CANCEL, RESUME} and bare:
         return
     try:
         if request.kind == SETTLE and request.slot.startswith(f"{SETTLE}:"):

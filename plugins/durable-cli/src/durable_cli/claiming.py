@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from durable_cli.output import print_json
 from durable_cli.reporting import execute, reporting
-from durable_cli.source import KeyFileOption, Source, UrlOption, source_of
+from durable_cli.source import JsonOption, KeyFileOption, Source, UrlOption, source_of
 from durable_core.ids import ExecutionId, execution_id_of
 
 __all__ = ["claim"]
@@ -21,6 +22,7 @@ def claim(
         bool,
         typer.Option("--force", help="Also from an owner that lives: one that is stopped."),
     ] = False,
+    as_json: JsonOption = False,
     url: UrlOption = None,
     key_file: KeyFileOption = None,
 ) -> None:
@@ -34,6 +36,9 @@ def claim(
     with reporting():
         wanted = execution_id_of(execution)
         execute(_claimed(source_of(ctx, url, key_file), wanted, force=force))
+        if as_json:
+            print_json({"execution_id": str(wanted), "claimed": True})
+            return
         typer.echo(f"execution {wanted} has no owner now; whoever has its workflow goes on with it")
 
 

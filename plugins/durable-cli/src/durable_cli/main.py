@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+from durable_cli.cancelling import cancel
 from durable_cli.claiming import claim
 from durable_cli.demo.command import demo
+from durable_cli.inspecting import inspect
 from durable_cli.keygen import keygen
 from durable_cli.plugins import plugins
 from durable_cli.reading import list_executions, show, verify
 from durable_cli.reporting import streams
+from durable_cli.resuming import resume
 from durable_cli.settling import settle
 from durable_cli.source import KeyFileOption, Source, UrlOption
 
@@ -42,8 +45,11 @@ def build() -> typer.Typer:
     app.command("keygen")(keygen)
     app.command("list")(list_executions)
     app.command("show")(show)
+    app.command("inspect")(inspect)
     app.command("verify")(verify)
     app.command("settle")(settle)
+    app.command("cancel")(cancel)
+    app.command("resume")(resume)
     app.command("claim")(claim)
     app.command("plugins")(plugins)
     return app

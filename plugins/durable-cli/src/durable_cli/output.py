@@ -20,6 +20,7 @@ from rich.text import Text
 __all__ = [
     "console",
     "plain",
+    "print_fields",
     "print_json",
     "print_table",
     "printable",
@@ -63,6 +64,12 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         screen.print(table)
     # The last column needs no padding: it could fill a line of the terminal.
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def print_fields(fields: Sequence[tuple[str, str]]) -> None:
+    """Print a name and its value in each line, the values below each other."""
+    width = max(len(name) for name, _ in fields) + 2
+    sys.stdout.writelines(f"{name:<{width}}{plain(value)}\n" for name, value in fields)
 
 
 def print_json(value: object) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from durable_cli.output import print_json
-from durable_cli.reporting import execute, note, reporting
+from durable_cli.reporting import REVEALED, execute, note, reporting
 from durable_cli.showing import (
     entry_data,
     execution_data,
@@ -82,7 +82,7 @@ def show(
         wanted = execution_id_of(execution)
         seen, entries = execute(_shown(source_of(ctx, url, key_file), wanted, reveal=reveal))
         if reveal:
-            note("warning: plaintext follows: arguments, results and error messages, in clear")
+            note(REVEALED)
         if as_json:
             shown = [entry_data(entry, reveal=reveal) for entry in entries]
             print_json(execution_data(seen) | {"entries": shown})

@@ -20,10 +20,11 @@ import typer
 from durable_cli.output import plain
 from durable_core.errors import DurableError
 
-__all__ = ["execute", "note", "reporting", "streams"]
+__all__ = ["REVEALED", "execute", "note", "reporting", "streams"]
 
 T = TypeVar("T")
 
+REVEALED: Final = "warning: plaintext follows: arguments, results and error messages, in clear"
 _FAILED: Final = 1
 _INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as shells count."""

@@ -8,10 +8,12 @@ import sys
 from typing import Annotated, Final
 
 import typer
+from attrs import frozen
 
-from durable_cli.output import plain
+from durable_cli.asking import asked_owner, row_behind
+from durable_cli.output import plain, print_json
 from durable_cli.reporting import execute, reporting
-from durable_cli.source import KeyFileOption, Source, UrlOption, source_of
+from durable_cli.source import JsonOption, KeyFileOption, Source, UrlOption, source_of
 from durable_core.errors import ExecutionError
 from durable_core.ids import ExecutionId, execution_id_of
 from durable_core.model.execution import Status
@@ -25,6 +27,14 @@ class _Word(enum.Enum):
     RAN = "ran"
     DID_NOT_RUN = "did not run"
     ABANDON = "abandon"
+
+
+@frozen
+class _Settled:
+    """The status behind it all, and whether a live owner was told."""
+
+    status: str
+    asked_owner: bool
 
 
 def settle(
@@ -45,6 +55,7 @@ def settle(
         bool,
         typer.Option("--abandon", help="Nobody knows; cancel the execution."),
     ] = False,
+    as_json: JsonOption = False,
     url: UrlOption = None,
     key_file: KeyFileOption = None,
 ) -> None:
@@ -57,12 +68,17 @@ def settle(
     result = _result(word, value)
     with reporting():
         wanted = execution_id_of(execution)
-        status = execute(_settled(source_of(ctx, url, key_file), wanted, step, word, result))
-        if status is Status.BLOCKED:
+        settled = execute(_settled(source_of(ctx, url, key_file), wanted, step, word, result))
+        if as_json:
+            data = {"execution_id": str(wanted), "step_id": step, "word": word.value}
+            told = {"status": settled.status, "asked_owner": settled.asked_owner}
+            print_json(data | told)
+            return
+        if settled.asked_owner:
             typer.echo(f"the live owner of execution {wanted} has been told: {word.value}")
         else:
             typer.echo(f"step {plain(step)} of execution {wanted} is settled: {word.value}")
-        typer.echo(f"the execution is {status.label}")
+        typer.echo(f"the execution is {settled.status}")
 
 
 def _word(*, ran: bool, did_not_run: bool, abandon: bool) -> _Word:
@@ -106,7 +122,7 @@ async def _settled(
     step: str,
     word: _Word,
     value: object,
-) -> Status:
+) -> _Settled:
     async with source.inspect() as journal:
         seen = await journal.execution(execution_id)
         waiting = [intent.row.step_id for intent in await journal.open_intents(seen)]
@@ -123,5 +139,5 @@ async def _settled(
             await engine.cancel(execution_id)
         else:
             await engine.settle(execution_id, step, ran=word is _Word.RAN, value=value)
-        handle = await engine.get(execution_id)
-        return await handle.status()
+        row = await row_behind(engine, execution_id)
+        return _Settled(row.status, asked_owner(seen.row, row))

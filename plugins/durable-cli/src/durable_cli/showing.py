@@ -15,8 +15,11 @@ from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EntryKind
 
 __all__ = [
+    "checked_word",
     "entry_data",
     "execution_data",
+    "kind_word",
+    "note_check",
     "print_entries",
     "print_executions",
     "print_payloads",
@@ -56,8 +59,24 @@ def print_executions(seen: list[SeenExecution]) -> None:
         ],
     )
     for check in {one.check: None for one in seen}:
-        if check in _NOTES:
-            note(_NOTES[check])
+        note_check(check)
+
+
+def checked_word(check: Check) -> str:
+    """The word for what checking an execution gave."""
+    return _CHECKED[check]
+
+
+def note_check(check: Check) -> None:
+    """Say on stderr what could not be checked, and why."""
+    if check in _NOTES:
+        note(_NOTES[check])
+
+
+def kind_word(code: int) -> str:
+    """The word for a kind of entries, or its number."""
+    kinds = {int(kind): kind.label for kind in EntryKind}
+    return kinds.get(code, str(code))
 
 
 def print_entries(entries: list[SeenEntry]) -> None:
@@ -152,8 +171,7 @@ def entry_data(entry: SeenEntry, *, reveal: bool) -> dict[str, object]:
 
 
 def _kind(entry: SeenEntry) -> str:
-    kinds = {int(kind): kind.label for kind in EntryKind}
-    return kinds.get(entry.row.entry_kind, str(entry.row.entry_kind))
+    return kind_word(entry.row.entry_kind)
 
 
 def _effect(entry: SeenEntry) -> str | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from attrs import evolve, frozen
 
 from durable_core import DurableConfig, DurableEngine
 from durable_core.contracts import KeyProvider
+from durable_core.engine.definition import Workflow
 from durable_core.engine.inspection import Inspector, open_journal
 from durable_core.keysources import KeyFile
 
@@ -53,14 +55,17 @@ class Source:
             key_optional=key_optional,
         )
 
-    def engine(self, *, keyless: bool = False) -> AbstractAsyncContextManager[DurableEngine]:
-        """Open an engine that has no workflows and so runs nothing.
+    def engine(
+        self, workflows: Sequence[Workflow[..., Any]] = (), *, keyless: bool = False
+    ) -> AbstractAsyncContextManager[DurableEngine]:
+        """Open an engine that runs nothing but what it is told to: without workflows nothing.
 
         `keyless` is for what was written without a key: then none is asked for.
         """
         config = DurableConfig.load()
         return DurableEngine.open(
             self.url,
+            workflows=workflows,
             config=evolve(config, encrypt_payload=False) if keyless else config,
             keys="" if keyless else self._keys(),
             recover=False,
