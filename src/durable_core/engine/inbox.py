@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -20,15 +21,23 @@ from durable_core.errors import (
     ConfigError,
     DurableError,
     ExecutionError,
+    ExecutionFenced,
     ExecutionLocked,
     JournalUnavailable,
 )
 from durable_core.ids import ExecutionId
-from durable_core.model.execution import ExecutionRow
+from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_of
 
 __all__ = ["Inbox"]
 
 _LOG: Final = logging.getLogger("durable_core.engine")
+
+_AT_ONCE: Final = 100
+_EVERYTHING: Final = 10_000
+_REFUSING: Final = frozenset(TERMINAL - {Status.FAILED})
+"""A failed execution may be resumed, and wait for the promise again."""
+
+Ready = Callable[[list[InboxRow]], Awaitable[list[InboxRow]]]
 
 
 class Inbox:
@@ -58,19 +67,75 @@ class Inbox:
 
     async def answer(self) -> None:
         """Begin to answer every new request; one that takes long does not hold up the others."""
-        for request in await self._parts.backend.read_inbox(self._parts.journal.owner_id):
+        for request in await self._read(self._parts.journal.owner_id, self._ready):
             self._begin_to_answer(request)
 
     async def answer_for_the_dead(self) -> None:
         """Begin to answer the requests that were filed with an owner that did not live to do it."""
-        for request in await self._parts.backend.read_inbox():
-            row = await self._parts.backend.load(request.execution_id)
-            if row is not None and not await self._ownership.held_elsewhere(row):
-                self._begin_to_answer(request)
+        for request in await self._read(None, self._of_the_dead):
+            self._begin_to_answer(request)
+
+    async def _read(self, owner_id: str | None, ready: Ready) -> list[InboxRow]:
+        """The oldest requests that can be answered now.
+
+        What cannot be answered yet stays in the inbox, and must not keep the rest from being read:
+        more are read until most of them can be.
+        """
+        limit = _AT_ONCE
+        while True:
+            found = await self._parts.backend.read_inbox(owner_id, limit)
+            new = [request for request in found if not self._is_known(request)]
+            answerable = await ready(new) if new else new
+            if len(found) < limit or len(answerable) > limit // 2 or limit >= _EVERYTHING:
+                return answerable
+            limit = min(4 * limit, _EVERYTHING)
+
+    async def _ready(self, requests: list[InboxRow]) -> list[InboxRow]:
+        """All but the resolutions of promises that no run here has come to."""
+        idle = {each.execution_id for each in requests if self._is_idle(each)}
+        refusing = {row.execution_id for row in await self._rows(idle) if _is_refusing(row)}
+        return [
+            request
+            for request in requests
+            if request.kind != RESOLVE
+            or self._is_awaited(request)
+            or request.execution_id in refusing
+        ]
+
+    async def _of_the_dead(self, requests: list[InboxRow]) -> list[InboxRow]:
+        """Those for executions that no other engine has, which lives."""
+        rows = await self._rows({request.execution_id for request in requests})
+        owners = {row.owner_id: row for row in rows}
+        held = {
+            owner_id
+            for owner_id, row in owners.items()
+            if await self._ownership.held_elsewhere(row)
+        }
+        free = {row.execution_id for row in rows if row.owner_id not in held}
+        return await self._ready([each for each in requests if each.execution_id in free])
+
+    async def _rows(self, execution_ids: set[bytes]) -> list[ExecutionRow]:
+        return await self._parts.backend.heads(sorted(execution_ids)) if execution_ids else []
+
+    def _is_idle(self, request: InboxRow) -> bool:
+        execution_id = ExecutionId(bytes=request.execution_id)
+        return request.kind == RESOLVE and self._roster.running(execution_id) is None
+
+    def _is_awaited(self, request: InboxRow) -> bool:
+        execution = self._roster.running(ExecutionId(bytes=request.execution_id))
+        try:
+            promise = resolved_by(request)
+        except ValueError:
+            return True  # no slot that a resolver files: to be refused
+        return execution is not None and execution.takes(promise)
+
+    def _is_known(self, request: InboxRow) -> bool:
+        place = (request.execution_id, request.slot)
+        return place in self._answering or place in self._left
 
     def _begin_to_answer(self, request: InboxRow) -> None:
-        place = (request.execution_id, request.slot)
-        if place not in self._answering and place not in self._left:
+        if not self._is_known(request):
+            place = (request.execution_id, request.slot)
             task = asyncio.create_task(self._answer(request), name="durable-request")
             self._answering[place] = task
             task.add_done_callback(partial(self._answered, place))
@@ -79,7 +144,7 @@ class Inbox:
         """Journal or refuse one request. Where the store fails, it stays for the next round."""
         try:
             await self._follow(request)
-        except (ExecutionLocked, JournalUnavailable) as error:
+        except (ExecutionLocked, ExecutionFenced, JournalUnavailable) as error:
             _LOG.debug("a request is answered later, or by another engine: %s", error)
             return
         except ConfigError as error:
@@ -97,7 +162,8 @@ class Inbox:
 
     async def _resolve(self, row: ExecutionRow, request: InboxRow) -> None:
         """Journaled by the run that waits for it; until there is one, the request waits."""
-        require_not_terminal(row)
+        if _is_refusing(row):
+            require_not_terminal(row)
         promise = resolved_by(request)
         execution = self._roster.running(ExecutionId(bytes=row.execution_id))
         if execution is None:
@@ -119,3 +185,8 @@ class Inbox:
             return
         payload = read_settle(self._parts, row, request)
         await self._administration.journal_settlement(execution_id, settle_step(request), payload)
+
+
+def _is_refusing(row: ExecutionRow) -> bool:
+    """Whether nobody will ever wait for a promise of that execution again."""
+    return status_of(row.status) in _REFUSING

@@ -7,6 +7,8 @@ learns whether it was the same.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Final
 
 from attrs import field, frozen
@@ -20,6 +22,7 @@ from durable_core.errors import (
     ConfigError,
     ExecutionTerminal,
     InvalidResolverToken,
+    JournalUnavailable,
     PayloadError,
     PromiseAlreadyResolved,
     PromiseNotFound,
@@ -39,6 +42,7 @@ REJECTED: Final = "PromiseRejected"
 
 _EVERYTHING: Final = 10_000
 _LONGEST_REASON: Final = 1000
+_PAUSE_S: Final = 0.05
 
 
 @frozen
@@ -77,17 +81,27 @@ class Resolver:
         slot = f"{RESOLVE}:{promise.promise_id.hex()}"
         sealed = envelope.seal_request(slot, EntryKind.PROMISE_RESOLVED, payload)
         request = InboxRow(row.execution_id, slot, RESOLVE, sealed, self.clock.now_ms())
+        deadline = time.monotonic() + self.patience_ms / 1000
         while not _is_decided(promise, mark):
-            _require_going_on(row, promise_id)
+            _require_going_on(await self._execution_of(promise), promise_id)
             filed, _ = await insist(lambda: self.backend.post_inbox(request), self.patience_ms)
             waiting = payload if filed else await self._waiting(row, slot)
             if waiting not in {payload, None}:
                 raise _too_late(promise_id)
             # Where the slot is empty its request was journaled in this instant, or refused. And
             # what was filed now comes too late if another one was journaled before.
-            promise = await self._checked(promise_id, token)
+            try:
+                promise = await self._checked(promise_id, token)
+            except PromiseNotFound:
+                # Pruned in this instant: what was filed would lie there as nobody's.
+                await self.backend.remove_inbox(row.execution_id, slot)
+                raise
             if waiting is not None and promise.outcome is None:
                 return
+            if waiting is None and time.monotonic() > deadline:
+                message = f"the resolution of promise {promise_id} could not be filed; try again"
+                raise JournalUnavailable(message)
+            await asyncio.sleep(0 if waiting is not None else _PAUSE_S)
 
     async def _checked(self, promise_id: PromiseId, token: object) -> PromiseRow:
         """The promise, for who has its token: nothing else is said before (EC-34)."""

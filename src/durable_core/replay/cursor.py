@@ -142,8 +142,8 @@ class ReplayCursor:
     def _take(self, row: JournalRow) -> None:
         current = row.generation == self._reader.row.generation
         if row.entry_kind == EntryKind.PROMISE_RESOLVED:
-            # Of whichever run: it happened outside, and happens once.
-            self._resolutions[resolved_promise(row.detail)] = row
+            # Of whichever run: it happened outside, and what was journaled first counts.
+            self._resolutions.setdefault(resolved_promise(row.detail), row)
         elif row.entry_kind == EntryKind.EXECUTION_STARTED:
             if row.generation > 0:
                 self.prior.next_generation()
