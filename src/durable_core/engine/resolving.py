@@ -20,6 +20,7 @@ from durable_core.engine.insisting import insist
 from durable_core.engine.outcome import Failure, finished_error, finished_value
 from durable_core.errors import (
     ConfigError,
+    EntryRejected,
     ExecutionTerminal,
     InvalidResolverToken,
     JournalUnavailable,
@@ -84,18 +85,13 @@ class Resolver:
         deadline = time.monotonic() + self.patience_ms / 1000
         while not _is_decided(promise, mark):
             _require_going_on(await self._execution_of(promise), promise_id)
-            filed, _ = await insist(lambda: self.backend.post_inbox(request), self.patience_ms)
+            filed = await self._post(request)
             waiting = payload if filed else await self._waiting(row, slot)
             if waiting not in {payload, None}:
                 raise _too_late(promise_id)
             # Where the slot is empty its request was journaled in this instant, or refused. And
             # what was filed now comes too late if another one was journaled before.
-            try:
-                promise = await self._checked(promise_id, token)
-            except PromiseNotFound:
-                # Pruned in this instant: what was filed would lie there as nobody's.
-                await self.backend.remove_inbox(row.execution_id, slot)
-                raise
+            promise = await self._checked(promise_id, token)
             if waiting is not None and promise.outcome is None:
                 return
             if waiting is None and time.monotonic() > deadline:
@@ -122,9 +118,15 @@ class Resolver:
     async def _execution_of(self, promise: PromiseRow) -> ExecutionRow:
         row = await self.backend.load(promise.execution_id)
         if row is None:
-            message = "the execution that made the promise is not in this journal any more"
-            raise PromiseNotFound(message)
+            raise _pruned()
         return row
+
+    async def _post(self, request: InboxRow) -> bool:
+        try:
+            filed, _ = await insist(lambda: self.backend.post_inbox(request), self.patience_ms)
+        except EntryRejected as error:
+            raise _pruned() from error  # in this instant: nothing refers to it any more
+        return filed
 
     async def _waiting(self, row: ExecutionRow, slot: str) -> bytes | None:
         """The resolution that waits in the slot for the owner."""
@@ -161,6 +163,11 @@ def _is_decided(promise: PromiseRow, mark: bytes) -> bool:
     if promise.outcome != mark:
         raise _too_late(PromiseId(bytes=promise.promise_id))
     return True
+
+
+def _pruned() -> PromiseNotFound:
+    message = "the execution that made the promise is not in this journal any more"
+    return PromiseNotFound(message)
 
 
 def _too_late(promise_id: PromiseId) -> PromiseAlreadyResolved:
