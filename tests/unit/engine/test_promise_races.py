@@ -373,7 +373,7 @@ async def test_a_resolution_that_met_a_failure_waits_for_the_resumed_run(
     async with open_engine(program) as engine:
         handle = await engine.start(program)
         promise = await asked.out.get()
-        with held(engine.parts.backend, "read_inbox") as looks:
+        with held(engine.parts.backend, "read_inbox"):
             await engine.resolve(promise.id, promise.token, "waited")
             stage.gate.set()
             with pytest.raises(ExecutionFailed):
