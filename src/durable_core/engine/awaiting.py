@@ -103,17 +103,22 @@ async def _until_resolved(
     run: Run, wait: Wait, cell: Cell, found: Found, delay_ms: int | None, *, cancelled: bool
 ) -> None:
     """Return when a resolution is on its way; raises where the wait ended otherwise before."""
+    cancelled |= await wait.room()
+    if cell.entry_no is not None:
+        return  # an entry of this wait behind the resolution would be asked for by nobody
     if cancelled:
         await wait.note_cancelled()
         raise asyncio.CancelledError
     timer = None
-    if delay_ms is not None or isinstance(found, Armed):
-        timer = await wait.arm(found, run.parts.clock.now_ms() + (delay_ms or 0))
-    run.commit_prompt_results()
     try:
+        if delay_ms is not None or isinstance(found, Armed):
+            timer = await wait.arm(found, run.parts.clock.now_ms() + (delay_ms or 0))
+        run.commit_prompt_results()
         waiting = {cell.resolved} if timer is None else {cell.resolved, timer}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
+        if not run.ended:
+            await wait.room()
         if cell.entry_no is None:
             await wait.note_cancelled()
             raise

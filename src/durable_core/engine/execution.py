@@ -102,10 +102,10 @@ class Execution:
         for a value that does not fit what the program waits for; nothing is journaled then.
         """
         run = self._run
-        cell = None if run is None or run.ended else run.cells.get(promise_id)
-        if run is None or cell is None:
+        if run is None or not self.takes(promise_id):
             message = f"execution {self.execution_id} has not come to that promise here yet"
             raise ExecutionLocked(message)
+        cell = run.cells[promise_id]
         if cell.entry_no is None and run.cursor.resolution(promise_id) is None:
             cell.check(run, payload)
             await cell.resolve(run, payload)
@@ -117,6 +117,23 @@ class Execution:
             message = f"execution {self.execution_id} takes no signals here yet"
             raise ExecutionLocked(message)
         await deliver(run, request_id, name, payload)
+
+    @property
+    def takes_signals(self) -> bool:
+        """Whether all that is journaled was read, so that it is known which signal is the next."""
+        run = self._run
+        return run is not None and not run.ended and run.cursor.exhausted
+
+    def takes(self, promise_id: bytes) -> bool:
+        """Whether its program has made that promise here, and all that is journaled was read.
+
+        Before that nobody knows whether the journal holds a resolution already: what was filed
+        again, or too late, would be journaled as a second one.
+        """
+        run = self._run
+        if run is None or run.ended or promise_id not in run.cells:
+            return False
+        return run.cursor.exhausted or run.cursor.resolution(promise_id) is not None
 
     @property
     def recorded(self) -> bool:

@@ -13,6 +13,7 @@ from durable_core.engine.takeover import require_not_terminal
 from durable_core.errors import DecodeError, PayloadError
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
+from durable_core.wire.envelope import WireFormat
 from durable_core.wire.payload import dump, load
 
 __all__ = ["SIGNAL", "Sender", "read_signal"]
@@ -57,12 +58,10 @@ class Sender:
         return self._last >> _COUNTED, self._last.to_bytes(_COUNTER, "big") + unlike
 
 
-def read_signal(
-    parts: EngineParts, row: ExecutionRow, request: InboxRow
-) -> tuple[bytes, str, bytes]:
+def read_signal(wire: WireFormat, row: ExecutionRow, request: InboxRow) -> tuple[bytes, str, bytes]:
     """The id of a signal's request, its name and its payload; `DecodeError` for anything else."""
     request_id = bytes.fromhex(request.slot.removeprefix(f"{SIGNAL}:"))
-    envelope = parts.wire.envelope(row)
+    envelope = wire.envelope(row)
     plain = envelope.open_request(request.slot, EntryKind.PROMISE_RESOLVED, request.payload)
     match load(plain):
         case [str() as name, bytes() as payload]:

@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from durable_core.engine.outcome import Failure, read_finished
 from durable_core.engine.perform import look_up, within
-from durable_core.errors import ConfigError, PayloadError, StepFailed
+from durable_core.errors import ConfigError, ExecutionLocked, PayloadError, StepFailed
 from durable_core.ids import NO_STEP, PromiseId, StepId
 from durable_core.model.entries import PromiseCreated, PromiseResolved
 from durable_core.replay.lookup import Recorded
@@ -91,10 +91,15 @@ class Cell:
         """Journal how it was resolved, and wake whoever waits; durable at return.
 
         Raises what the append does; a run that could not journal what it was handed ends.
+        `ExecutionLocked`, and nothing is journaled, where the run ended before there was room:
+        another one may have begun, and has to take it itself.
         """
         writer = run.parts.writer
         while not writer.has_room:
             await writer.room()
+            if run.ended:
+                message = f"the run of execution {run.execution_id} ended before it could take it"
+                raise ExecutionLocked(message)
         detail = detail or resolved_detail(self.promise_id)
         entry = PromiseResolved(run.execution_id, run.generation, NO_STEP, detail, payload)
         committed = writer.submit(run.lane, entry)

@@ -7,6 +7,8 @@ learns whether it was the same.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Final
 
 from attrs import field, frozen
@@ -18,8 +20,10 @@ from durable_core.engine.insisting import insist
 from durable_core.engine.outcome import Failure, finished_error, finished_value
 from durable_core.errors import (
     ConfigError,
+    EntryRejected,
     ExecutionTerminal,
     InvalidResolverToken,
+    JournalUnavailable,
     PayloadError,
     PromiseAlreadyResolved,
     PromiseNotFound,
@@ -39,6 +43,7 @@ REJECTED: Final = "PromiseRejected"
 
 _EVERYTHING: Final = 10_000
 _LONGEST_REASON: Final = 1000
+_PAUSE_S: Final = 0.05
 
 
 @frozen
@@ -77,9 +82,10 @@ class Resolver:
         slot = f"{RESOLVE}:{promise.promise_id.hex()}"
         sealed = envelope.seal_request(slot, EntryKind.PROMISE_RESOLVED, payload)
         request = InboxRow(row.execution_id, slot, RESOLVE, sealed, self.clock.now_ms())
+        deadline = time.monotonic() + self.patience_ms / 1000
         while not _is_decided(promise, mark):
-            _require_going_on(row, promise_id)
-            filed, _ = await insist(lambda: self.backend.post_inbox(request), self.patience_ms)
+            _require_going_on(await self._execution_of(promise), promise_id)
+            filed = await self._post(request)
             waiting = payload if filed else await self._waiting(row, slot)
             if waiting not in {payload, None}:
                 raise _too_late(promise_id)
@@ -88,6 +94,10 @@ class Resolver:
             promise = await self._checked(promise_id, token)
             if waiting is not None and promise.outcome is None:
                 return
+            if waiting is None and time.monotonic() > deadline:
+                message = f"the resolution of promise {promise_id} could not be filed; try again"
+                raise JournalUnavailable(message)
+            await asyncio.sleep(0 if waiting is not None else _PAUSE_S)
 
     async def _checked(self, promise_id: PromiseId, token: object) -> PromiseRow:
         """The promise, for who has its token: nothing else is said before (EC-34)."""
@@ -108,9 +118,15 @@ class Resolver:
     async def _execution_of(self, promise: PromiseRow) -> ExecutionRow:
         row = await self.backend.load(promise.execution_id)
         if row is None:
-            message = "the execution that made the promise is not in this journal any more"
-            raise PromiseNotFound(message)
+            raise _pruned()
         return row
+
+    async def _post(self, request: InboxRow) -> bool:
+        try:
+            filed, _ = await insist(lambda: self.backend.post_inbox(request), self.patience_ms)
+        except EntryRejected as error:
+            raise _pruned() from error  # in this instant: nothing refers to it any more
+        return filed
 
     async def _waiting(self, row: ExecutionRow, slot: str) -> bytes | None:
         """The resolution that waits in the slot for the owner."""
@@ -147,6 +163,11 @@ def _is_decided(promise: PromiseRow, mark: bytes) -> bool:
     if promise.outcome != mark:
         raise _too_late(PromiseId(bytes=promise.promise_id))
     return True
+
+
+def _pruned() -> PromiseNotFound:
+    message = "the execution that made the promise is not in this journal any more"
+    return PromiseNotFound(message)
 
 
 def _too_late(promise_id: PromiseId) -> PromiseAlreadyResolved:

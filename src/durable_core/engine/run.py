@@ -143,11 +143,13 @@ class Run:
 
     async def journal(
         self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False
-    ) -> None:
+    ) -> bool:
         """Add an entry. A prompt one shares the commit of the next acknowledged one (INV-20).
 
         Buffered; when the queue has no room it waits for its commit, so that nothing is lost.
+        Whether the workflow cancelled meanwhile, which does not end the wait.
         """
+        cancelled = False
         if isinstance(entry, StepResult | StepFailure):
             self.note_effect(entry.effect_class)
         self.parts.failpoints.reach("engine.queue.before")
@@ -155,12 +157,18 @@ class Run:
         if writer.takes_buffered:
             writer.offer(self.lane, entry, prompt=prompt)
         else:
-            appending = asyncio.ensure_future(writer.append(self.lane, entry))
-            await self.activity.outlast(appending)
+            # At once where that can be: what the caller has looked at is still so then.
+            appending = (
+                writer.submit(self.lane, entry)
+                if writer.has_room
+                else asyncio.ensure_future(writer.append(self.lane, entry))
+            )
+            cancelled = await self.activity.outlast(appending)
             appending.result()
         if prompt:
             self._prompt_upto = self.lane.accepted_count
         self.parts.failpoints.reach("engine.queue.after")
+        return cancelled
 
     def commit_prompt_results(self) -> None:
         """The workflow suspends: let a guarded result that waits be committed now (INV-20).

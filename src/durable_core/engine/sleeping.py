@@ -59,7 +59,8 @@ class Wait:
     async def arm(self, found: Found, due_at: int) -> asyncio.Future[None]:
         """The future of its due time: the stored one where there is one, else `due_at` from now on.
 
-        What is armed now is journaled promptly, together with all that was issued before.
+        What is armed now is journaled promptly, together with all that was issued before. Raises
+        `CancelledError` where the workflow cancelled while that waited for room.
         """
         run = self.run
         if isinstance(found, Armed):
@@ -68,10 +69,12 @@ class Wait:
             earlier = run.cursor.prior.due_time(self.timer_id)
             due_at = due_at if earlier is None else earlier
             detail = Timer(self.timer_id, due_at).detail()
-            await run.journal(
+            cancelled = await run.journal(
                 TimerArmed(run.execution_id, run.generation, StepId(self.wanted.step_id), detail),
                 prompt=True,
             )
+            if cancelled:
+                raise asyncio.CancelledError
         return run.parts.timers.at(due_at)
 
     async def fire(self) -> None:
@@ -83,8 +86,7 @@ class Wait:
         """`fire`, unless `too_late()` in the instant in which it would be; whether it was done."""
         run = self.run
         writer = run.parts.writer
-        while not writer.has_room:
-            await run.activity.outlast_read(writer.room())
+        await self.room()
         if too_late():
             return False
         committed = writer.submit(run.lane, self._fired())
@@ -93,6 +95,18 @@ class Wait:
         committed.result()
         await run.told(place)
         return True
+
+    async def room(self) -> bool:
+        """Wait until an entry is taken at once; whether the workflow cancelled meanwhile.
+
+        Whoever asks next what the journal will hold, and then appends without a wait, knows that
+        nothing came between.
+        """
+        run, cancelled = self.run, False
+        while not run.parts.writer.has_room:
+            _, cancelled_too = await run.activity.outlast_read(run.parts.writer.room())
+            cancelled |= cancelled_too
+        return cancelled
 
     async def note_cancelled(self) -> None:
         """Journal that the workflow cancelled the wait, unless its run has ended."""
@@ -135,15 +149,17 @@ async def _sleep(run: Run, wait: Wait, due_at: int | None, delay_ms: int) -> Non
         await wait.note_cancelled()
         raise asyncio.CancelledError
     now = run.parts.clock.now_ms()
-    timer = await wait.arm(found, now + delay_ms if due_at is None else due_at)
-    run.commit_prompt_results()
+    timer = None
     try:
+        timer = await wait.arm(found, now + delay_ms if due_at is None else due_at)
+        run.commit_prompt_results()
         await timer
     except asyncio.CancelledError:
         await wait.note_cancelled()
         raise
     finally:
-        timer.cancel()  # the run may be closed here
+        if timer is not None:
+            timer.cancel()  # the run may be closed here
     if run.ended:
         await run.halted()
     await wait.fire()

@@ -13,7 +13,9 @@ from attrs import frozen
 from blake3 import blake3
 
 from durable_core.contracts.exchange import InboxRow
+from durable_core.engine.messages import SIGNAL, read_signal
 from durable_core.engine.requests import CANCEL, RESUME, SETTLE
+from durable_core.engine.resolving import RESOLVE, read_resolution
 from durable_core.engine.stored import ReadingParts, reader_of
 from durable_core.errors import ExecutionNotFound, IntegrityError, PayloadError
 from durable_core.ids import ExecutionId, execution_id_of
@@ -144,6 +146,14 @@ def _check_request(parts: ReadingParts, row: ExecutionRow, request: InboxRow) ->
             sealed = (request.slot, EntryKind.INTENT_SETTLED, request.payload)
             envelope = parts.wire.verified(row)
             envelope.open_request(*sealed)
+            return
+        if request.kind == RESOLVE and request.slot.startswith(f"{RESOLVE}:"):
+            parts.wire.verified(row)
+            read_resolution(parts.wire, row, request)
+            return
+        if request.kind == SIGNAL and request.slot.startswith(f"{SIGNAL}:"):
+            parts.wire.verified(row)
+            read_signal(parts.wire, row, request)
             return
     except PayloadError as error:
         message = f"a request to execution {name} cannot be read: {_RESTORE}"

@@ -148,8 +148,8 @@ class ReplayCursor:
     def _take(self, row: JournalRow) -> None:
         current = row.generation == self._reader.row.generation
         if row.entry_kind == EntryKind.PROMISE_RESOLVED:
-            # Of whichever run: it happened outside, and happens once.
-            self._resolutions[resolved_promise(row.detail)] = row
+            # Of whichever run: it happened outside, and what was journaled first counts.
+            self._resolutions.setdefault(resolved_promise(row.detail), row)
             signal = Signal.find(row.detail)
             if signal is not None:
                 self.signals.add(signal)

@@ -1,0 +1,414 @@
+"""Promises and timers in bad moments: no wake is lost, and no resolution counts twice (EC-36)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from durable_core import (
+    DurableContext,
+    DurableEngine,
+    DurablePromise,
+    EffectClass,
+    step,
+)
+from durable_core.config import RetentionConfig
+from durable_core.errors import (
+    ExecutionCancelled,
+    ExecutionFailed,
+    ExecutionTerminal,
+    JournalUnavailable,
+    PromiseAlreadyResolved,
+    PromiseNotFound,
+    ReplayDivergence,
+)
+from durable_core.model.entries import EntryKind
+from durable_core.model.execution import Status
+from tests.engines import OpenEngine
+from tests.holding import failing, held, turns
+from tests.programs import Stage, version
+from tests.unit.engine.test_promises import Asked, kinds, note
+
+pytestmark = pytest.mark.dialects
+
+HOUR = 3600
+LONGEST_S = 20
+
+
+@step(name="mark", effect=EffectClass.IDEMPOTENT)
+async def mark(what: str) -> str:
+    return what
+
+
+@step(name="other", effect=EffectClass.IDEMPOTENT)
+async def other(what: str) -> str:
+    return what
+
+
+async def polled(engine: DurableEngine, times: int) -> None:
+    """Return when the engine has looked into its inbox that many times more."""
+    with held(engine.parts.backend, "read_inbox") as looks:
+        looks.gate.set()
+        while len(looks.calls) < times:
+            await engine.parts.backend.probe()
+
+
+@pytest.mark.parametrize("longest", [None, HOUR])
+@pytest.mark.parametrize("waits", ["before it is committed", "after it was"])
+async def test_ec_36_resolved_between_look_up_and_waiting(
+    open_engine: OpenEngine, longest: float | None, waits: str
+) -> None:
+    asked, stage = Asked(), Stage()
+
+    async def body(ctx: DurableContext) -> object:
+        promise = await ctx.promise(str, name="approval")
+        asked.out.put_nowait(promise)
+        await stage.pause()
+        return await ctx.await_promise(promise, timeout=longest)
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        promise = await asked.out.get()
+        with held(engine.parts.backend.journal, "append") as commit:
+            await engine.resolve(promise.id, promise.token, "in time")
+            await commit.reached.wait()
+            if waits == "before it is committed":
+                stage.gate.set()
+                await turns(50)
+            commit.gate.set()
+        while EntryKind.PROMISE_RESOLVED not in await kinds(engine, handle.id):
+            await engine.parts.backend.probe()
+        stage.gate.set()
+        assert await handle.result(LONGEST_S) == "in time"
+        assert EntryKind.TIMER_ARMED not in await kinds(engine, handle.id)
+        await engine.verify()
+
+
+async def test_ec_36_resolved_while_the_timer_of_the_wait_is_journaled(
+    open_engine: OpenEngine,
+) -> None:
+    """The queue is full, so that what is armed waits for its commit, and the resolution comes."""
+    asked, stage = Asked(timeout=HOUR), Stage()
+
+    async def body(ctx: DurableContext) -> object:
+        promise = await ctx.promise(str, name="approval")
+        asked.out.put_nowait(promise)
+        await stage.pause()
+        await ctx.step(note, "fills the queue")
+        return await ctx.await_promise(promise, timeout=HOUR)
+
+    program = version(body)
+    settings: dict[str, Any] = {"journal_queue_capacity": 1, "journal_flush_interval_ms": 60_000}
+    async with open_engine(program, **settings) as engine:
+        handle = await engine.start(program)
+        promise = await asked.out.get()
+        await stage.reached.wait()
+        with held(engine.parts.backend.journal, "append") as commit:
+            stage.gate.set()
+            await commit.reached.wait()
+            await engine.resolve(promise.id, promise.token, "in time")
+            await polled(engine, 2)
+            commit.gate.set()
+        assert await handle.result(LONGEST_S) == "in time"
+        await engine.verify()
+
+
+async def test_a_wait_that_is_cancelled_while_its_timer_is_journaled(
+    open_engine: OpenEngine,
+) -> None:
+    stage, asleep = Stage(), Stage()
+
+    async def body(ctx: DurableContext) -> str:
+        await stage.pause()
+        await ctx.step(note, "fills the queue")
+        sleeping = asyncio.create_task(ctx.sleep(HOUR))
+        await asleep.pause()
+        sleeping.cancel()
+        try:
+            await sleeping
+        except asyncio.CancelledError:
+            return "cancelled"
+        return "slept on"
+
+    program = version(body)
+    settings: dict[str, Any] = {"journal_queue_capacity": 1, "journal_flush_interval_ms": 60_000}
+    async with open_engine(program, **settings) as engine:
+        handle = await engine.start(program)
+        await stage.reached.wait()
+        with held(engine.parts.backend.journal, "append") as commit:
+            stage.gate.set()
+            await commit.reached.wait()
+            asleep.gate.set()
+            await turns(50)
+            commit.gate.set()
+        assert await handle.result(LONGEST_S) == "cancelled"
+        await engine.verify()
+
+
+async def test_what_cannot_be_answered_does_not_hold_up_the_rest(open_engine: OpenEngine) -> None:
+    """More resolutions of a blocked execution than an inbox is read of at once."""
+    many = 130
+    made: list[DurablePromise[Any]] = []
+    stage, asked = Stage(), Asked()
+
+    async def waits(ctx: DurableContext) -> int:
+        made[:] = [await ctx.promise(int, name="one of many") for _ in range(many)]
+        await ctx.step(note, "not idempotent")
+        await stage.pause()
+        return sum([await ctx.await_promise(promise) for promise in made])
+
+    async def diverges(ctx: DurableContext) -> None:
+        await ctx.step(other, "first")
+
+    right, wrong = version(waits), version(diverges)
+    async with open_engine(right) as engine:
+        handle = await engine.start(right)
+        await stage.reached.wait()
+    free = version(asked.body, "free")
+    async with open_engine(wrong, free) as engine:
+        blocked = await engine.get(handle.id)
+        with pytest.raises(ReplayDivergence):
+            await blocked.result(LONGEST_S)
+        assert await blocked.status() is Status.BLOCKED
+        for number, promise in enumerate(made):
+            await engine.resolve(promise.id, promise.token, number)
+        running = await engine.start(free)
+        promise = await asked.out.get()
+        await engine.resolve(promise.id, promise.token, "not starved")
+        assert await running.result(LONGEST_S) == "not starved"
+        assert len(await engine.parts.backend.read_inbox(limit=1000)) == many
+    stage.gate.set()
+    async with open_engine(right) as engine:
+        again = await engine.resume(handle.id)
+        assert await again.result(LONGEST_S) == sum(range(many))
+        await engine.verify()
+
+
+async def test_what_was_journaled_is_not_journaled_again_by_a_run_that_replays(
+    open_engine: OpenEngine,
+) -> None:
+    """The request is still there after a crash, and the resolution stands in a later segment."""
+    asked, stage = Asked(), Stage()
+
+    async def body(ctx: DurableContext) -> object:
+        promise = await ctx.promise(str, name="approval")
+        asked.out.put_nowait(promise)
+        for number in range(6):
+            await ctx.step(mark, str(number))
+        await stage.pause()
+        return await ctx.await_promise(promise)
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        await stage.reached.wait()
+        promise = await asked.out.get()
+        broken = [JournalUnavailable("as in a crash") for _ in range(1000)]
+        with failing(engine.parts.backend, "remove_inbox", *broken):
+            await engine.resolve(promise.id, promise.token, "once")
+            while EntryKind.PROMISE_RESOLVED not in await kinds(engine, handle.id):
+                await engine.parts.backend.probe()
+    stage.gate.set()
+    async with open_engine(program, recover=False, replay_segment=2) as engine:
+        with held(engine.parts.backend.journal, "read_execution_range", skip=1) as reading:
+            again = await engine.resume(handle.id)
+            await asked.out.get()
+            await reading.reached.wait()
+            await polled(engine, 3)
+            reading.gate.set()
+        assert await again.result(LONGEST_S) == "once"
+        assert (await kinds(engine, handle.id)).count(EntryKind.PROMISE_RESOLVED) == 1
+
+
+async def test_a_resolution_whose_owner_was_fenced_is_journaled_by_the_next(
+    open_engine: OpenEngine,
+) -> None:
+    asked = Asked()
+    async with open_engine(asked.program) as engine, open_engine(recover=False) as beside:
+        handle = await engine.start(asked.program)
+        promise = await asked.out.get()
+        row = await beside.parts.backend.load(handle.id.bytes)
+        assert row is not None
+        with held(engine.parts.backend.journal, "append") as commit:
+            await engine.resolve(promise.id, promise.token, "for the next")
+            await commit.reached.wait()
+            assert await beside.parts.backend.claim(row, "somebody who died", row.updated_at)
+            commit.gate.set()
+        again = await asked.out.get()
+        assert again == promise
+        assert await (await engine.get(handle.id)).result(LONGEST_S) == "for the next"
+        assert (await kinds(engine, handle.id)).count(EntryKind.PROMISE_RESOLVED) == 1
+
+
+async def test_a_resolution_while_the_store_is_down_comes_when_it_is_back(
+    open_engine: OpenEngine,
+) -> None:
+    asked = Asked()
+    async with open_engine(asked.program) as engine:
+        handle = await engine.start(asked.program)
+        promise = await asked.out.get()
+        with failing(engine.parts.backend.journal, "append", JournalUnavailable("down")):
+            await engine.resolve(promise.id, promise.token, "after all")
+            again = await asked.out.get()
+        assert again == promise
+        assert await (await engine.get(handle.id)).result(LONGEST_S) == "after all"
+        await engine.verify()
+
+
+async def test_a_resolver_that_is_cancelled_has_filed_once(open_engine: OpenEngine) -> None:
+    asked = Asked()
+    async with open_engine(asked.program) as engine:
+        handle = await engine.start(asked.program)
+        promise = await asked.out.get()
+        with held(engine.parts.backend, "post_inbox", answered=True) as filing:
+            resolving = asyncio.create_task(engine.resolve(promise.id, promise.token, "mine"))
+            await filing.reached.wait()
+            resolving.cancel()
+            await asyncio.wait({resolving})
+        assert resolving.cancelled()
+        assert await handle.result(LONGEST_S) == "mine"
+        await engine.resolve(promise.id, promise.token, "mine")
+        with pytest.raises(PromiseAlreadyResolved):
+            await engine.resolve(promise.id, promise.token, "yours")
+
+
+async def test_a_resolution_of_an_execution_that_is_pruned_meanwhile_leaves_nothing(
+    open_engine: OpenEngine,
+) -> None:
+    asked = Asked()
+    at_once = RetentionConfig(ttl_completed_secs=0, ttl_failed_secs=0)
+    async with open_engine(asked.program, retention=at_once) as engine:
+        handle = await engine.start(asked.program)
+        promise = await asked.out.get()
+        with held(engine.parts.backend, "post_inbox") as filing:
+            resolving = asyncio.create_task(engine.resolve(promise.id, promise.token, "late"))
+            await filing.reached.wait()
+            await handle.cancel()
+            while await engine.parts.backend.load(handle.id.bytes) is not None:
+                await engine.prune()
+            filing.gate.set()
+            with pytest.raises(PromiseNotFound):
+                await resolving
+        assert await engine.parts.backend.read_inbox() == []
+        await engine.verify()
+
+
+async def test_a_resolution_that_waited_for_room_is_not_journaled_by_a_run_that_ended(
+    open_engine: OpenEngine,
+) -> None:
+    asked = Asked()
+    async with open_engine(asked.program) as engine:
+        handle = await engine.start(asked.program)
+        promise = await asked.out.get()
+        await asyncio.sleep(0)
+        intake: Any = engine.parts.writer
+        intake = intake._intake
+        intake._acked += 10_000
+        with held(engine.parts.writer, "room") as room:
+            room.gate.set()
+            await engine.resolve(promise.id, promise.token, "too late")
+            while not room.calls:
+                await engine.parts.backend.probe()
+        cancelling = asyncio.create_task(handle.cancel())
+        await turns(50)
+        intake._acked -= 10_000
+        intake.announce()
+        await cancelling
+        with pytest.raises(ExecutionCancelled):
+            await handle.result(LONGEST_S)
+        assert EntryKind.PROMISE_RESOLVED not in await kinds(engine, handle.id)
+        with pytest.raises(ExecutionTerminal):
+            await engine.resolve(promise.id, promise.token, "too late")
+        while await engine.parts.backend.read_inbox():
+            await engine.parts.backend.probe()
+        await engine.verify()
+
+
+async def test_resumed_after_a_failure_it_hands_out_the_same_and_finds_the_resolution(
+    open_engine: OpenEngine,
+) -> None:
+    seen: list[object] = []
+    asked = Asked()
+
+    async def body(ctx: DurableContext) -> object:
+        value = await asked.body(ctx)
+        seen.append(value)
+        if len(seen) == 1:
+            message = "the first time"
+            raise ValueError(message)
+        return value
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        first = await asked.out.get()
+        await engine.resolve(first.id, first.token, "kept")
+        with pytest.raises(ExecutionFailed):
+            await handle.result(LONGEST_S)
+        again = await engine.resume(handle.id)
+        assert await again.result(LONGEST_S) == "kept"
+        assert await asked.out.get() == first
+        assert (await kinds(engine, handle.id)).count(EntryKind.PROMISE_RESOLVED) == 1
+        await engine.verify()
+
+
+async def test_a_resolution_that_met_a_failure_waits_for_the_resumed_run(
+    open_engine: OpenEngine,
+) -> None:
+    asked, stage = Asked(), Stage()
+
+    async def body(ctx: DurableContext) -> object:
+        if not stage.gate.is_set():
+            promise = await ctx.promise(str, name="approval")
+            asked.out.put_nowait(promise)
+            await stage.pause()
+            message = "before it waits"
+            raise ValueError(message)
+        return await asked.body(ctx)
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        promise = await asked.out.get()
+        with held(engine.parts.backend, "read_inbox"):
+            await engine.resolve(promise.id, promise.token, "waited")
+            stage.gate.set()
+            with pytest.raises(ExecutionFailed):
+                await handle.result(LONGEST_S)
+        await polled(engine, 3)
+        assert len(await engine.parts.backend.read_inbox()) == 1
+        await engine.verify()
+        again = await engine.resume(handle.id)
+        assert await again.result(LONGEST_S) == "waited"
+        await engine.verify()
+
+
+async def test_restarted_after_a_divergence_it_finds_the_resolution(
+    open_engine: OpenEngine,
+) -> None:
+    asked, stage = Asked(), Stage()
+
+    async def old(ctx: DurableContext) -> object:
+        value = await asked.body(ctx)
+        await ctx.step(mark, "old")
+        await stage.pause()
+        return value
+
+    async def new(ctx: DurableContext) -> object:
+        value = await asked.body(ctx)
+        return [value, await ctx.step(other, "new")]
+
+    before, after = version(old), version(new)
+    async with open_engine(before) as engine:
+        handle = await engine.start(before)
+        first = await asked.out.get()
+        await engine.resolve(first.id, first.token, "kept")
+        await stage.reached.wait()
+    async with open_engine(after) as engine:
+        assert await (await engine.get(handle.id)).result(LONGEST_S) == ["kept", "new"]
+        handed_out = [await asked.out.get() for _ in range(asked.out.qsize())]
+        assert handed_out == [first] * len(handed_out) != []
+        await engine.verify()
