@@ -35,7 +35,10 @@ OwnerId = NewType("OwnerId", str)
 """Names one opened engine; never used again after that engine is closed."""
 
 StepId = NewType("StepId", str)
-"""A path of positions within an execution: `"0"`, `"1"`, `"4.1.0"`."""
+"""A path of positions within an execution: `"0"`, `"1"`, `"4.1.0"`.
+
+Of a step that is matched by content the last part is `~<fingerprint>.<occurrence>` instead.
+"""
 
 JournalSeq = NewType("JournalSeq", int)
 """The place of an entry in the database's global append order."""

@@ -107,15 +107,15 @@ class Nursery:
 
 
 @contextmanager
-def nursery(seed: int) -> Iterator[Nursery]:
-    """A serving process. Each has a hash seed of its own.
+def nursery(seed: int, program: Path = PROGRAM) -> Iterator[Nursery]:
+    """A process that serves lives of `program`. Each has a hash seed of its own.
 
     So a life does not find sets and dictionaries in the order in which the one before had them.
     """
     clean = {name: text for name, text in os.environ.items() if not name.startswith("DURABLE_")}
     with subprocess.Popen(
-        [sys.executable, "-W", "error", str(PROGRAM)],
-        env={**clean, "PYTHONHASHSEED": str(seed)},
+        [sys.executable, "-W", "error", str(program)],
+        env={**clean, "PYTHONHASHSEED": str(seed), "PYTHONPATH": str(PROGRAM.parents[2])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:

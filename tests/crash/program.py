@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,9 +36,10 @@ from durable_core.errors import AmbiguousEffect, ExecutionError, StepFailed
 from durable_core.failpoints import VARIABLE as FAILPOINT
 from durable_core.registry import Registry
 
-__all__ = ["CLASSES", "KEYS", "RAISES", "STEPS", "flow", "url_of", "value_of"]
+__all__ = ["CLASSES", "KEYS", "RAISES", "STEPS", "flow", "say", "serve", "url_of", "value_of"]
 
 Plan = list[list[str]]
+Living = Callable[[Path, Mapping[str, Any], Registry], Coroutine[Any, Any, None]]
 
 KEYS: Final = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 CLASSES: Final = ("idempotent", "at_least_once", "fail", "skip", "rerun", "reconcile")
@@ -203,7 +204,7 @@ async def live(folder: Path, plans: Mapping[str, Plan], registry: Registry) -> N
     say("done")
 
 
-def be_born(request: Mapping[str, Any], registry: Registry) -> None:
+def be_born(request: Mapping[str, Any], registry: Registry, living: Living) -> None:
     """One life, from its first line to its end; never returns."""
     status = 1
     try:
@@ -213,7 +214,7 @@ def be_born(request: Mapping[str, Any], registry: Registry) -> None:
         os.dup2(log, 2)
         os.environ[_LEDGER] = str(folder / "ledger")
         os.environ[FAILPOINT] = request["failpoint"]
-        asyncio.run(live(folder, request["plans"], registry))
+        asyncio.run(living(folder, request["plans"], registry))
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is belongs into the log of this life
         traceback.print_exc()
@@ -229,10 +230,11 @@ async def warm_up(registry: Registry) -> None:
         await engine.run(flow, [])
 
 
-def serve() -> None:
-    """One life for each request. What has ended stays in the process table until the next one.
+def serve(living: Living) -> None:
+    """One life for each request: what `living` does with its folder and its plans.
 
-    So the number of a process that is to be killed can never have become another's.
+    What has ended stays in the process table until the next one. So the number of a process that
+    is to be killed can never have become another's.
     """
     registry = Registry.discover()
     asyncio.run(warm_up(registry))
@@ -243,11 +245,11 @@ def serve() -> None:
             os.waitpid(ended, 0)
         ended = os.fork()
         if not ended:
-            be_born(json.loads(line), registry)
+            be_born(json.loads(line), registry, living)
         end = os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
         if end is not None:
             say("ended", end.si_status if end.si_code == os.CLD_EXITED else -end.si_status)
 
 
 if __name__ == "__main__":
-    serve()
+    serve(live)

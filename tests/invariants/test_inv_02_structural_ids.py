@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from durable_core import DurableContext, step
-from durable_core.errors import ExecutionError, ExecutionFailed
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
 
@@ -69,17 +66,52 @@ async def test_each_gets_its_own_result_when_the_order_of_awaiting_changes(
         assert await resumed.result() == "ab"
 
 
-async def test_a_step_of_a_foreign_task_is_refused(open_engine: OpenEngine) -> None:
-    async def body(ctx: DurableContext) -> None:
+async def test_a_step_of_another_task_takes_no_position(open_engine: OpenEngine) -> None:
+    """When it is called is chance; its id says what it is, not when."""
+
+    async def body(ctx: DurableContext) -> list[str]:
         async def helper() -> str:
             return await ctx.step(named, "a")
 
-        await asyncio.create_task(helper())
+        helping = asyncio.create_task(helper())
+        return [await ctx.step(named, "b"), await helping, await ctx.step(named, "c")]
 
     program = version(body)
     async with open_engine(program) as engine:
         handle = await engine.start(program)
-        with pytest.raises(ExecutionFailed) as failed:
-            await handle.result()
-    assert isinstance(failed.value.__cause__, ExecutionError)
-    assert "not the workflow's own" in failed.value.message
+        assert await handle.result() == ["b", "a", "c"]
+        rows = await engine.parts.backend.journal.read_execution(handle.id.bytes)
+    ids = sorted(row.step_id for row in rows if row.step_id)
+    assert ids[:2] == ["0", "1"]
+    (content,) = [row for row in rows if row.step_id.startswith("~")]
+    assert content.fingerprint is not None
+    assert content.step_id == f"~{content.fingerprint.hex()[:16]}.0"
+
+
+async def test_branches_count_for_themselves(open_engine: OpenEngine) -> None:
+    """Whichever is faster."""
+    first = asyncio.Event()
+
+    async def slow() -> str:
+        await first.wait()
+        return "slow"
+
+    async def branch(ctx: DurableContext, name: str) -> list[str]:
+        if name == "slow":
+            return [await ctx.step(slow), await ctx.step(named, name)]
+        seen = [await ctx.step(named, name), await ctx.step(named, name)]
+        first.set()
+        return seen
+
+    async def body(ctx: DurableContext) -> list[list[str]]:
+        async with ctx.parallel() as group:
+            tasks = [group.start(branch, name) for name in ("slow", "quick")]
+        return [task.result() for task in tasks]
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        assert await handle.result() == [["slow"] * 2, ["quick"] * 2]
+        rows = await engine.parts.backend.journal.read_execution(handle.id.bytes)
+    by_completion = [row.step_id for row in rows if row.step_id]
+    assert by_completion == ["0.1.0", "0.1.1", "0.0.0", "0.0.1"]

@@ -43,6 +43,7 @@ MEMBERS = {
         "execution_id",
         "is_replaying",
         "now",
+        "parallel",
         "promise",
         "random",
         "receive",

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.eager import start_at_once
@@ -18,8 +19,9 @@ T = TypeVar("T")
 class Activity:
     """Keeps the tasks of one run. Used by the event loop's thread alone.
 
-    `ended()` says whether the run takes no more calls; `failed(error)` is told what an effect
-    raised, which can only be a failure of the engine.
+    `ended()` says whether the run takes no more calls, and `forked()` whether it has more lines of
+    code than one; `failed(error)` is told what an effect raised, which can only be a failure of the
+    engine.
     """
 
     def __init__(
@@ -27,18 +29,27 @@ class Activity:
         name: str,
         ended: Callable[[], bool],
         failed: Callable[[BaseException], None],
+        forked: Callable[[], bool],
     ) -> None:
         self._effect_name = f"durable-effect-{name}"
         self._ended = ended
         self._failed = failed
+        self._forked = forked
         self._begun = 0
-        self._called: dict[str, Coroutine[Any, Any, Any]] = {}
-        self._under_way: dict[str, asyncio.Task[Any]] = {}
+        self._called: dict[str, tuple[Coroutine[Any, Any, Any], asyncio.Task[Any] | None]] = {}
+        self._under_way: dict[str, tuple[asyncio.Task[Any], int]] = {}
+        """Tasks, and how often each had been asked to cancel when it entered its step."""
+
         self._reads: set[asyncio.Future[Any]] = set()
         self._effects: set[asyncio.Task[Any]] = set()
         self._pauses: set[asyncio.Future[None]] = set()
         self._unmoved: set[asyncio.Task[Any]] = set()
         """Tasks that a cancellation did not stop, since they waited for a guarded effect."""
+
+        self._owed: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+        """Tasks whose step outlasted a cancellation, and how often each had been asked then."""
+
+        self._doomed: set[str] = set()
 
     @property
     def steps_to_begin(self) -> bool:
@@ -47,30 +58,57 @@ class Activity:
 
     @property
     def concurrent(self) -> bool:
-        """Whether another step than the one that asks is under way, or is about to be."""
-        return self._begun > 1 or bool(self._called)
+        """Whether another step than the one that asks is under way, or may be about to be."""
+        return self._begun > 1 or bool(self._called) or self._forked()
 
     def called(self, step_id: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         """A step was called; its coroutine has not begun."""
-        self._called[step_id] = coroutine
+        self._called[step_id] = coroutine, asyncio.current_task()
 
-    def entered(self, step_id: str, own: asyncio.Task[Any] | None) -> None:
-        """A step's coroutine has begun, in `own`, the workflow's task, or in another one."""
-        self._called.pop(step_id, None)
+    def entered(self, step_id: str, *, own: bool) -> None:
+        """A step's coroutine has begun, in the own task of a branch or in another one."""
+        _, caller = self._called.pop(step_id, (None, None))
         self._begun += 1
         task = asyncio.current_task()
-        if task is not None and task is not own:
-            self._under_way[step_id] = task
+        if task is not None and not own:
+            self._under_way[step_id] = task, task.cancelling()
+        if caller is task and self._is_owed(task):
+            self._doomed.add(step_id)
 
     def left(self, step_id: str) -> None:
         """A step's coroutine is done."""
         self._begun -= 1
         self._under_way.pop(step_id, None)
+        self._doomed.discard(step_id)
+
+    def is_doomed(self, step_id: str) -> bool:
+        """Whether a step counts as cancelled from the start.
+
+        Its task called it behind a step that outlasted a cancellation, which nobody has withdrawn.
+        """
+        return step_id in self._doomed
+
+    def outlasted(self, requests: int) -> None:
+        """A step of this task returned; it had been asked to cancel so often when it began."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling() > requests:
+            self._owed[task] = task.cancelling()
+
+    def raise_owed(self) -> None:
+        """Raise the cancellation that this task's last step outlasted, if there is one."""
+        if self._is_owed(asyncio.current_task()):
+            raise asyncio.CancelledError
+
+    def _is_owed(self, task: asyncio.Task[Any] | None) -> bool:
+        if task is None or not self._owed:
+            return False
+        requests = self._owed.pop(task, None)
+        return requests is not None and task.cancelling() >= requests
 
     def drop_unbegun(self) -> Iterator[str]:
         """Close the coroutines of steps that were called and never awaited; their ids."""
         while self._called:
-            step_id, coroutine = self._called.popitem()
+            step_id, (coroutine, _) = self._called.popitem()
             coroutine.close()
             yield step_id
 
@@ -135,14 +173,14 @@ class Activity:
         return not self._ended()
 
     def interrupt(self) -> None:
-        """The run has ended: cancel the steps that other tasks than the workflow's perform."""
+        """The run has ended: cancel the steps that other tasks than the branches' perform."""
         for waiter in self._pauses:
             _wake(waiter)
         self._cancel_steps()
 
     def abandon(self) -> None:
         """Cancel guarded effects too: their intents stay open for their policies."""
-        for task in (*self._under_way.values(), *self._effects):
+        for task in (*self._stepping(), *self._effects):
             task.cancel()
 
     async def answered(self) -> None:
@@ -150,11 +188,11 @@ class Activity:
         while self._reads:
             await asyncio.wait(set(self._reads))
         if self._under_way:
-            await asyncio.wait(set(self._under_way.values()), timeout=0)
+            await asyncio.wait(self._stepping(), timeout=0)
 
     async def steps_cancelled(self) -> None:
         """Cancel every step that is under way, and wait for its end."""
-        tasks = set(self._under_way.values())
+        tasks = self._stepping()
         self._cancel_steps()
         if tasks:
             await asyncio.wait(tasks)
@@ -165,11 +203,14 @@ class Activity:
             await asyncio.wait(set(self._effects))
 
     def _cancel_steps(self) -> None:
-        for task in self._under_way.values():
+        for task, requests in self._under_way.values():
             # One that is cancelled already cleans up, and must not be cut off in that.
-            if not task.cancelling() or task in self._unmoved:
+            if task.cancelling() <= requests or task in self._unmoved:
                 self._unmoved.discard(task)
                 task.cancel()
+
+    def _stepping(self) -> set[asyncio.Task[Any]]:
+        return {task for task, _ in self._under_way.values()}
 
     def _note_unmoved(self) -> None:
         task = asyncio.current_task()

@@ -67,7 +67,9 @@ async def _await(
 
 
 async def _payload(run: Run, wait: Wait, cell: Cell, delay_ms: int | None) -> bytes:
-    cancelled = run.activity.steps_to_begin and await begin_together(run)
+    cancelled = run.activity.is_doomed(wait.wanted.step_id)
+    if run.activity.steps_to_begin:
+        cancelled |= await begin_together(run)
     found, row, cancelled_too = await _recorded(run, wait, cell)
     cancelled |= cancelled_too
     if row is not None:

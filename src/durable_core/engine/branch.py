@@ -7,39 +7,66 @@ from typing import Final
 
 from blake3 import blake3
 
-from durable_core.ids import StepId, root_step
+from durable_core.ids import StepId
 from durable_core.wire.fields import field, integer, text
 from durable_core.wire.fingerprint import ROOT_BRANCH, idempotency_key
 
-__all__ = ["Branch"]
+__all__ = ["CONTENT", "Branch"]
 
 _DRAW_CONTEXT: Final = "durable-core v1 derived-draw"
 
+CONTENT: Final = "~"
+"""Begins the last part of the id of a step that is matched by content."""
+
+_DIGITS: Final = 16
+"""Hex digits of the fingerprint in the id of a step that is matched by content."""
+
 
 class Branch:
-    """Counts the calls of one branch. Used by the branch's own task alone."""
+    """Counts what one branch calls. Used by the event loop's thread alone.
 
-    path: Final = ROOT_BRANCH
-    """The idem branch path: of which parallel blocks it is which branch."""
+    `path` is its idem branch path: for each parallel block that it lies in, which one of its
+    branch's blocks that is, and which branch of the block, in decimal with dots between.
+    """
 
-    def __init__(self, execution_id: bytes) -> None:
-        self.steps = 0
+    def __init__(self, execution_id: bytes, prefix: str = "", path: str = ROOT_BRANCH) -> None:
+        self.path = path
+        self._prefix = prefix
         self._execution_id = execution_id
+        self._positions = 0
+        self._blocks = 0
         self._occurrences: dict[bytes, int] = {}
+        self._by_content: dict[bytes, int] = {}
         self._draws = 0
         self._timers = 0
         self._promises: dict[str, int] = {}
 
+    @property
+    def name(self) -> str:
+        """How its steps' ids begin, for messages; `the root branch` has no beginning."""
+        return f"branch {self._prefix[:-1]}" if self._prefix else "the root branch"
+
     def next_step(self) -> StepId:
         """Take the next position; assigned when the call is made, never at completion."""
-        step_id = root_step(self.steps)
-        self.steps += 1
+        step_id = StepId(f"{self._prefix}{self._positions}")
+        self._positions += 1
         return step_id
+
+    def next_block(self) -> int:
+        """Which of the branch's parallel blocks the next one is, whatever its position."""
+        self._blocks += 1
+        return self._blocks - 1
+
+    def child(self, place: StepId, block: int, index: int) -> Branch:
+        """Branch `index` of the parallel block at `place`, which is this branch's n-th block."""
+        path = f"{self.path}.{block}.{index}" if self.path else f"{block}.{index}"
+        return Branch(self._execution_id, f"{place}.{index}.", path)
 
     def next_timer(self) -> str:
         """The id of the next timer: which of the branch's timers it is, whatever its position."""
         self._timers += 1
-        return f"t{self._timers - 1}"
+        number = f"t{self._timers - 1}"
+        return f"{self.path}.{number}" if self.path else number
 
     def next_promise(self, name: str) -> int:
         """How many promises of that name the branch has made before; counts one more."""
@@ -51,7 +78,24 @@ class Branch:
         """The key of the next call with this fingerprint; counts it."""
         occurrence = self._occurrences.get(fingerprint, 0)
         self._occurrences[fingerprint] = occurrence + 1
-        return idempotency_key(self._execution_id, ROOT_BRANCH, fingerprint, occurrence)
+        return idempotency_key(self._execution_id, self.path, fingerprint, occurrence)
+
+    def by_position(self, fingerprint: bytes) -> tuple[StepId, bytes]:
+        """The id and the idempotency key of a step that the branch's own task calls now."""
+        return self.next_step(), self.idempotency_key(fingerprint)
+
+    def by_content(self, fingerprint: bytes) -> tuple[StepId, bytes]:
+        """The id and the idempotency key of a step that another task of the branch calls now.
+
+        It takes no position: when it is called is chance, and only what it is counts. For the same
+        reason it is counted apart from equal calls of the branch's own task, so that neither can
+        get the other's key.
+        """
+        occurrence = self._by_content.get(fingerprint, 0)
+        self._by_content[fingerprint] = occurrence + 1
+        step_id = f"{self._prefix}{CONTENT}{fingerprint.hex()[:_DIGITS]}.{occurrence}"
+        path = f"{self.path}{CONTENT}"
+        return StepId(step_id), idempotency_key(self._execution_id, path, fingerprint, occurrence)
 
     def uuid(self) -> uuid.UUID:
         """A UUID (version 8, RFC 9562) derived from execution, branch and count of draws."""
@@ -65,6 +109,6 @@ class Branch:
         return (int.from_bytes(self._draw()[:8], "big") >> 11) / (1 << 53)
 
     def _draw(self) -> bytes:
-        data = field(self._execution_id) + text(ROOT_BRANCH) + integer(self._draws)
+        data = field(self._execution_id) + text(self.path) + integer(self._draws)
         self._draws += 1
         return blake3(data, derive_key_context=_DRAW_CONTEXT).digest()

@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 
 from attrs import evolve, field, frozen
 
-from durable_core.engine.branch import Branch
 from durable_core.engine.descriptor import StepDescriptor
 from durable_core.engine.outcome import DID_NOT_RUN
 from durable_core.engine.spec import StepSpec
@@ -80,13 +79,14 @@ class StepCall:
         generation: int,
         keys: ExecutionKeys,
         codec: PayloadCodec,
-        branch: Branch,
+        place: Callable[[bytes], tuple[StepId, bytes]],
         spec: StepSpec,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> StepCall:
-        """Bind and encode the arguments, then take a position; on an error none is taken.
+        """Bind and encode the arguments, then take a place; on an error none is taken.
 
+        `place` tells the step id and the idempotency key by the fingerprint.
         `TypeError` as from a call with wrong arguments; `DecodeError` naming the step for an
         argument that cannot be encoded.
         """
@@ -100,6 +100,7 @@ class StepCall:
             join(parts),
         )
         digests = argument_digests(keys, parts)
+        step_id, idem_key = place(fingerprint)
         return cls(
             execution_id,
             generation,
@@ -107,13 +108,13 @@ class StepCall:
             args,
             kwargs,
             Wanted(
-                branch.next_step(),
+                step_id,
                 descriptor.name,
                 fingerprint,
                 int(descriptor.effect),
                 digests,
             ),
-            branch.idempotency_key(fingerprint),
+            idem_key,
             encode_detail(
                 spec.detail_prefix,
                 digests,

@@ -9,12 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from durable_core.engine.awaiting import await_promise
+from durable_core.engine.branch import Branch
 from durable_core.engine.children import ChildHandle, start_child
+from durable_core.engine.definition import ACTIVE
 from durable_core.engine.descriptor import StepDescriptor
+from durable_core.engine.parallel import ParallelBlock
 from durable_core.engine.promise import DurablePromise, make_promise
 from durable_core.engine.receiving import receive
+from durable_core.engine.refused import misplaced
 from durable_core.engine.sleeping import due_time, seconds_of, sleep
 from durable_core.engine.spec import StepSpec
+from durable_core.engine.strand import Strand
 from durable_core.errors import ExecutionError
 from durable_core.ids import ExecutionId
 from durable_core.model.effects import EffectClass
@@ -32,10 +37,15 @@ _NOW = StepDescriptor(name="durable.now", effect=EffectClass.IDEMPOTENT)
 
 
 class DurableContext:
-    """The first argument of every workflow; valid in the workflow's own task while it runs."""
+    """The first argument of every workflow and of every branch; valid while that runs.
 
-    def __init__(self, run: Run) -> None:
+    Each branch uses its own. Tasks that a branch makes may call steps on it, which are then matched
+    by content, and nothing else.
+    """
+
+    def __init__(self, run: Run, strand: Strand) -> None:
         self._run = run
+        self._strand = strand
 
     @property
     def execution_id(self) -> ExecutionId:
@@ -80,10 +90,14 @@ class DurableContext:
         `fn` returned. It raises `StepFailed` when the step fails for good.
 
         Raises at once: `TypeError` for wrong arguments, `DecodeError` for an argument that cannot
-        be encoded, `StepCapExceeded`, `ExecutionError` outside the workflow's own task or after
-        its end. Durability at return depends on the effect class; see the guarantee table.
+        be encoded, `StepCapExceeded`, `ExecutionError` outside of the branch or after its end.
+        Durability at return depends on the effect class; see the guarantee table.
+
+        In another task than the branch's own (a helper under `asyncio.gather`, say) it takes no id
+        by position: such steps are matched by their content; see spec/concurrency.md.
         """
-        return self._run.call(self._run.parts.specs.of(fn), args, kwargs)
+        spec = self._run.parts.specs.of(fn)
+        return self._here(spec.descriptor.name).call(spec, args, kwargs)
 
     def run(
         self,
@@ -95,7 +109,8 @@ class DurableContext:
         The fingerprint covers the descriptor alone, so what `op` closes over is not guarded
         against divergence; name what matters in the descriptor's name.
         """
-        return self._run.call(StepSpec.of_operation(op, descriptor), (), {})
+        spec = StepSpec.of_operation(op, descriptor)
+        return self._here(descriptor.name).call(spec, (), {})
 
     def now(self) -> Coroutine[Any, Any, datetime]:
         """The time (UTC, milliseconds) at which this was first asked; journaled as a step."""
@@ -114,7 +129,7 @@ class DurableContext:
         Wakes up to some milliseconds late, by the wall clock. Raises at once: `ConfigError` for a
         negative time or one beyond the year 9999, and as `step` does.
         """
-        return sleep(self._run, None, math.ceil(seconds_of(delta) * 1000))
+        return sleep(self._here("ctx.sleep()"), None, math.ceil(seconds_of(delta) * 1000))
 
     def sleep_until(self, when: datetime) -> Coroutine[Any, Any, None]:
         """Wait until `when`, which has a time zone, as `sleep` does.
@@ -122,7 +137,20 @@ class DurableContext:
         A time that has passed is over at once. `ConfigError` for one that lies before the
         execution began: that can only be a mistake.
         """
-        return sleep(self._run, due_time(when, self._run.lane.row.created_at))
+        run = self._here("ctx.sleep_until()")
+        return sleep(run, due_time(when, run.lane.row.created_at))
+
+    def parallel(self) -> ParallelBlock:
+        """A block of branches that run at the same time: `async with ctx.parallel() as group`.
+
+        `group.start(branch, *args)` runs `async def branch(ctx, *args)` with a context and step
+        numbers of its own, and returns a handle whose `result()` is there after the block. Leaving
+        the block waits for all. Takes the next step id when it is called; raises at once as `step`
+        does, and `ExecutionError` in another task than the branch's own.
+        """
+        run = self._here("ctx.parallel()")
+        place = run.take_place("ctx.parallel()")
+        return ParallelBlock(run, self._strand, place, lambda strand: DurableContext(run, strand))
 
     def promise(self, kind: type[T], *, name: str) -> Coroutine[Any, Any, DurablePromise[T]]:
         """Make a promise that somebody outside resolves with a value of `kind`.
@@ -133,7 +161,7 @@ class DurableContext:
         told apart by their order. Raises at once: `ConfigError` for a bad name or an execution
         without a key, and as `step` does.
         """
-        return make_promise(self._run, kind, name)
+        return make_promise(self._here("ctx.promise()"), kind, name)
 
     def await_promise(
         self,
@@ -149,7 +177,7 @@ class DurableContext:
         once: `ConfigError` for a promise of another execution, or a time that cannot be waited for.
         """
         delay_ms = None if timeout is None else math.ceil(seconds_of(timeout) * 1000)
-        return await_promise(self._run, promise, delay_ms)
+        return await_promise(self._here("ctx.await_promise()"), promise, delay_ms)
 
     def receive(
         self,
@@ -167,7 +195,7 @@ class DurableContext:
         wrong name, or in a second branch, and as `step` does.
         """
         delay_ms = None if timeout is None else math.ceil(seconds_of(timeout) * 1000)
-        return receive(self._run, name, kind, delay_ms)
+        return receive(self._here("ctx.receive()"), name, kind, delay_ms)
 
     def start_child(
         self,
@@ -187,12 +215,12 @@ class DurableContext:
         Raises at once: `ConfigError` for a workflow that is not registered here, and as `step`
         does; the coroutine raises `StepFailed` where the key is another execution's.
         """
-        return start_child(self._run, workflow, args, kwargs, key=key, where=run)
+        here = self._here("ctx.start_child()")
+        return start_child(here, workflow, args, kwargs, key=key, where=run)
 
     def random(self) -> float:
         """A float in [0, 1), the same on every replay: derived, not journaled."""
-        self._require_branch("random")
-        return self._run.branch.random()
+        return self._own_branch("random").random()
 
     def uuid(self) -> uuid.UUID:
         """A UUID that is the same on every replay and unique to this call; not journaled.
@@ -200,14 +228,24 @@ class DurableContext:
         Derived from the execution and the count of draws, and so predictable by who knows the
         execution's id: an identifier, not a secret.
         """
-        self._require_branch("uuid")
-        return self._run.branch.uuid()
+        return self._own_branch("uuid").uuid()
 
     def __repr__(self) -> str:
         return f"<DurableContext of execution {self._run.execution_id}>"
 
-    def _require_branch(self, name: str) -> None:
-        run = self._run
-        if not run.owns_current_task() or run.inside or run.ended:
-            message = f"ctx.{name}() belongs in the workflow itself while it runs, not in a step"
+    def _here(self, what: str) -> Run:
+        """The run, for a caller in the branch of this context; `ExecutionError` in another one."""
+        run, active = self._run, ACTIVE.get()
+        if active is not self._strand and isinstance(active, Strand) and not run.ended:
+            raise misplaced(what, self._strand.branch)
+        return run
+
+    def _own_branch(self, name: str) -> Branch:
+        strand = self._strand
+        if strand.over or self._run.ended or self._run.strands.own() is not strand or strand.inside:
+            message = (
+                f"ctx.{name}() belongs in the branch's own task while it runs, and not in a step: "
+                "the number that it returns counts the calls of the branch"
+            )
             raise ExecutionError(message)
+        return strand.branch

@@ -209,11 +209,12 @@ class Execution:
             return await self._stopped(run, self._stop)
         args, kwargs = self.workflow.shape.decode(parts.codec, payload)
         # Not by the loop's factory: an eager one would begin before the run knows its task.
-        task = run.task = asyncio.Task(
+        task = asyncio.Task(
             self._body(run, args, kwargs),
             loop=asyncio.get_running_loop(),
             name=f"durable-workflow-{self.execution_id}",
         )
+        run.strands.add(run.root, task)
         ended = await self._end_of(task)
         await run.settle_down()
         try:
@@ -242,12 +243,12 @@ class Execution:
         return _Ended() if task.cancelled() else task.result()
 
     async def _body(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Ended:
-        ACTIVE.set(run)
+        ACTIVE.set(run.root)
         CURRENT.set(None)  # that of a step which started this execution
-        context = DurableContext(run)
+        context = DurableContext(run, run.root)
         try:
             workflow = self.workflow.fn(context, *args, **kwargs)
-            return _Ended(await Drive(workflow, lambda: run.must_close))
+            return _Ended(await Drive(workflow, lambda: run.root.must_close))
         except RunEnded:
             return _Ended()
         except (KeyboardInterrupt, SystemExit):

@@ -28,6 +28,7 @@ from durable_core.engine.invoke import (
 )
 from durable_core.engine.outcome import CANCELLED
 from durable_core.engine.recorded import read_result, read_settled, take_over
+from durable_core.engine.sequence import LAST
 from durable_core.errors import AmbiguousEffect, DecodeError, DurableError
 from durable_core.model.effects import OnAmbiguous
 from durable_core.model.entries import EntryKind, JournalRow, Outcome
@@ -59,17 +60,29 @@ async def perform_guarded(run: Run, call: StepCall, found: Found, *, cancelled: 
     prior = run.cursor.prior.claim(call.idem_key)
     if prior is not None:
         return await _meet_prior(run, call, prior, cancelled=cancelled)
+    if run.activity.concurrent and _unclaimed(run, call) is not None:
+        # Let what goes on beside it call its own steps: one of them may be the one that is missed.
+        _, cancelled_too = await run.activity.outlast_read(run.sequence.turn(LAST))
+        cancelled |= cancelled_too
+    other = _unclaimed(run, call)
+    if other is not None:
+        message = (
+            f"step {call.step_id} {call.descriptor.name!r} of execution {run.execution_id} has "
+            "other arguments than the effect of that name which an earlier run committed at "
+            f"step {other.step_id}, or stands in another branch; it was not called. Settle it: it "
+            "ran, with this value; or it did not run, then it is called as it is now"
+        )
+        run.blocking_intents.append(call.held_intent())
+        raise AmbiguousEffect(message)
+    return await _announce_and_call(run, call, cancelled=cancelled)
+
+
+def _unclaimed(run: Run, call: StepCall) -> JournalRow | None:
+    """An effect of an earlier run that may be this one with other arguments (INV-13)."""
     for other in run.cursor.prior.unclaimed_effects(call.descriptor.name):
         if not _is_settled_as_not_run(run, other):
-            message = (
-                f"step {call.step_id} {call.descriptor.name!r} of execution {run.execution_id} has "
-                "other arguments than the effect of that name which an earlier run committed at "
-                f"step {other.step_id}; it was not called. Settle it: it ran, with this value; or "
-                "it did not run, then it is called with the new arguments"
-            )
-            run.blocking_intents.append(call.held_intent())
-            raise AmbiguousEffect(message)
-    return await _announce_and_call(run, call, cancelled=cancelled)
+            return other
+    return None
 
 
 async def _meet_prior(run: Run, call: StepCall, row: JournalRow, *, cancelled: bool) -> object:

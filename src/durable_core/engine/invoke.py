@@ -21,7 +21,16 @@ from durable_core.errors import PayloadError
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["NOT_CALLED", "Attempted", "Failed", "NotCalled", "Returned", "TimedOut", "attempt_all"]
+__all__ = [
+    "NOT_CALLED",
+    "Attempted",
+    "Failed",
+    "NotCalled",
+    "Returned",
+    "TimedOut",
+    "attempt_all",
+    "cancel_requests",
+]
 
 _OF_THE_PROCESS: Final = (GeneratorExit, KeyboardInterrupt, SystemExit)
 """What is not the step's failure: the coroutine is being closed, or the process ends."""
@@ -91,7 +100,7 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
     """
     descriptor = call.descriptor
     retried = descriptor.safe_to_retry if descriptor.guarded else descriptor.retry.retry_on
-    requests = _cancel_requests()
+    requests = cancel_requests()
     attempt = first
     while True:
         thread = None
@@ -108,7 +117,7 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
         else:
             return _encode(run, call, value, attempt)
         # A function may answer the workflow's cancellation with an error of its own.
-        final = attempt >= descriptor.retry.attempts or _cancel_requests() > requests
+        final = attempt >= descriptor.retry.attempts or cancel_requests() > requests
         if final or not isinstance(failed.error, retried):
             return failed
         if thread is not None:
@@ -119,7 +128,8 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
         attempt += 1
 
 
-def _cancel_requests() -> int:
+def cancel_requests() -> int:
+    """How often this task has been asked to cancel, and that was not withdrawn."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
@@ -141,7 +151,7 @@ def _encode(run: Run, call: StepCall, value: object, attempt: int) -> Returned |
 async def _attempt(run: Run, call: StepCall, attempt: int) -> object:
     active = ACTIVE.set(None)
     current = CURRENT.set(call.current(attempt))
-    requests = _cancel_requests()
+    requests = cancel_requests()
     try:
         if call.spec.is_async:
             value = await _in_task(run, call)
@@ -150,7 +160,7 @@ async def _attempt(run: Run, call: StepCall, attempt: int) -> object:
     except (_Cut, _TooLate, *_OF_THE_PROCESS):
         raise
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and _cancel_requests() > requests:
+        if isinstance(error, asyncio.CancelledError) and cancel_requests() > requests:
             raise
         raise _Raised(error) from None
     finally:
@@ -162,12 +172,14 @@ async def _attempt(run: Run, call: StepCall, attempt: int) -> object:
 
 async def _in_task(run: Run, call: StepCall) -> object:
     run.parts.failpoints.reach("engine.effect.before")
-    own = run.owns_current_task()
-    run.inside += own
+    strand = run.strands.own()
+    if strand is not None:
+        strand.enter_function()
     try:
         return await _limited(call, call.spec.fn(*call.args, **call.kwargs))
     finally:
-        run.inside -= own
+        if strand is not None:
+            strand.leave_function()
 
 
 async def _limited(call: StepCall, awaitable: Awaitable[object]) -> object:

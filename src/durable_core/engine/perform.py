@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from durable_core.engine.call import StepCall
 from durable_core.engine.guarded import perform_guarded
-from durable_core.engine.invoke import NotCalled, Returned, TimedOut, attempt_all
+from durable_core.engine.invoke import (
+    NotCalled,
+    Returned,
+    TimedOut,
+    attempt_all,
+    cancel_requests,
+)
 from durable_core.engine.outcome import CANCELLED
 from durable_core.engine.recorded import replay, take_over
 from durable_core.engine.sequence import LAST
@@ -47,12 +53,14 @@ async def within(
     **kwargs: P.kwargs,
 ) -> T:
     """`work` as something that the workflow does at `step_id`, ended with its run."""
-    run.activity.entered(step_id, run.task)
+    requests = cancel_requests()
+    run.activity.entered(step_id, own=run.strands.own() is not None)
     try:
         if run.ended:
             await run.halted()
-        return await work(run, *args, **kwargs)
+        result = await work(run, *args, **kwargs)
     except (StepFailed, WaitedTooLong):
+        run.activity.outlasted(requests)
         raise
     except Exception as error:  # noqa: BLE001 - the engine's own failures stay out of user code
         return await run.halt(error)
@@ -60,6 +68,9 @@ async def within(
         if run.ended:
             await run.halted()
         raise
+    else:
+        run.activity.outlasted(requests)
+        return result
     finally:
         run.activity.left(step_id)
 
@@ -100,7 +111,9 @@ async def look_up(run: Run, wanted: Wanted, idem_key: bytes) -> tuple[Found, boo
     several steps are asked for at the same time, all of them begin before one is answered, and
     they are answered in the order of the journal.
     """
-    cancelled = run.activity.steps_to_begin and await begin_together(run)
+    cancelled = run.activity.is_doomed(wanted.step_id)
+    if run.activity.steps_to_begin:
+        cancelled |= await begin_together(run)
     at_once = run.cursor.answer(wanted)
     if at_once is None:
         reading = run.cursor.look_up(wanted)

@@ -1,4 +1,4 @@
-"""One execution while it runs here: its task, its steps under way, and how it is ended.
+"""One execution while it runs here: its branches, its steps under way, and how it is ended.
 
 Carries INV-21: when the engine itself fails, the run is *ended*. Its coroutine is closed instead
 of resumed, its further calls are refused, its outcome is discarded.
@@ -14,13 +14,15 @@ from typing import Any, Final, NoReturn
 from durable_core.engine.activity import Activity
 from durable_core.engine.branch import Branch
 from durable_core.engine.call import StepCall
-from durable_core.engine.definition import Workflow
+from durable_core.engine.definition import ACTIVE, Workflow
 from durable_core.engine.mailbox import Mailbox
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import perform
 from durable_core.engine.promise import Cell
+from durable_core.engine.refused import ended, foreign_task, misplaced, no_branch
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
+from durable_core.engine.strand import Strand, Strands
 from durable_core.errors import DecodeError, ExecutionError, StepCapExceeded
 from durable_core.ids import ExecutionId, StepId
 from durable_core.journal.lane import Lane
@@ -52,24 +54,27 @@ class Run:
         self.cursor = cursor
         self.generation = generation
         self.execution_id = ExecutionId(bytes=lane.row.execution_id)
-        self.branch = Branch(lane.row.execution_id)
+        self.root = Strand(self, Branch(lane.row.execution_id))
+        self.strands = Strands()
         self.sequence = Sequence()
         self.cells: dict[bytes, Cell] = {}
         """What is known of promises that the program has made, and of signals, by their ids."""
 
         self.mailbox = Mailbox()
 
-        self.task: asyncio.Task[Any] | None = None
         self.error: Exception | None = None
         self.over = False
-        self.inside = 0
-        """How many functions of steps run in the workflow's own task: none or one."""
-
         self.blocking_intents: list[EffectIntent] = []
         """What the journal still lacks for an operator to settle the steps that block the run."""
 
         self.only_idempotent = True
-        self.activity = Activity(str(self.execution_id), lambda: self.ended, self._failed)
+        self.activity = Activity(
+            str(self.execution_id),
+            lambda: self.ended,
+            self._failed,
+            lambda: self.strands.forked or cursor.forked,
+        )
+        self._issued = 0
         self._prompt_upto = 0
 
     @property
@@ -78,16 +83,9 @@ class Run:
         return self.over or self.error is not None
 
     @property
-    def must_close(self) -> bool:
-        """Whether the workflow's coroutine is to be closed: the run has ended.
-
-        Not while a step's function runs in it, which is cancelled and may clean up.
-        """
-        return self.error is not None and not self.inside
-
-    def owns_current_task(self) -> bool:
-        """Whether the caller stands in the workflow's own branch."""
-        return asyncio.current_task() is self.task
+    def branch(self) -> Branch:
+        """The branch in which the caller stands."""
+        return self._strand_of_caller("the context").branch
 
     def call(
         self,
@@ -95,30 +93,50 @@ class Run:
         args: tuple[object, ...],
         kwargs: dict[str, object],
     ) -> Coroutine[Any, Any, Any]:
-        """Take the next step id now; the coroutine performs the step (INV-2)."""
-        self._require_place(spec.descriptor.name)
+        """Take the next step id now; the coroutine performs the step (INV-2).
+
+        In another task than the branch's own the step takes no position, and is matched by content.
+        """
+        name = spec.descriptor.name
+        strand = self._strand_of_caller(name)
+        own = self.strands.own() is strand
+        if not own:
+            self.strands.note_foreign(name)
+        self._require_room()
         try:
             call = StepCall.make(
                 self.execution_id,
                 self.generation,
                 self.lane.envelope.keys,
                 self.parts.codec,
-                self.branch,
+                strand.branch.by_position if own else strand.branch.by_content,
                 spec,
                 args,
                 kwargs,
             )
         except DecodeError as error:
-            message = f"step {spec.descriptor.name!r} cannot be called: {error}"
+            message = f"step {name!r} cannot be called: {error}"
             raise DecodeError(message) from error
+        self._issued += 1
+        if spec.descriptor.guarded:
+            # Whoever is performed before it must not take its effect of an earlier run for lost.
+            self.cursor.prior.consume(call.idem_key)
         coroutine = perform(self, call)
         self.activity.called(call.step_id, coroutine)
         return coroutine
 
     def take_place(self, what: str) -> StepId:
-        """The next step id, for `what` stands there now; raises as `call` does."""
-        self._require_place(what)
-        return self.branch.next_step()
+        """The next step id, for `what` stands there now; raises as `call` does.
+
+        Also refused in another task than the branch's own: what is no step has no content by which
+        it could be matched.
+        """
+        strand = self._strand_of_caller(what)
+        if self.strands.own() is not strand:
+            raise foreign_task(what)
+        self._require_room()
+        self._issued += 1
+        return strand.branch.next_step()
 
     def note_effect(self, effect: int) -> None:
         """Remember whether everything journaled in this generation is idempotent."""
@@ -192,10 +210,7 @@ class Run:
         if self.error is not None:
             return
         self.error = error
-        # The workflow's own code is closed when it next waits, and needs no cancellation.
-        from_workflow = self.owns_current_task() and not self.inside
-        if self.task is not None and not from_workflow and not self._cleans_up():
-            self.task.cancel()
+        self.strands.interrupt()
         self.activity.interrupt()
 
     async def halt(self, error: Exception) -> NoReturn:
@@ -205,7 +220,7 @@ class Run:
 
     async def halted(self) -> NoReturn:
         """Wait to be closed with the run that has ended."""
-        if asyncio.current_task() is not self.task:
+        if self.strands.own() is None:
             raise asyncio.CancelledError
         while True:
             await asyncio.get_running_loop().create_future()
@@ -229,44 +244,37 @@ class Run:
         await self.activity.effects_done()
         self.over = True
         await self.activity.steps_cancelled()
+        await self.strands.closed()
 
     def abandon(self) -> None:
         """Cancel everything, guarded functions too: their intents stay open for their policies."""
-        if self.task is not None:
-            self.task.cancel()
+        self.strands.abandon()
         self.activity.abandon()
-
-    def _cleans_up(self) -> bool:
-        """Whether a step's function in the workflow's own task was cancelled already."""
-        return bool(self.inside and self.task is not None and self.task.cancelling())
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, Exception):
             error = ExecutionError(type(error).__name__)
         self.end(error)
 
-    def _require_place(self, name: str) -> None:
-        self._require_own_branch(name)
-        if self.branch.steps >= self.parts.config.max_steps_per_execution:
+    def _require_room(self) -> None:
+        limit = self.parts.config.max_steps_per_execution
+        if self._issued >= limit:
             message = (
-                f"execution {self.execution_id} has issued max_steps_per_execution = "
-                f"{self.branch.steps} steps; raise the limit or split the workflow"
+                f"execution {self.execution_id} has issued max_steps_per_execution = {limit} "
+                "steps; raise the limit or split the workflow"
             )
             raise StepCapExceeded(message)
 
-    def _require_own_branch(self, name: str) -> None:
+    def _strand_of_caller(self, name: str) -> Strand:
+        """The strand in whose branch the caller stands; `ExecutionError` if there is none."""
+        strand = ACTIVE.get()
+        if not isinstance(strand, Strand) or strand.run is not self:
+            raise ended(self.execution_id, name) if self.ended else no_branch(name)
         if self.ended:
-            message = f"execution {self.execution_id} has ended here; step {name!r} was not called"
-            raise ExecutionError(message)
-        if self.inside:
-            message = (
-                f"step {name!r} was called within another step; the function of a step calls plain "
-                "functions, and the workflow calls steps"
-            )
-            raise ExecutionError(message)
-        if not self.owns_current_task():
-            message = (
-                f"step {name!r} was called from a task that is not the workflow's own; create the "
-                "steps in the workflow itself, as in asyncio.gather(ctx.step(a), ctx.step(b))"
-            )
-            raise ExecutionError(message)
+            if self.error is not None and self.strands.own() is None:
+                # A task that the workflow made sees nothing to catch, and goes no further (INV-21).
+                raise asyncio.CancelledError
+            raise ended(self.execution_id, name)
+        if strand.over:
+            raise misplaced(name, strand.branch)
+        return strand

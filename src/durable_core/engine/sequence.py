@@ -20,6 +20,9 @@ _TURNS: Final = 12
 """Turns of the event loop from one answer to the next: enough for it to pass through a task, its
 callbacks, `gather`, `wait_for` and the task that awaits them."""
 
+_MORE_TURNS: Final = 4
+"""For each parallel block that an answer may lead out of."""
+
 
 class Sequence:
     """One for each run. Used by the event loop's thread alone."""
@@ -28,11 +31,16 @@ class Sequence:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._count = 0
         self._pumping = False
+        self._turns = _TURNS
 
     @property
     def busy(self) -> bool:
         """Whether a step waits for its turn."""
         return self._pumping
+
+    def deepen(self, depth: int) -> None:
+        """Parallel blocks are nested so deep from now on."""
+        self._turns = max(self._turns, _TURNS + _MORE_TURNS * depth)
 
     async def turn(self, place: int) -> None:
         """Return when every step that waits with a lower `place` has been answered."""
@@ -42,7 +50,7 @@ class Sequence:
         heapq.heappush(self._waiting, (place, self._count, waiter))
         if not self._pumping:
             self._pumping = True
-            loop.call_soon(self._pump, loop, _TURNS)
+            loop.call_soon(self._pump, loop, self._turns)
         await waiter
 
     def _pump(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
@@ -53,6 +61,6 @@ class Sequence:
             _, _, waiter = heapq.heappop(self._waiting)
             if not waiter.done():
                 waiter.set_result(None)
-                loop.call_soon(self._pump, loop, _TURNS)
+                loop.call_soon(self._pump, loop, self._turns)
                 return
         self._pumping = False

@@ -41,6 +41,7 @@ class ReplayCursor:
         self._reader = reader
         self._input: JournalRow | None = None
         self._steps: dict[str, StepRecord] = {}
+        self._beside = 0
         self._resolutions: dict[bytes, JournalRow] = {}
         self._loading: asyncio.Task[None] | None = None
         self._damage: PayloadError | None = None
@@ -54,6 +55,11 @@ class ReplayCursor:
     def replaying(self) -> bool:
         """Whether journaled steps of this generation are still unconsumed or unread."""
         return not self.exhausted or bool(self._steps)
+
+    @property
+    def forked(self) -> bool:
+        """Whether steps are read and unconsumed that are no positions of the root branch."""
+        return self._beside > 0
 
     async def open(self) -> bytes:
         """Read as far as the start of the current generation; its payload, the arguments."""
@@ -94,6 +100,7 @@ class ReplayCursor:
         if not wanted.is_at(record.row):
             raise ReplayDivergence(describe(wanted, record.row))
         del self._steps[wanted.step_id]
+        self._beside -= not wanted.step_id.isdecimal()
         return record.answer()
 
     async def read_on(self) -> None:
@@ -175,5 +182,6 @@ class ReplayCursor:
         record = self._steps.get(row.step_id)
         if record is None:
             self._steps[row.step_id] = StepRecord.of(row)
+            self._beside += not row.step_id.isdecimal()
         else:
             record.add(row)

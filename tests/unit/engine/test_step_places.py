@@ -17,7 +17,7 @@ from durable_core import (
     reconcile,
     step,
 )
-from durable_core.errors import ConfigError, ExecutionFailed
+from durable_core.errors import ConfigError
 from tests.engines import OpenEngine
 from tests.programs import version
 from tests.unit.engine.interrupting import Interrupted
@@ -39,17 +39,18 @@ async def steps_of(engine: DurableEngine, execution_id: Any) -> list[str]:
     return list(dict.fromkeys(row.step_id for row in rows if row.step_id))
 
 
-async def test_a_direct_call_in_a_helper_task_is_refused(open_engine: OpenEngine) -> None:
+async def test_a_direct_call_in_a_helper_task_is_a_step(open_engine: OpenEngine) -> None:
     """Not silently a plain call: a payment would be neither guarded nor journaled."""
-    charged: list[str] = []
+    keys: dict[str, bytes] = {}
 
     @step(
+        name="charge",
         effect=EffectClass.EXACTLY_ONCE_GUARDED,
         sub_class=EffectIntentSubClass.MONEY_MOVING,
         on_ambiguous=OnAmbiguous.FAIL,
     )
     async def charge(who: str) -> str:
-        charged.append(who)
+        keys[current_step().step_id] = current_step().idempotency_key
         return who
 
     async def helper(who: str) -> str:
@@ -61,12 +62,9 @@ async def test_a_direct_call_in_a_helper_task_is_refused(open_engine: OpenEngine
     program = version(body)
     async with open_engine(program) as engine:
         handle = await engine.start(program)
-        with pytest.raises(ExecutionFailed) as failed:
-            await handle.result()
-        assert await steps_of(engine, handle.id) == []
-    assert failed.value.error_type == "ExecutionError"
-    assert "called from a task that is not the workflow's own" in failed.value.message
-    assert charged == []
+        assert await handle.result() == ["alice", "bob"]
+        assert await steps_of(engine, handle.id) == list(keys)
+    assert len(set(keys.values())) == 2
 
 
 async def test_a_direct_call_in_a_thread_is_a_plain_call(open_engine: OpenEngine) -> None:

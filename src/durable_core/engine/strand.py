@@ -1,0 +1,143 @@
+"""The branches of a run while their code runs: whose task is whose, and how each is ended (INV-21).
+
+A strand is a branch with its task. The root strand is the workflow itself; a parallel block has
+one for each of its branches. Their coroutines are the engine's to close. Any other task that calls
+steps was made by the workflow's code: it belongs to the branch in which it was made, as the
+context says that it inherited, and is only cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from durable_core.engine.branch import Branch
+from durable_core.engine.refused import foreign_task
+
+if TYPE_CHECKING:
+    from durable_core.engine.run import Run
+    from durable_core.engine.spec import StepSpec
+
+__all__ = ["Strand", "Strands"]
+
+
+class Strand:
+    """One branch while its code runs. Used by the event loop's thread alone."""
+
+    def __init__(self, run: Run, branch: Branch, depth: int = 0) -> None:
+        self.run = run
+        self.branch = branch
+        self.depth = depth
+        """How many parallel blocks it lies in."""
+
+        self.task: asyncio.Task[Any] | None = None
+        self.over = False
+        self.inside = 0
+        """How many functions of steps run in the branch's own task: none or one."""
+
+        self._requests = 0
+
+    @property
+    def must_close(self) -> bool:
+        """Whether the branch's coroutine is to be closed: the run has ended.
+
+        Not while a step's function runs in it, which is cancelled and may clean up.
+        """
+        return self.run.ended and not self.inside
+
+    def call(
+        self,
+        spec: StepSpec,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> Coroutine[Any, Any, Any]:
+        """A direct call of a `@step` function in this branch; see `ActiveWorkflow`."""
+        return self.run.call(spec, args, kwargs)
+
+    def enter_function(self) -> None:
+        """The function of a step runs in the branch's own task from now on."""
+        self.inside += 1
+        self._requests = 0 if self.task is None else self.task.cancelling()
+
+    def leave_function(self) -> None:
+        """It has ended."""
+        self.inside -= 1
+
+    def interrupt(self) -> None:
+        """Have the branch's coroutine closed where it waits, since the run has ended.
+
+        Its own code is closed when it next waits, and needs no cancellation; the function of a
+        step that was cancelled already cleans up, and must not be cut off in that.
+        """
+        task = self.task
+        if task is None:
+            return
+        if self.inside:
+            if task.cancelling() > self._requests:
+                return
+        elif asyncio.current_task() is task:
+            return
+        task.cancel()
+
+
+class Strands:
+    """Those of one run, by their tasks. Used by the event loop's thread alone."""
+
+    def __init__(self) -> None:
+        self._by_task: dict[asyncio.Task[Any], Strand] = {}
+        self._foreign: set[asyncio.Task[Any]] = set()
+
+    @property
+    def forked(self) -> bool:
+        """Whether there are more lines of code than the workflow's own."""
+        return len(self._by_task) > 1 or bool(self._foreign)
+
+    def add(self, strand: Strand, task: asyncio.Task[Any]) -> None:
+        """`task` is the own one of `strand` from now on."""
+        strand.task = task
+        self._by_task[task] = strand
+        task.add_done_callback(self._done)
+
+    def note_foreign(self, name: str) -> None:
+        """A task that the workflow made calls the step `name`.
+
+        `ExecutionError` in a thread, and in a callback of the event loop.
+        """
+        task = _running_task()
+        if task is None or all(own.get_loop() is not task.get_loop() for own in self._by_task):
+            raise foreign_task(name)
+        if task not in self._foreign:
+            self._foreign.add(task)
+            task.add_done_callback(self._foreign.discard)
+
+    def own(self) -> Strand | None:
+        """The strand whose own task is the current one."""
+        task = _running_task()
+        return None if task is None else self._by_task.get(task)
+
+    def interrupt(self) -> None:
+        """The run has ended: have every strand closed."""
+        for strand in list(self._by_task.values()):
+            strand.interrupt()
+
+    def abandon(self) -> None:
+        """Cancel every strand, whatever it does."""
+        for task in self._by_task:
+            task.cancel()
+
+    async def closed(self) -> None:
+        """Close what is left, of a block that was never left, and wait for its end."""
+        if self._by_task:
+            self.interrupt()
+            await asyncio.wait(set(self._by_task))
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._by_task.pop(task).over = True
+
+
+def _running_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # in a thread
+        return None

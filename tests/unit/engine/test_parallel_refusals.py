@@ -1,0 +1,137 @@
+"""What a parallel block refuses, and to whom its contexts belong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from durable_core import (
+    DurableContext,
+    DurableEngine,
+    current_step,
+    step,
+)
+from durable_core.errors import (
+    ConfigError,
+    ExecutionError,
+    StepCapExceeded,
+)
+from tests.engines import OpenEngine
+from tests.programs import version
+
+pytestmark = pytest.mark.dialects
+
+
+@step(name="place")
+async def place(name: str) -> str:
+    """Where it stands, for whoever asks."""
+    return f"{name} at {current_step().step_id}"
+
+
+async def steps_of(engine: DurableEngine, execution_id: Any) -> list[str]:
+    rows = await engine.parts.backend.journal.read_execution(execution_id.bytes)
+    return sorted({row.step_id for row in rows if row.step_id})
+
+
+async def test_the_step_cap_counts_all_branches(open_engine: OpenEngine) -> None:
+    async def branch(ctx: DurableContext) -> int:
+        count = 0
+        try:
+            while True:
+                await ctx.step(place, "x")
+                count += 1
+        except StepCapExceeded:
+            return count
+
+    async def body(ctx: DurableContext) -> int:
+        await ctx.step(place, "x")
+        async with ctx.parallel() as group:
+            tasks = [group.start(branch) for _ in range(3)]
+        return sum(task.result() for task in tasks)
+
+    program = version(body)
+    async with open_engine(program, max_steps_per_execution=12) as engine:
+        assert await engine.run(program) == 10, "one more is the block's own place"
+
+
+async def test_a_context_belongs_to_its_branch(open_engine: OpenEngine) -> None:
+    kept: list[DurableContext] = []
+    leftover: list[asyncio.Task[str]] = []
+    gate = asyncio.Event()
+
+    async def branch(ctx: DurableContext) -> None:
+        kept.append(ctx)
+        await ctx.step(place, "mine")
+        if ctx is not kept[0]:
+            for use in (lambda: kept[0].step(place, "x"), kept[0].parallel, kept[0].now):
+                with pytest.raises(ExecutionError, match="a branch that outlives its block"):
+                    use()
+        if len(leftover) == 0:
+            leftover.append(asyncio.create_task(late(ctx)))
+
+    async def late(ctx: DurableContext) -> str:
+        await gate.wait()
+        return await ctx.step(place, "late")
+
+    async def body(ctx: DurableContext) -> str:
+        async with ctx.parallel() as group:
+            group.start(branch)
+            group.start(branch)
+        gate.set()
+        await asyncio.wait(leftover)
+        with pytest.raises(ExecutionError, match="a branch that outlives its block"):
+            leftover[0].result()
+        with pytest.raises(ExecutionError, match="a branch that outlives its block"):
+            _ = kept[0].step(place, "x")
+        for draw in (kept[0].uuid, kept[0].random):
+            with pytest.raises(ExecutionError, match="branch's own task"):
+                draw()
+        return "done"
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        assert await handle.result(20) == "done"
+        assert await steps_of(engine, handle.id) == ["0.0.0", "0.1.0"]
+
+
+async def test_what_a_block_refuses(open_engine: OpenEngine) -> None:
+    async def branch(_ctx: DurableContext) -> None: ...
+
+    async def starts_siblings(ctx: DurableContext, group: Any) -> None:
+        with pytest.raises(ExecutionError, match="in the body of its block"):
+            group.start(branch)
+        await ctx.step(place, "x")
+
+    def plain(_ctx: DurableContext) -> str:
+        return "no coroutine"
+
+    async def elsewhere(ctx: DurableContext) -> None:
+        with pytest.raises(ExecutionError, match="not the branch's own"):
+            ctx.parallel()
+
+    async def body(ctx: DurableContext) -> str:
+        outside = ctx.parallel()
+        with pytest.raises(ExecutionError, match="in the body of its block"):
+            outside.start(branch)
+        async with ctx.parallel() as group:
+            wrong: Any = group
+            with pytest.raises(TypeError):
+                wrong.start(branch, "one too many")
+            with pytest.raises(ConfigError, match="async def"):
+                wrong.start(plain)
+            with pytest.raises(ExecutionError, match="entered once"):
+                await group.__aenter__()
+            running = group.start(starts_siblings, group)
+            with pytest.raises(ExecutionError, match="still runs"):
+                running.result()
+        with pytest.raises(ExecutionError, match="in the body of its block"):
+            group.start(branch)
+        await asyncio.create_task(elsewhere(ctx))
+        return "done"
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        assert await (await engine.start(program)).result(20) == "done"

@@ -1,0 +1,89 @@
+"""Whatever the program, the durations and the kills: what was recorded comes back where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.engine.random_programs import KINDS, Kill, Life, Node, live
+
+LABELS = "ab"
+"""So few that equal steps stand side by side."""
+
+
+def steps() -> st.SearchStrategy[Node]:
+    return st.builds(Node, st.sampled_from(KINDS), st.sampled_from(LABELS))
+
+
+def several(of: st.SearchStrategy[Node]) -> st.SearchStrategy[list[Node]]:
+    return st.lists(of, min_size=1, max_size=3)
+
+
+def lines(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
+    """What any task may do: nothing in it needs a position."""
+    return st.one_of(
+        st.builds(Node, st.just("sequence"), parts=several(inner)),
+        st.builds(Node, st.just("gather"), parts=several(steps())),
+        st.builds(Node, st.sampled_from(("helpers", "group")), parts=several(inner)),
+    )
+
+
+def branches(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
+    """What only a branch's own task may do."""
+    return st.one_of(
+        st.builds(Node, st.just("sequence"), parts=several(inner)),
+        st.builds(Node, st.sampled_from(("parallel", "race")), parts=several(inner)),
+        helping,
+    )
+
+
+helping = st.recursive(steps(), lines, max_leaves=8)
+programs = st.recursive(helping, branches, max_leaves=5).filter(lambda node: node.count <= 20)
+kills = st.builds(Kill, st.integers(1, 12), st.booleans())
+
+
+def without_numbers(result: Any) -> Any:
+    """Labels without the calls that they came from."""
+    if isinstance(result, list):
+        return [without_numbers(each) for each in result]
+    return re.sub(r"#.*", "", str(result))
+
+
+async def live_through(node: Node, plan: Sequence[Kill], seed: int, folder: Path) -> list[Life]:
+    lives: list[Life] = []
+    for number, kill in enumerate(plan):
+        life = Life(number, Random(f"{seed} {number}"), kill, folder / f"{number + 1}.db")
+        await live(node, life, folder / f"{number}.db")
+        lives.append(life)
+    return lives
+
+
+def check(node: Node, lives: Sequence[Life]) -> None:
+    before, after = lives
+    assert after.replayed.items() <= before.seen.items(), "each gets its own"
+    if node.races:
+        return
+    assert without_numbers(before.result) == without_numbers(after.result)
+    assert before.recorded == len(after.replayed), "nothing that is recorded is lost"
+    assert after.calls == node.count - len(after.replayed), "and none of it is called again"
+
+
+@settings(max_examples=60, deadline=None)
+@given(programs, st.tuples(kills, kills, kills), st.integers(0, 1 << 32))
+def test_ec_15_what_was_recorded_comes_back_where_it_was(
+    node: Node, plan: Sequence[Kill], seed: int
+) -> None:
+    """Of any two lives, the later one began as the kill of the one before had left the journal."""
+    with tempfile.TemporaryDirectory() as folder:
+        lives = asyncio.run(live_through(node, plan, seed, Path(folder)))
+    for pair in itertools.pairwise(lives):
+        check(node, pair)
