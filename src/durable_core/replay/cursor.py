@@ -104,9 +104,8 @@ class ReplayCursor:
         return record.answer()
 
     async def read_on(self) -> None:
-        """Read the next segment, if there is one."""
-        if not self.exhausted:
-            await self._load()
+        """Read the next segment; not where everything was read."""
+        await self._load()
 
     def resolution(self, promise_id: bytes) -> JournalRow | None:
         """The `promise_resolved` of that promise, if it was read; it stays for who asks again."""

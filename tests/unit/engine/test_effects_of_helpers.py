@@ -74,6 +74,7 @@ async def test_inv_13_an_open_intent_meets_its_policy_with_its_own_key(
     async with open_engine(program, close_timeout_ms=1) as engine:
         handle = await engine.start(program)
         await stage.reached.wait()
+        await engine.flush()
     stage.gate.set()
     async with open_engine(program) as engine:
         assert await (await engine.get(handle.id)).result() == ["paid", "paid"]

@@ -17,6 +17,7 @@ from durable_core.errors import (
     InvalidResolverToken,
     PromiseAlreadyResolved,
     PromiseNotFound,
+    ReplayDivergence,
     StepFailed,
 )
 from durable_core.model.entries import EntryKind
@@ -306,3 +307,63 @@ async def test_a_value_that_cannot_be_encoded_is_refused_at_once(open_engine: Op
             await engine.resolve(promise.id, promise.token, object())
         await engine.resolve(promise.id, promise.token, "well")
         assert await handle.result(20) == "well"
+
+
+@pytest.mark.parametrize("held", ["step", "promise", "resolved"])
+async def test_another_thing_at_the_place_is_a_divergence(
+    open_engine: OpenEngine, held: str
+) -> None:
+    stage = Stage()
+    made: list[DurablePromise[str]] = []
+
+    async def before(ctx: DurableContext) -> None:
+        await ctx.step(note, "first")
+        if held == "step":
+            await ctx.step(note, "second")
+        else:
+            made.append(await ctx.promise(str, name="one"))
+        if held == "resolved":
+            await ctx.step(note, "third")
+            await ctx.await_promise(made[0])
+        await stage.pause()
+
+    async def after(ctx: DurableContext) -> None:
+        await ctx.step(note, "first")
+        promise = await ctx.promise(str, name="one" if held == "resolved" else "other")
+        await ctx.await_promise(promise)
+
+    first, second = version(before), version(after)
+    async with open_engine(first) as engine:
+        handle = await engine.start(first)
+        while held == "resolved" and not made:
+            await engine.parts.backend.probe()
+        if held == "resolved":
+            await engine.resolve(made[0].id, made[0].token, "well")
+        await stage.reached.wait()
+        await engine.flush()
+    async with open_engine(second) as engine:
+        with pytest.raises(ReplayDivergence) as caught:
+            await (await engine.get(handle.id)).result(20)
+    asked = "'durable.await_promise'" if held == "resolved" else "promise 'other'"
+    held_by = "the promise 'one'" if held == "promise" else "'note'"
+    assert asked in str(caught.value)
+    assert f"the journal holds {held_by}" in str(caught.value)
+
+
+async def test_a_replay_reads_no_further_than_the_resolution(
+    open_engine: OpenEngine, url: str, key: str
+) -> None:
+    """Nothing stands at the place of a wait that ended well."""
+    runs: list[int] = []
+
+    async def body(ctx: DurableContext) -> list[str]:
+        runs.append(1)
+        promise = await ctx.promise(str, name="approval")
+        if len(runs) == 1:
+            async with DurableHandle.open(url, promise.id, promise.token, keys=key) as outside:
+                await outside.resolve("came")
+        value = await ctx.await_promise(promise)
+        return [value, *[await ctx.step(note, str(number)) for number in range(9)]]
+
+    live, replayed = await live_and_replayed(open_engine, body, replay_segment=3)
+    assert live == replayed == ["came", *map(str, range(9))]

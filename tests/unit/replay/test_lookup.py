@@ -6,9 +6,17 @@ import pytest
 
 from durable_core.errors import DecodeError
 from durable_core.ids import StepId
-from durable_core.model.entries import Entry, ExecutionStarted, IntentSettled, JournalRow
+from durable_core.model.entries import (
+    Entry,
+    ExecutionStarted,
+    IntentSettled,
+    JournalRow,
+    TimerArmed,
+    TimerFired,
+)
 from durable_core.replay.lookup import (
     FRESH,
+    Armed,
     Fresh,
     IntentOnly,
     Recorded,
@@ -67,3 +75,31 @@ def test_an_entry_of_another_kind_answers_nothing() -> None:
 
 def test_fresh_is_one_value() -> None:
     assert Fresh() == FRESH
+
+
+ARMED = plain_row(TimerArmed(EXECUTION, 0, StepId("0"), b"armed"), 2)
+FIRED = plain_row(TimerFired(EXECUTION, 0, StepId("0"), b"fired"), 3)
+
+
+def test_a_timer_is_armed_and_then_fired_or_cancelled() -> None:
+    record = StepRecord.of(ARMED)
+    assert record.answer() == Armed(ARMED)
+    record.add(FIRED)
+    assert record.answer() == Recorded(FIRED)
+    cancelled = StepRecord.of(ARMED)
+    cancelled.add(FAILURE)
+    assert cancelled.answer() == Recorded(FAILURE)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(ARMED, RESULT), (ARMED, ARMED), (INTENT, FIRED), (INTENT, ARMED)]
+)
+def test_a_timer_stands_alone_at_its_place(first: JournalRow, second: JournalRow) -> None:
+    record = StepRecord.of(first)
+    with pytest.raises(DecodeError, match="does not belong behind"):
+        record.add(second)
+
+
+def test_a_timer_that_was_never_armed_does_not_fire() -> None:
+    with pytest.raises(DecodeError, match="does not belong behind"):
+        StepRecord.of(FIRED)
