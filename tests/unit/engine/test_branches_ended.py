@@ -240,7 +240,7 @@ async def test_a_helper_that_cleans_up_is_cancelled_by_the_engine(open_engine: O
             await ctx.step(endless, "undo")
 
     async def body(ctx: DurableContext) -> None:
-        async with asyncio.timeout(0.01):
+        async with asyncio.timeout(0.2):
             await asyncio.create_task(helper(ctx))
 
     program = version(body)
