@@ -133,13 +133,15 @@ class ReplayCursor:
     async def _load(self) -> None:
         if self._damage is not None:
             raise self._damage
-        if self._loading is None:
+        if self._loading is None or self._loading.done():
+            # A done one has not told of it yet, and waiting for it would be no wait at all.
             self._loading = asyncio.create_task(self._load_segment(), name="durable-replay-load")
             self._loading.add_done_callback(self._loaded)
         await asyncio.shield(self._loading)
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
-        self._loading = None
+        if self._loading is task:
+            self._loading = None
         if not task.cancelled():
             task.exception()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -87,7 +88,7 @@ async def test_inv_13_an_open_intent_meets_its_policy_with_its_own_key(
     assert len(closed) == 2
 
 
-@pytest.mark.parametrize("form", ["helpers", "branches"])
+@pytest.mark.parametrize("form", ["helpers", "branches", "created first"])
 async def test_inv_13_a_fresh_run_takes_over_what_succeeded_beside_a_failure(
     form: str, open_engine: OpenEngine
 ) -> None:
@@ -102,14 +103,20 @@ async def test_inv_13_a_fresh_run_takes_over_what_succeeded_beside_a_failure(
             raise LookupError
         return who
 
-    async def line(ctx: DurableContext, who: str) -> str:
+    async def outcome_of(call: Awaitable[str]) -> str:
         try:
-            return await ctx.step(pay, who)
+            return await call
         except StepFailed:
             return "failed"
 
+    async def line(ctx: DurableContext, who: str) -> str:
+        return await outcome_of(ctx.step(pay, who))
+
     async def body(ctx: DurableContext) -> list[str]:
-        if form == "helpers":
+        if form == "created first":
+            calls_ahead = [ctx.step(pay, who) for who in "abcd"]
+            seen = [await outcome_of(call) for call in calls_ahead]
+        elif form == "helpers":
             seen = list(await asyncio.gather(*(line(ctx, who) for who in "abcd")))
         else:
             async with ctx.parallel() as group:

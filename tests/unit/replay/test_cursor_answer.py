@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from attrs import evolve
+from attrs import define, evolve, field
 
 from durable_core.errors import ReplayDivergence
 from durable_core.model.effects import EffectClass
+from durable_core.model.entries import JournalRow
 from durable_core.replay.cursor import ReplayCursor
-from durable_core.replay.lookup import FRESH, Recorded, Wanted
-from tests.journals import FINGERPRINT, begun, opened, reader_of, result_of, writing
+from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
+from tests.journals import FINGERPRINT, CountedJournal, begun, opened, reader_of, result_of, writing
 
 
 def wanted(step: int) -> Wanted:
@@ -39,3 +42,53 @@ async def test_another_step_is_a_divergence_at_once(url: str) -> None:
         await cursor.open()
         with pytest.raises(ReplayDivergence):
             cursor.answer(evolve(wanted(0), fingerprint=b"x" * 32))
+
+
+@define
+class AsksAtTheEnd(CountedJournal):
+    """Wakes somebody in the turn in which a read ends, before the cursor hears that it ended."""
+
+    woken: asyncio.Future[None] = field(factory=lambda: asyncio.get_running_loop().create_future())
+
+    async def read_execution_range(
+        self, execution_id: bytes, after: int, limit: int
+    ) -> list[JournalRow]:
+        """As the real one."""
+        rows = await super().read_execution_range(execution_id, after, limit)
+        if not self.woken.done():
+            self.woken.set_result(None)
+        return rows
+
+
+async def test_ec_14_who_asks_in_the_turn_in_which_a_read_ended_reads_on(url: str) -> None:
+    """The read that has ended is not waited for again and again."""
+    async with opened(url) as backend, writing(backend) as journal:
+        execution = await begun(journal)
+        for step in range(4):
+            await journal.append_acked(result_of(execution, step))
+        asked = AsksAtTheEnd(backend.journal)
+        cursor = ReplayCursor(await reader_of(backend, execution, 2, journal=asked))
+
+        async def late() -> Found:
+            await asked.woken
+            return await cursor.look_up(wanted(3))
+
+        found, _ = await asyncio.gather(late(), cursor.look_up(wanted(0)))
+        assert isinstance(found, Recorded)
+        assert asked.reads == [(0, 2), (2, 2), (4, 2)]
+
+
+async def test_it_knows_of_steps_beside_the_root_branch(url: str) -> None:
+    """Until they are consumed."""
+    async with opened(url) as backend, writing(backend) as journal:
+        execution = await begun(journal)
+        for step in ("0", "1.0.0", "~00.0"):
+            await journal.append_acked(result_of(execution, step))
+        cursor = ReplayCursor(await reader_of(backend, execution, 2))
+        await cursor.open()
+        assert not cursor.forked
+        for step in ("1.0.0", "~00.0"):
+            await cursor.look_up(evolve(wanted(0), step_id=step))
+            assert cursor.forked == (step == "1.0.0")
+        await cursor.look_up(wanted(0))
+        await cursor.finish()
