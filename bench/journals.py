@@ -13,7 +13,7 @@ from attrs import frozen
 from bench.rounds import Plan
 from durable_aead.xaes import Xaes256Gcm
 from durable_core.contracts import BackendSettings, Durability, MasterKeys, PayloadCipher
-from durable_core.ids import ExecutionId, RandomIds, root_step
+from durable_core.ids import ExecutionId, RandomIds, StepId
 from durable_core.journal import JournalWriter, JournalWriterHandle
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EntryKind, JournalRow, StepResult
@@ -86,7 +86,7 @@ def result(execution_id: ExecutionId, step: int, payload: bytes = _PAYLOAD) -> S
     return StepResult(
         execution_id,
         0,
-        root_step(step),
+        StepId(str(step)),
         fingerprint(step),
         (~step & 0xFFFF).to_bytes(32, "big"),
         EffectClass.IDEMPOTENT,

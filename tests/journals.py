@@ -34,7 +34,7 @@ from durable_core.contracts import (
     PayloadCipher,
     PruneReport,
 )
-from durable_core.ids import ExecutionId, RandomIds, StepId, root_step
+from durable_core.ids import ExecutionId, RandomIds, StepId
 from durable_core.journal import JournalWriter, JournalWriterHandle, WriterSettings
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EffectIntent, Entry, JournalRow, StepFailure, StepResult
@@ -167,7 +167,7 @@ def idem_key_of(step: int | str) -> bytes:
 def _step(execution_id: ExecutionId, step: int | str, effect: int, name: str) -> dict[str, Any]:
     return {
         "execution_id": execution_id,
-        "step_id": root_step(step) if isinstance(step, int) else StepId(step),
+        "step_id": StepId(str(step)),
         "fingerprint": FINGERPRINT,
         "idem_key": idem_key_of(step),
         "effect_class": effect,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from typing import NewType, Protocol
 
 from attrs import frozen
 
 from durable_core.clock import Clock, SystemClock
-from durable_core.errors import ConfigError, ExecutionNotFound, PromiseNotFound
+from durable_core.errors import ConfigError, DurableError, ExecutionNotFound, PromiseNotFound
 
 __all__ = [
     "NO_STEP",
@@ -22,7 +23,6 @@ __all__ = [
     "StepId",
     "execution_id_of",
     "promise_id_of",
-    "root_step",
 ]
 
 ExecutionId = uuid.UUID
@@ -47,26 +47,13 @@ NO_STEP = StepId("")
 """The step id of entries that belong to the execution as a whole."""
 
 
-def root_step(position: int) -> StepId:
-    """The id of the step at `position` (0 first) of the root branch."""
-    return StepId(str(position))
-
-
 def promise_id_of(given: object) -> PromiseId:
     """The promise id that a caller gives, as it is or as text.
 
     `PromiseNotFound` for a text that is no UUID, `ConfigError` for anything else.
     """
-    if isinstance(given, PromiseId):
-        return given
-    if not isinstance(given, str):
-        message = f"a promise id is a UUID or its text, not {type(given).__name__}"
-        raise ConfigError(message)
-    try:
-        return uuid.UUID(given)
-    except ValueError:
-        message = "no such promise: an id is a UUID, as the promise's own `id` shows it"
-        raise PromiseNotFound(message) from None
+    message = "no such promise: an id is a UUID, as the promise's own `id` shows it"
+    return _uuid_of(given, "a promise id", lambda _: PromiseNotFound(message))
 
 
 def execution_id_of(given: object) -> ExecutionId:
@@ -74,16 +61,23 @@ def execution_id_of(given: object) -> ExecutionId:
 
     `ExecutionNotFound` for a text that is no UUID, `ConfigError` for anything else.
     """
-    if isinstance(given, ExecutionId):
+    hint = "an id is a UUID, as `durable list` shows it"
+    return _uuid_of(
+        given, "an execution id", lambda text: ExecutionNotFound(f"no execution {text!r}: {hint}")
+    )
+
+
+def _uuid_of(given: object, what: str, unknown: Callable[[str], DurableError]) -> uuid.UUID:
+    """`given` as a UUID; what `unknown` makes of a text that is none."""
+    if isinstance(given, uuid.UUID):
         return given
     if not isinstance(given, str):
-        message = f"an execution id is a UUID or its text, not {type(given).__name__}"
+        message = f"{what} is a UUID or its text, not {type(given).__name__}"
         raise ConfigError(message)
     try:
         return uuid.UUID(given)
     except ValueError:
-        message = f"no execution {given!r}: an id is a UUID, as `durable list` shows it"
-        raise ExecutionNotFound(message) from None
+        raise unknown(given) from None
 
 
 class IdSource(Protocol):

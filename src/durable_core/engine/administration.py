@@ -23,7 +23,6 @@ from durable_core.errors import (
     ExecutionError,
     ExecutionLocked,
     ExecutionTerminal,
-    PayloadError,
 )
 from durable_core.ids import ExecutionId, StepId
 from durable_core.model.entries import ExecutionStarted, IntentSettled
@@ -92,11 +91,8 @@ class Administration:
                 message = f"execution {execution_id} belongs to a live engine; resume it there"
                 raise ExecutionLocked(message)
             async with self._takeover.claimed_lane(row) as lane:
-                if status is Status.FAILED:
-                    entry = ExecutionStarted(execution_id, row.generation + 1, payload)
-                    await self._parts.journal.append_acked(entry)
-                else:
-                    await self._parts.writer.change_status(lane, Status.RUNNING)
+                entry = ExecutionStarted(execution_id, row.generation + 1, payload)
+                await self._takeover.reopen(lane, entry if status is Status.FAILED else None)
                 await self._takeover.launch(lane, restart=status is Status.BLOCKED)
             return row
 
@@ -110,7 +106,9 @@ class Administration:
     ) -> None:
         """See `DurableEngine.settle`. Runs the execution here if its workflow is registered."""
         row = await self._ownership.load(execution_id)
-        payload = b"\x01" + self._encode(value) if ran else DID_NOT_RUN
+        payload = DID_NOT_RUN
+        if ran:
+            payload = b"\x01" + self._parts.codec.encode_by_class(value, "the settled value")
         self._parts.wire.guard(payload)
         await self._find_intent(row, step_id)
         if await self._ownership.held_elsewhere(row):
@@ -190,14 +188,6 @@ class Administration:
             f"an ambiguous effect at step {step_id!r}; nothing was settled"
         )
         raise ExecutionError(message)
-
-    def _encode(self, value: object) -> bytes:
-        """As its own class declares it: the step's annotation is not known here."""
-        try:
-            return self._parts.codec.encode_by_class(value)
-        except PayloadError as error:
-            message = f"the settled value is refused: {error}"
-            raise type(error)(message) from error
 
 
 def _asked_within(execution_id: ExecutionId) -> bool:

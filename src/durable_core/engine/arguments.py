@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 from durable_core.config import DurableConfig
 from durable_core.engine.definition import Workflow
 from durable_core.errors import ConfigError
 
-__all__ = ["check_arguments", "check_limit", "check_place", "pair_of", "workflow_name"]
+__all__ = [
+    "check_arguments",
+    "check_limit",
+    "check_place",
+    "checked_text",
+    "pair_of",
+    "workflow_name",
+]
+
+_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
+"""What a text can hold and UTF-8 cannot."""
+
+
+def checked_text(given: object, what: str) -> str:
+    """`given`, a text that is not empty; `ConfigError`, which calls it `what`, otherwise."""
+    if not isinstance(given, str) or not given or _SURROGATES.search(given):
+        message = f"{what} is a text that is not empty, and that UTF-8 can hold"
+        raise ConfigError(message)
+    return given
 
 
 def check_arguments(workflows: object, config: object) -> None:

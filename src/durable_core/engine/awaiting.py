@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from durable_core.engine.perform import WaitedTooLong, begin_together, within
+from durable_core.engine.perform import WaitedTooLong, begin_together, called
 from durable_core.engine.promise import Cell, DurablePromise
 from durable_core.engine.recorded import cancelled_again
 from durable_core.engine.sleeping import Wait
@@ -49,9 +49,7 @@ def wait_for(
     given_up: Callable[[], None] = lambda: None,
 ) -> Coroutine[Any, Any, Any]:
     """The coroutine that waits at a place that was taken; `given_up()` where nothing came."""
-    coroutine = within(run, wait.wanted.step_id, _await, wait, cell, delay_ms, given_up)
-    run.activity.called(wait.wanted.step_id, coroutine)
-    return coroutine
+    return called(run, wait.wanted.step_id, _await, wait, cell, delay_ms, given_up)
 
 
 async def _await(

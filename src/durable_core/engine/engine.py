@@ -301,14 +301,14 @@ class DurableEngine:
         self._roster.require_open()
         which = promise_id_of(promise_id)
         await self._resolver.resolve(which, token, value)
-        self.parts.notices.hear(Notice(NoticeKind.REQUEST, which.bytes))
+        self._say_requested(which.bytes)
 
     async def reject(self, promise_id: PromiseId | str, token: bytes, reason: str) -> None:
         """Resolve a promise so that the workflow gets `StepFailed` with `reason`; as `resolve`."""
         self._roster.require_open()
         which = promise_id_of(promise_id)
         await self._resolver.reject(which, token, reason)
-        self.parts.notices.hear(Notice(NoticeKind.REQUEST, which.bytes))
+        self._say_requested(which.bytes)
 
     async def signal(self, execution_id: ExecutionId | str, name: str, value: object) -> None:
         """Send a value to an execution, which takes it by `ctx.receive(name, ...)`.
@@ -321,7 +321,7 @@ class DurableEngine:
         self._roster.require_open()
         row = await self._ownership.load(execution_id_of(execution_id))
         await self._sender.send(row, name, value)
-        self.parts.notices.hear(Notice(NoticeKind.REQUEST, row.execution_id))
+        self._say_requested(row.execution_id)
 
     async def verify(self, execution_id: ExecutionId | str | None = None) -> VerifyReport:
         """Check the anchors and chains of one execution or of all; `IntegrityError` for damage."""
@@ -376,6 +376,10 @@ class DurableEngine:
                 await self._takeover.take_over(row)
             except ExecutionLocked:
                 continue  # somebody else was faster: wait for them
+
+    def _say_requested(self, about: bytes) -> None:
+        """Wake this engine's own rounds: the request may be for what it runs."""
+        self.parts.notices.hear(Notice(NoticeKind.REQUEST, about))
 
     async def _close(self) -> None:
         await self._watch.close()

@@ -10,7 +10,7 @@ from durable_core.engine.outcome import finished_value
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.receiving import checked_name
 from durable_core.engine.takeover import require_not_terminal
-from durable_core.errors import DecodeError, PayloadError
+from durable_core.errors import DecodeError
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
 from durable_core.wire.envelope import WireFormat
@@ -37,14 +37,10 @@ class Sender:
         parts = self._parts
         name = checked_name(name)
         require_not_terminal(row)
-        try:
-            payload = finished_value(parts.codec.encode_by_class(value))
-        except PayloadError as error:
-            message = f"the value of signal {name!r} is refused: {error}"
-            raise type(error)(message) from error
+        encoded = parts.codec.encode_by_class(value, f"the value of signal {name!r}")
         now_ms, request_id = self._next()
         slot = f"{SIGNAL}:{request_id.hex()}"
-        plain = dump([name, payload])
+        plain = dump([name, finished_value(encoded)])
         envelope = parts.wire.verified(row)
         sealed = envelope.seal_request(slot, EntryKind.PROMISE_RESOLVED, plain)
         request = InboxRow(row.execution_id, slot, SIGNAL, sealed, now_ms)

@@ -30,7 +30,7 @@ from durable_core.telemetry import SpanName
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["WaitedTooLong", "begin_together", "look_up", "perform", "within"]
+__all__ = ["WaitedTooLong", "begin_together", "called", "look_up", "perform"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,10 +42,23 @@ class WaitedTooLong(TimeoutError):
 
 def perform(run: Run, call: StepCall) -> Coroutine[Any, Any, object]:
     """The coroutine of the step. Raises `StepFailed` into the workflow, and cancellation."""
-    return within(run, call.step_id, _perform, call)
+    return called(run, call.step_id, _perform, call)
 
 
-async def within(
+def called(
+    run: Run,
+    step_id: str,
+    work: Callable[Concatenate[Run, P], Coroutine[Any, Any, T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Coroutine[Any, Any, T]:
+    """The coroutine of what the workflow calls at `step_id`, known to the run from now on."""
+    coroutine = _within(run, step_id, work, *args, **kwargs)
+    run.activity.called(step_id, coroutine)
+    return coroutine
+
+
+async def _within(
     run: Run,
     step_id: str,
     work: Callable[Concatenate[Run, P], Coroutine[Any, Any, T]],

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import define, field, frozen
 
+from durable_core.engine.arguments import checked_text
 from durable_core.engine.outcome import Failure, read_finished
-from durable_core.engine.perform import look_up, within
-from durable_core.errors import ConfigError, ExecutionLocked, PayloadError, StepFailed
+from durable_core.engine.perform import called, look_up
+from durable_core.errors import ExecutionLocked, PayloadError, StepFailed
 from durable_core.ids import NO_STEP, PromiseId, StepId
 from durable_core.model.entries import PromiseCreated, PromiseResolved
 from durable_core.replay.lookup import Recorded
@@ -65,17 +67,13 @@ class Cell:
 
     def check(self, run: Run, payload: bytes) -> None:
         """`PayloadError` for a value that cannot be what the program waits for."""
-        outcome = read_finished(payload)
-        if not isinstance(outcome, Failure):
-            run.parts.codec.decode(outcome, self.kind)
+        with suppress(StepFailed):
+            self._decoded(run, payload)
 
     def read(self, run: Run, payload: bytes) -> object:
         """The value of a resolution; raises `StepFailed` for a rejection."""
-        outcome = read_finished(payload)
-        if isinstance(outcome, Failure):
-            raise StepFailed(self.name, outcome.error_type, outcome.message)
         try:
-            return run.parts.codec.decode(outcome, self.kind)
+            return self._decoded(run, payload)
         except PayloadError as error:
             if not self.once:
                 raise
@@ -107,6 +105,12 @@ class Cell:
         committed.add_done_callback(lambda done: self._settle(run, done))
         await asyncio.shield(committed)
 
+    def _decoded(self, run: Run, payload: bytes) -> object:
+        outcome = read_finished(payload)
+        if isinstance(outcome, Failure):
+            raise StepFailed(self.name, outcome.error_type, outcome.message)
+        return run.parts.codec.decode(outcome, self.kind)
+
     def _settle(self, run: Run, committed: asyncio.Future[int]) -> None:
         """Also where whoever brought the resolution does not wait for its commit any more."""
         error = asyncio.CancelledError() if committed.cancelled() else committed.exception()
@@ -118,18 +122,14 @@ class Cell:
 
 def make_promise(run: Run, kind: object, name: object) -> Coroutine[Any, Any, Any]:
     """Take a place now; the coroutine makes the promise durable and returns it."""
-    if not isinstance(name, str) or not name or any("\ud800" <= each <= "\udfff" for each in name):
-        message = "a promise's name is a text that is not empty, and that UTF-8 can hold"
-        raise ConfigError(message)
+    name = checked_text(name, "a promise's name")
     keys = run.lane.envelope.keys
     execution = run.lane.row.execution_id
     promise_token(keys, execution, b"")  # refused without a key, before a place is taken
     step_id = run.take_place(f"promise {name!r}")
     made = promise_id(execution, run.branch.path, name, run.branch.next_promise(name))
     wanted = WantedPromise.make(step_id, f"promise {name!r}", made.bytes)
-    coroutine = within(run, step_id, _make, wanted, CreatedPromise(made.bytes, name), kind)
-    run.activity.called(step_id, coroutine)
-    return coroutine
+    return called(run, step_id, _make, wanted, CreatedPromise(made.bytes, name), kind)
 
 
 async def _make(

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
+from durable_core.engine.arguments import checked_text
 from durable_core.engine.awaiting import wait_for
 from durable_core.engine.promise import Cell
 from durable_core.engine.sleeping import Wait
-from durable_core.errors import ConfigError, ExecutionLocked
+from durable_core.errors import ExecutionLocked
 from durable_core.wire.payload import UNTYPED
 from durable_core.wire.promises import signal_id
 from durable_core.wire.waits import Signal
@@ -60,10 +61,7 @@ async def deliver(run: Run, request_id: bytes, name: str, payload: bytes) -> Non
 
 def checked_name(name: object) -> str:
     """`name`, if a signal can have it; `ConfigError` otherwise."""
-    if not isinstance(name, str) or not name or any("\ud800" <= each <= "\udfff" for each in name):
-        message = "a signal's name is a text that is not empty, and that UTF-8 can hold"
-        raise ConfigError(message)
-    return name
+    return checked_text(name, "a signal's name")
 
 
 def _cell_of(run: Run, name: str, number: int) -> Cell:

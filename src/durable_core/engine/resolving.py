@@ -24,7 +24,6 @@ from durable_core.errors import (
     ExecutionTerminal,
     InvalidResolverToken,
     JournalUnavailable,
-    PayloadError,
     PromiseAlreadyResolved,
     PromiseNotFound,
 )
@@ -58,11 +57,7 @@ class Resolver:
 
     async def resolve(self, promise_id: PromiseId, token: bytes, value: object) -> None:
         """See `DurableEngine.resolve`."""
-        try:
-            encoded = self.codec.encode_by_class(value)
-        except PayloadError as error:
-            message = f"the value for promise {promise_id} is refused: {error}"
-            raise type(error)(message) from error
+        encoded = self.codec.encode_by_class(value, f"the value for promise {promise_id}")
         await self._file(promise_id, token, finished_value(encoded))
 
     async def reject(self, promise_id: PromiseId, token: bytes, reason: object) -> None:

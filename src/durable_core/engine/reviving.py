@@ -71,10 +71,7 @@ class Revival:
             await file_resume(self._parts, row)
             return
         async with self._takeover.claimed_lane(row) as lane:
-            if entry is not None:
-                await self._parts.journal.append_acked(entry)
-            else:
-                await self._parts.writer.change_status(lane, Status.RUNNING)
+            await self._takeover.reopen(lane, entry)
             await self._ownership.release(_id_of(row), lane.row.owner_epoch)
         # One that was filed with an owner before it died has its answer with this.
         await self._parts.backend.remove_inbox(row.execution_id, RESUME)

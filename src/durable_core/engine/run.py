@@ -121,9 +121,7 @@ class Run:
         if spec.descriptor.guarded:
             # Whoever is performed before it must not take its effect of an earlier run for lost.
             self.cursor.prior.consume(call.idem_key)
-        coroutine = perform(self, call)
-        self.activity.called(call.step_id, coroutine)
-        return coroutine
+        return perform(self, call)
 
     def take_place(self, what: str) -> StepId:
         """The next step id, for `what` stands there now; raises as `call` does.

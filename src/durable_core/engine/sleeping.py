@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import field, frozen
 
 from durable_core.engine.outcome import CANCELLED
-from durable_core.engine.perform import look_up, within
+from durable_core.engine.perform import called, look_up
 from durable_core.engine.recorded import cancelled_again
 from durable_core.errors import ConfigError
 from durable_core.ids import StepId
@@ -134,9 +134,7 @@ class Wait:
 def sleep(run: Run, due_at: int | None, delay_ms: int = 0) -> Coroutine[object, object, None]:
     """Take a place now; the coroutine waits until `due_at`, or `delay_ms` from when it begins."""
     wait = Wait.take(run, SLEEP)
-    coroutine = within(run, wait.wanted.step_id, _sleep, wait, due_at, delay_ms)
-    run.activity.called(wait.wanted.step_id, coroutine)
-    return coroutine
+    return called(run, wait.wanted.step_id, _sleep, wait, due_at, delay_ms)
 
 
 async def _sleep(run: Run, wait: Wait, due_at: int | None, delay_ms: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from durable_core.contracts.exchange import Notice, NoticeKind
+from durable_core.engine.arguments import checked_text
 from durable_core.engine.definition import Workflow
 from durable_core.engine.execution import Execution
 from durable_core.engine.ownership import Ownership
@@ -45,7 +46,7 @@ class Starter:
             self._roster.know(workflow)
         self._parts.wire.guard(payload)
         if key is not None:
-            _check_key(key)
+            checked_text(key, "an execution key")
             found = await self._ownership.find(workflow.name, key)
             if found is not None:
                 return await self._existing(found, payload, on_conflict)
@@ -164,9 +165,3 @@ class Starter:
             )
             raise KeyConflict(message)
         return execution_id
-
-
-def _check_key(key: object) -> None:
-    if not isinstance(key, str) or not key or any("\ud800" <= char <= "\udfff" for char in key):
-        message = "an execution key is a text that is not empty, and that UTF-8 can hold"
-        raise ConfigError(message)

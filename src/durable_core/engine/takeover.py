@@ -19,7 +19,8 @@ from durable_core.engine.roster import Roster
 from durable_core.errors import DurableError, ExecutionError, ExecutionLocked, ExecutionTerminal
 from durable_core.ids import ExecutionId
 from durable_core.journal.lane import Lane
-from durable_core.model.execution import NOBODY, TERMINAL, ExecutionRow, status_of
+from durable_core.model.entries import ExecutionStarted
+from durable_core.model.execution import NOBODY, TERMINAL, ExecutionRow, Status, status_of
 
 __all__ = ["Takeover", "require_not_terminal"]
 
@@ -103,6 +104,13 @@ class Takeover:
         finally:
             if self._roster.running(execution_id) is None:
                 self._parts.journal.detach(execution_id)
+
+    async def reopen(self, lane: Lane, fresh: ExecutionStarted | None) -> None:
+        """Put what stands still back to `running`, in a `fresh` generation or as it is; durable."""
+        if fresh is None:
+            await self._parts.writer.change_status(lane, Status.RUNNING)
+        else:
+            await self._parts.journal.append_acked(fresh)
 
     async def launch(self, lane: Lane, *, restart: bool) -> None:
         """Run the execution of a lane as it is stored behind everything that was appended."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from durable_core.errors import DecodeError, PayloadTooLarge
+from durable_core.errors import DecodeError, PayloadError, PayloadTooLarge
 from durable_core.wire.cbor import LEAVES, decode, dump, load
 from durable_core.wire.plan import Plan
 from durable_core.wire.planner import Planner
@@ -41,10 +41,17 @@ class PayloadCodec:
             _require_restored(plan, value, data)
         return data
 
-    def encode_by_class(self, value: object) -> bytes:
-        """`encode` as the value's own class declares it, for who does not know the annotation."""
+    def encode_by_class(self, value: object, what: str) -> bytes:
+        """`encode` as the value's own class declares it, for who does not know the annotation.
+
+        The errors of `encode` call the value `what`.
+        """
         kind = type(value)
-        return self.encode(value, UNTYPED if kind in _PLAIN else kind)
+        try:
+            return self.encode(value, UNTYPED if kind in _PLAIN else kind)
+        except PayloadError as error:
+            message = f"{what} is refused: {error}"
+            raise type(error)(message) from error
 
     def decode(self, data: bytes, as_type: object = UNTYPED) -> Any:  # noqa: ANN401 - by its type
         """The value that `data` encodes, structured as `as_type`.
