@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable
-from typing import Any
 
 import pytest
 
 from durable_core import (
     DurableContext,
-    DurableEngine,
     EffectClass,
     OnAmbiguous,
     current_step,
@@ -26,19 +24,9 @@ from durable_core.model.effects import EffectIntentSubClass
 from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
+from tests.unit.engine.placing import rows_of
 
 pytestmark = pytest.mark.dialects
-
-
-@step(name="place")
-async def place(name: str) -> str:
-    """Where it stands, for whoever asks."""
-    return f"{name} at {current_step().step_id}"
-
-
-async def rows_of(engine: DurableEngine, execution_id: Any) -> list[Any]:
-    rows = await engine.parts.backend.journal.read_execution(execution_id.bytes)
-    return [row for row in rows if row.step_id]
 
 
 async def test_inv_13_an_open_intent_meets_its_policy_with_its_own_key(

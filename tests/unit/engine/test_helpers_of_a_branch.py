@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from typing import Any
 
 import pytest
 
 from durable_core import (
     DurableContext,
-    DurableEngine,
     EffectClass,
     OnAmbiguous,
-    current_step,
     step,
 )
 from durable_core.errors import (
@@ -24,20 +21,10 @@ from durable_core.errors import (
 )
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
+from tests.unit.engine.placing import place, rows_of
 from tests.unit.engine.replaying import live_and_replayed
 
 pytestmark = pytest.mark.dialects
-
-
-@step(name="place")
-async def place(name: str) -> str:
-    """Where it stands, for whoever asks."""
-    return f"{name} at {current_step().step_id}"
-
-
-async def rows_of(engine: DurableEngine, execution_id: Any) -> list[Any]:
-    rows = await engine.parts.backend.journal.read_execution(execution_id.bytes)
-    return [row for row in rows if row.step_id]
 
 
 async def test_ids_are_made_of_content_and_occurrence(open_engine: OpenEngine) -> None:

@@ -20,15 +20,10 @@ from durable_core.errors import (
 )
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
+from tests.unit.engine.placing import place
 from tests.unit.engine.replaying import live_and_replayed
 
 pytestmark = pytest.mark.dialects
-
-
-@step(name="place")
-async def place(name: str) -> str:
-    """Where it stands, for whoever asks."""
-    return f"{name} at {current_step().step_id}"
 
 
 async def test_branches_number_their_own_steps(open_engine: OpenEngine) -> None:

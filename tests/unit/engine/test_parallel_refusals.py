@@ -10,8 +10,6 @@ import pytest
 from durable_core import (
     DurableContext,
     DurableEngine,
-    current_step,
-    step,
 )
 from durable_core.errors import (
     ConfigError,
@@ -20,14 +18,9 @@ from durable_core.errors import (
 )
 from tests.engines import OpenEngine
 from tests.programs import version
+from tests.unit.engine.placing import place
 
 pytestmark = pytest.mark.dialects
-
-
-@step(name="place")
-async def place(name: str) -> str:
-    """Where it stands, for whoever asks."""
-    return f"{name} at {current_step().step_id}"
 
 
 async def steps_of(engine: DurableEngine, execution_id: Any) -> list[str]:

@@ -9,10 +9,7 @@ import pytest
 
 from durable_core import (
     DurableContext,
-    DurableEngine,
     DurablePromise,
-    EffectClass,
-    step,
 )
 from durable_core.config import RetentionConfig
 from durable_core.errors import (
@@ -28,30 +25,12 @@ from durable_core.model.execution import Status
 from tests.engines import OpenEngine
 from tests.holding import failing, held, turns
 from tests.programs import Stage, version
-from tests.unit.engine.test_promises import Asked, kinds, note
+from tests.unit.engine.promising import Asked, kinds, mark, note, other, polled
 
 pytestmark = pytest.mark.dialects
 
 HOUR = 3600
 LONGEST_S = 20
-
-
-@step(name="mark", effect=EffectClass.IDEMPOTENT)
-async def mark(what: str) -> str:
-    return what
-
-
-@step(name="other", effect=EffectClass.IDEMPOTENT)
-async def other(what: str) -> str:
-    return what
-
-
-async def polled(engine: DurableEngine, times: int) -> None:
-    """Return when the engine has looked into its inbox that many times more."""
-    with held(engine.parts.backend, "read_inbox") as looks:
-        looks.gate.set()
-        while len(looks.calls) < times:
-            await engine.parts.backend.probe()
 
 
 @pytest.mark.parametrize("longest", [None, HOUR])

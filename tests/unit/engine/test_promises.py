@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from durable_core import DurableContext, DurableEngine, DurableHandle, DurablePromise, step
+from durable_core import DurableContext, DurableHandle, DurablePromise
 from durable_core.errors import (
     ConfigError,
     DecodeError,
@@ -23,37 +23,10 @@ from durable_core.errors import (
 from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
+from tests.unit.engine.promising import Asked, kinds, note
 from tests.unit.engine.replaying import live_and_replayed
 
 pytestmark = pytest.mark.dialects
-
-
-@step(name="note")
-async def note(what: str) -> str:
-    return what
-
-
-class Asked:
-    """A workflow that makes a promise, hands it out, and waits for it."""
-
-    def __init__(self, kind: Any = str, timeout: float | None = None) -> None:
-        self.out: asyncio.Queue[DurablePromise[Any]] = asyncio.Queue()
-        self.program = version(self.body)
-        self.kind = kind
-        self.timeout = timeout
-
-    async def body(self, ctx: DurableContext) -> object:
-        promise = await ctx.promise(self.kind, name="approval")
-        self.out.put_nowait(promise)
-        try:
-            return await ctx.await_promise(promise, timeout=self.timeout)
-        except TimeoutError:
-            return await ctx.step(note, "too late")
-
-
-async def kinds(engine: DurableEngine, execution_id: uuid.UUID) -> list[int]:
-    rows = await engine.parts.backend.journal.read_execution(execution_id.bytes)
-    return [row.entry_kind for row in rows]
 
 
 async def test_a_promise_is_resolved_in_the_process(open_engine: OpenEngine) -> None:

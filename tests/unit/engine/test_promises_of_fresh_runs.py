@@ -6,9 +6,6 @@ import pytest
 
 from durable_core import (
     DurableContext,
-    DurableEngine,
-    EffectClass,
-    step,
 )
 from durable_core.errors import (
     ExecutionFailed,
@@ -17,29 +14,11 @@ from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
 from tests.holding import held
 from tests.programs import Stage, version
-from tests.unit.engine.test_promises import Asked, kinds
+from tests.unit.engine.promising import Asked, kinds, mark, other, polled
 
 pytestmark = pytest.mark.dialects
 
 LONGEST_S = 20
-
-
-@step(name="mark", effect=EffectClass.IDEMPOTENT)
-async def mark(what: str) -> str:
-    return what
-
-
-@step(name="other", effect=EffectClass.IDEMPOTENT)
-async def other(what: str) -> str:
-    return what
-
-
-async def polled(engine: DurableEngine, times: int) -> None:
-    """Return when the engine has looked into its inbox that many times more."""
-    with held(engine.parts.backend, "read_inbox") as looks:
-        looks.gate.set()
-        while len(looks.calls) < times:
-            await engine.parts.backend.probe()
 
 
 async def test_resumed_after_a_failure_it_hands_out_the_same_and_finds_the_resolution(
