@@ -13,7 +13,7 @@ import pytest
 from durable_core.contracts import BackendSettings, Durability
 from durable_core.model.execution import ANYONE
 from durable_core.registry import Registry
-from durable_postgres import PostgresBackend, _sql
+from durable_postgres import PostgresBackend, _migrate, _sql
 from durable_sqlite import LocalBackend
 
 if TYPE_CHECKING:
@@ -160,3 +160,27 @@ async def test_a_database_that_is_serializable_by_default_is_committed_to_as_usu
 @pytest.mark.entrypoints
 def test_the_backend_is_found_by_its_entry_point() -> None:
     assert Registry.discover().backend("postgres") is PostgresBackend
+
+
+async def test_ec_30_a_journal_that_is_migrated_while_it_is_looked_at(
+    opener: Opener, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at its tables and that at its version: it is whole all the same."""
+    await (await opener()).close()
+    await admin.execute(
+        "DROP TABLE durable_promises; DROP TABLE durable_timers; "
+        "DELETE FROM durable_schema WHERE version = 2"
+    )
+    looked: list[frozenset[str]] = []
+
+    async def beside_a_migration(connection: Any) -> frozenset[str]:
+        tables = await real(connection)
+        looked.append(tables)
+        if len(looked) == 1:
+            await (await opener()).close()
+        return tables
+
+    real = _migrate._tables
+    monkeypatch.setattr(_migrate, "_tables", beside_a_migration)
+    await (await opener()).probe()
+    assert "durable_promises" not in looked[0]

@@ -17,7 +17,7 @@ import pytest
 from durable_core.contracts import BackendSettings, Durability
 from durable_core.errors import ConfigError, SchemaTooNew, TransientStoreError
 from durable_core.failpoints import Failpoints
-from durable_sqlite import LocalBackend
+from durable_sqlite import LocalBackend, _migrate
 from durable_sqlite._migrate import open_file
 from durable_sqlite._url import parse_url
 
@@ -354,3 +354,29 @@ async def test_an_open_waits_for_a_lock_and_gives_up_in_time(
             await opener()
         other.execute("COMMIT")
     assert isinstance(await opener(), LocalBackend)
+
+
+async def test_ec_30_a_journal_that_is_migrated_while_it_is_looked_at(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at its tables and that at its version: it is whole all the same."""
+    await (await opener()).close()
+    with closing(sqlite3.connect(opener.path)) as connection:
+        connection.executescript(
+            "DROP TABLE durable_promises; DROP TABLE durable_timers; "
+            "DELETE FROM durable_schema WHERE version = 2"
+        )
+    looked: list[frozenset[str]] = []
+
+    def beside_a_migration(connection: sqlite3.Connection) -> frozenset[str]:
+        tables = real(connection)
+        looked.append(tables)
+        if len(looked) == 1:
+            settings = BackendSettings(Durability.FULL, 5000)
+            open_file(str(opener.path), settings, Failpoints()).close()
+        return tables
+
+    real = _migrate._tables
+    monkeypatch.setattr(_migrate, "_tables", beside_a_migration)
+    await (await opener()).probe()
+    assert "durable_promises" not in looked[0]

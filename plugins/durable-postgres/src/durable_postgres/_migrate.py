@@ -96,14 +96,18 @@ async def _version(connection: Connection, address: str) -> int:
     """The version of the journal in the schema, 0 where the schema is empty."""
     if await connection.fetchval(_sql.SELECT_SCHEMA) is None:
         raise unusable_url(address, NO_SCHEMA)
-    tables = frozenset(row[0] for row in await connection.fetch(_sql.SELECT_TABLES))
-    if not is_journal(address, tables):
+    if not is_journal(address, await _tables(connection)):
         return 0
     try:
         stored = await connection.fetchval(SELECT_VERSION)
     except (asyncpg.UndefinedColumnError, asyncpg.DatatypeMismatchError):
         raise foreign(address) from None
-    return _migrations().require_whole(address, tables, stored)
+    # Looked at behind the version: a migration beside this one may have come between.
+    return _migrations().require_whole(address, await _tables(connection), stored)
+
+
+async def _tables(connection: Connection) -> frozenset[str]:
+    return frozenset(row[0] for row in await connection.fetch(_sql.SELECT_TABLES))
 
 
 def _migrations() -> Migrations:

@@ -115,7 +115,8 @@ def _is_journal(connection: sqlite3.Connection, path: str) -> bool:
         if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
             raise
         raise foreign(path) from error
-    _migrations().require_whole(path, tables, stored)
+    # Looked at behind the version: a migration beside this one may have come between.
+    _migrations().require_whole(path, _tables(connection), stored)
     return True
 
 
