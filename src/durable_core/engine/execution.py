@@ -110,6 +110,11 @@ class Execution:
             cell.check(run, payload)
             await cell.resolve(run, payload)
 
+    def check(self, promise_id: bytes, payload: bytes) -> None:
+        """`PayloadError` for a value of which its program says that it does not fit."""
+        if self._run is not None and self.takes(promise_id):
+            self._run.cells[promise_id].check(self._run, payload)
+
     async def signal(self, request_id: bytes, name: str, payload: bytes) -> None:
         """Journal a signal as the next of its name; `ExecutionLocked` while it replays here."""
         run = self._run

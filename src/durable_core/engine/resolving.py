@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from attrs import field, frozen
@@ -54,6 +55,8 @@ class Resolver:
     codec: PayloadCodec
     clock: Clock
     patience_ms: int
+    check: Callable[[PromiseRow, bytes], None] = lambda _promise, _payload: None
+    """Raises `PayloadError` for a value of which it is known here that it does not fit."""
 
     async def resolve(self, promise_id: PromiseId, token: bytes, value: object) -> None:
         """See `DurableEngine.resolve`."""
@@ -71,6 +74,7 @@ class Resolver:
     async def _file(self, promise_id: PromiseId, token: bytes, payload: bytes) -> None:
         self.wire.guard(payload)
         promise = await self._checked(promise_id, token)
+        self.check(promise, payload)
         row = await self._execution_of(promise)
         envelope = self.wire.verified(row)
         mark = outcome_mark(envelope.keys, row.execution_id, promise.promise_id, payload)

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from attrs import frozen
 
+from durable_core.contracts.exchange import PromiseRow
 from durable_core.engine.definition import Workflow
 from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import Outcome
@@ -130,6 +131,12 @@ class Roster:
     def running(self, execution_id: ExecutionId) -> Execution | None:
         """The execution, while it runs here."""
         return self._running.get(execution_id)
+
+    def check_resolution(self, promise: PromiseRow, payload: bytes) -> None:
+        """`PayloadError` where the execution runs here and waits for another kind of value."""
+        execution = self.running(ExecutionId(bytes=promise.execution_id))
+        if execution is not None:
+            execution.check(promise.promise_id, payload)
 
     def sole(self, execution_id: ExecutionId) -> asyncio.Lock:
         """The lock under which a task of this engine changes who runs an execution.

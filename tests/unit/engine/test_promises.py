@@ -162,14 +162,32 @@ async def test_the_token_of_one_promise_resolves_no_other(open_engine: OpenEngin
         assert [await handle.result(20) for handle in handles] == ["one", "two"]
 
 
-async def test_a_value_of_another_type_is_refused_and_another_one_taken(
-    open_engine: OpenEngine, caplog: pytest.LogCaptureFixture
+async def test_a_value_of_another_type_is_refused_to_who_resolves_here(
+    open_engine: OpenEngine,
 ) -> None:
     asked = Asked(int)
     async with open_engine(asked.program) as engine:
         handle = await engine.start(asked.program)
         promise = await asked.out.get()
-        await engine.resolve(promise.id, promise.token, "no number")
+        with pytest.raises(InvalidResolverToken):
+            await engine.resolve(promise.id, b"", "no number")
+        with pytest.raises(DecodeError, match="int") as caught:
+            await engine.resolve(promise.id, promise.token, "no number")
+        assert "no number" not in str(caught.value)
+        assert await engine.parts.backend.read_inbox() == []
+        await engine.resolve(promise.id, promise.token, 7)
+        assert await handle.result(20) == 7
+
+
+async def test_a_value_of_another_type_from_elsewhere_is_refused_by_the_owner(
+    open_engine: OpenEngine, url: str, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = Asked(int)
+    async with open_engine(asked.program) as engine:
+        handle = await engine.start(asked.program)
+        promise = await asked.out.get()
+        async with DurableHandle.open(url, promise.id, promise.token, keys=key) as outside:
+            await outside.resolve("no number")
         while "refused" not in caplog.text:
             await engine.parts.backend.probe()
         while await engine.parts.backend.read_inbox():
