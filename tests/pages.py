@@ -1,14 +1,15 @@
 """Runs the pages of docs/ as a reader would: their programs, and the commands of their consoles.
 
-The Python blocks of a page, one behind the other, are one program, `PAGE.py`; its text blocks, one
-behind the other, are what that prints. A block that begins with a comment of a file's name is that
-file instead, for the commands of the page's console blocks.
+The Python blocks of a page, one behind the other, are one program; its text blocks, one behind the
+other, are what that prints. A block that begins with the name of a file in a comment is that file
+instead, for the commands of the page's console blocks.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,14 +24,14 @@ from tests.meta.modules import ROOT
 __all__ = ["Command", "Page", "Reader"]
 
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE: Final = re.compile(r"# (\w+\.py)\n")
+_FILE: Final = re.compile(r"# (\w+\.\w+)\n")
 _VOLATILE: Final = re.compile(
-    r"(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-    r"|(?P<hex>\b[0-9a-f]{32,}\b)"
-    r"|(?P<time>\d{4}-\d\d-\d\dT[\d:.]+(?:\+00:00|Z))"
-    r"|(?P<pid>\b[0-9a-z]{8,12}-[0-9a-f]+\b)"
+    r"(?P<id>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)"
+    r"|(?P<digest>\b[0-9a-f]{32,}\b)"
+    r"|(?P<time>\b\d{4}-\d\d-\d\dT[\d:.]+Z)"
+    r"|(?P<epoch>\bepoch \d+)"
 )
-"""What another run prints otherwise: ids, digests, times."""
+"""What another run prints otherwise."""
 
 _SPACE: Final = re.compile(r" +")
 
@@ -64,7 +65,7 @@ class Page:
 
     def files(self) -> Iterator[tuple[str, str]]:
         """The names and contents of the files that the page shows."""
-        for block in self.blocks("python"):
+        for block in [*self.blocks("toml"), *self.blocks("python")]:
             found = _FILE.match(block)
             if found:
                 yield found[1], block
@@ -99,13 +100,19 @@ class Reader:
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
+    def keep(self, page: Page) -> None:
+        """Save the files that the page shows."""
+        for name, content in page.files():
+            (self.folder / name).write_text(content, encoding="utf-8")
+
     def enter(self, command: Command) -> tuple[str, str]:
         """What the page says that a command prints, and what it prints; what varies is left out."""
         line = command.line
         for shown, real in self.ids.items():
             line = line.replace(shown, real)
         done = self._done("bash", "-c", f"{line} 2>&1")
-        printed = done.stdout + ("Killed\n" if done.returncode == -9 else "")
+        killed = done.returncode in {-signal.SIGKILL, 128 + signal.SIGKILL}
+        printed = done.stdout + ("Killed\n" if killed else "")  # as an interactive shell says
         self._learn(command.printed, printed)
         return _steady(command.printed), _steady(printed)
 
