@@ -1,19 +1,18 @@
 """A human approval: a purchase waits for a manager's word, across kills and days.
 
     export DURABLE_KEY=$(durable keygen)
-    python approval.py run chair 19900              # mails the manager, and waits
-    python approval.py approve mail/chair.json ann  # from another terminal, also while none waits
-    python approval.py reject mail/chair.json "too dear"
+    python approval.py run chair 19900          # mails the manager a token, and waits
+    python approval.py approve PROMISE mail/chair.token ann     # from another terminal
+    python approval.py reject PROMISE mail/chair.token "too dear"
 
-`run` may be killed and started again at any moment: the mail is not sent twice, and the word that
-was given meanwhile counts. docs/promises.md explains it.
+`run` says which promise. It may be killed and started again at any moment: the mail is not sent
+twice, and the word that was given meanwhile counts. docs/promises.md explains it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
@@ -38,7 +37,7 @@ MAIL: Final = Path("mail")
 
 def mail_to_manager(item: str) -> Path:
     """Where the mail about an item lies; a real one would lie in the manager's inbox."""
-    return MAIL / f"{item}.json"
+    return MAIL / f"{item}.token"
 
 
 def was_mailed(_key: bytes, item: str, _cents: int, _promise: str, _token: bytes) -> object:
@@ -57,11 +56,10 @@ def mail(item: str, cents: int, promise: str, token: bytes) -> str:
     path = mail_to_manager(item)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     unsent = path.with_suffix(".unsent")
-    letter = {"item": item, "cents": cents, "promise": promise, "token": token.hex()}
     with os.fdopen(os.open(unsent, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(letter, file)
+        file.write(token.hex())
     unsent.replace(path)
-    print("mailed", path, flush=True)
+    print(f"may {item} be bought for {cents} cents? promise {promise}, token in {path}", flush=True)
     return str(path)
 
 
@@ -91,40 +89,43 @@ async def run(item: str, cents: int, patience: float) -> None:
         print(await engine.run(purchase, item, cents, patience, key=item))
 
 
-async def decide(mailed: str, *, approved_by: str | None = None, reason: str = "") -> None:
-    """Resolve the promise that a mail names. No engine runs in this process."""
-    letter = json.loads(mailed)
-    token = bytes.fromhex(letter["token"])
-    async with DurableHandle.open(URL, letter["promise"], token) as promise:
-        if approved_by is None:
-            await promise.reject(reason)
+async def decide(promise: str, token: str, *, approved_by: str = "", reason: str = "") -> None:
+    """Resolve the promise, or reject it for a reason. No engine runs in this process."""
+    async with DurableHandle.open(URL, promise, bytes.fromhex(token)) as handle:
+        if reason:
+            await handle.reject(reason)
         else:
-            await promise.resolve(approved_by)
+            await handle.resolve(approved_by)
 
 
-def main() -> None:
-    """Do what the command line says; an error of the library is one line, and exit code 1."""
+def command_line() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description="A purchase that waits for a manager's word.")
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="start a purchase, or go on with it")
     running.add_argument("item")
     running.add_argument("cents", type=int)
     running.add_argument("--patience", type=float, default=7 * 24 * 3600, metavar="SECONDS")
-    approving = commands.add_parser("approve", help="as the manager")
-    approving.add_argument("mail", type=Path)
-    approving.add_argument("name")
-    rejecting = commands.add_parser("reject", help="as the manager")
-    rejecting.add_argument("mail", type=Path)
-    rejecting.add_argument("reason")
-    given = parser.parse_args()
+    for name, last in (("approve", "name"), ("reject", "reason")):
+        deciding = commands.add_parser(name, help="as the manager")
+        deciding.add_argument("promise")
+        deciding.add_argument("token_file", type=Path)
+        deciding.add_argument(last)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Do what the command line says; an error of the library is one line, and exit code 1."""
+    given = command_line()
     try:
-        match given.command:
-            case "run":
-                asyncio.run(run(given.item, given.cents, given.patience))
-            case "approve":
-                asyncio.run(decide(given.mail.read_text(), approved_by=given.name))
-            case _:
-                asyncio.run(decide(given.mail.read_text(), reason=given.reason))
+        if given.command == "run":
+            asyncio.run(run(given.item, given.cents, given.patience))
+            return
+        token = given.token_file.read_text()
+        if given.command == "approve":
+            asyncio.run(decide(given.promise, token, approved_by=given.name))
+        else:
+            asyncio.run(decide(given.promise, token, reason=given.reason))
     except DurableError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.meta.modules import ROOT
 
 EXAMPLES = ROOT / "examples"
 KILLED = -9
+MAIL = r"may chair be bought for 19900 cents\? promise (\S+), token in (\S+)\n"
 
 
 @frozen
@@ -63,8 +65,8 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path, {"DURABLE_KEY": generate_key(), "PATH": os.environ["PATH"]})
 
 
-def mailed_and_killed(place: Place) -> None:
-    """Start the purchase of a chair, and kill it when the mail is out."""
+def mailed_and_killed(place: Place) -> tuple[str, str]:
+    """Start the purchase of a chair, and kill it when the mail is out; the promise, its token."""
     with subprocess.Popen(
         [sys.executable, str(EXAMPLES / "approval.py"), "run", "chair", "19900"],
         cwd=place.folder,
@@ -74,9 +76,11 @@ def mailed_and_killed(place: Place) -> None:
     ) as child:
         try:
             assert child.stdout is not None
-            assert child.stdout.readline() == "mailed mail/chair.json\n"
+            mail = re.fullmatch(MAIL, child.stdout.readline())
         finally:
             child.kill()
+    assert mail is not None
+    return mail[1], mail[2]
 
 
 @pytest.mark.parametrize(
@@ -89,37 +93,39 @@ def mailed_and_killed(place: Place) -> None:
 def test_word_of_the_manager_counts_though_nobody_waited_when_it_came(
     place: Place, word: tuple[str, str], end: str
 ) -> None:
-    mailed_and_killed(place)
-    given = place.approval(word[0], "mail/chair.json", word[1])
+    mail = mailed_and_killed(place)
+    given = place.approval(word[0], *mail, word[1])
     assert (given.returncode, given.stdout, given.stderr) == (0, "", "")
     ended = place.approval("run", "chair", "19900")
     assert (ended.returncode, ended.stdout) == (0, end)
 
 
 def test_second_word_comes_too_late(place: Place) -> None:
-    mailed_and_killed(place)
-    assert place.approval("approve", "mail/chair.json", "ann").returncode == 0
-    late = place.approval("reject", "mail/chair.json", "too dear")
+    mail = mailed_and_killed(place)
+    assert place.approval("approve", *mail, "ann").returncode == 0
+    late = place.approval("reject", *mail, "too dear")
     assert (late.returncode, late.stderr.partition(":")[0]) == (1, "PromiseAlreadyResolved")
-    assert place.approval("approve", "mail/chair.json", "ann").returncode == 0
+    assert place.approval("approve", *mail, "ann").returncode == 0
 
 
 def test_nobody_answers_in_time(place: Place) -> None:
     ended = place.approval("run", "lamp", "4900", "--patience", "0.05")
-    assert ended.stdout == "mailed mail/lamp.json\nlamp is not ordered: nobody answered\n"
-    late = place.approval("approve", "mail/lamp.json", "ann")
+    question, answer = ended.stdout.splitlines()
+    assert answer == "lamp is not ordered: nobody answered"
+    promise = question.split("promise ")[1].split(",")[0]
+    late = place.approval("approve", promise, "mail/lamp.token", "ann")
     assert (late.returncode, late.stderr.partition(":")[0]) == (1, "ExecutionTerminal")
 
 
 def test_token_is_in_the_mail_alone(place: Place) -> None:
-    mailed_and_killed(place)
-    letter = place.folder / "mail" / "chair.json"
+    promise, mailed = mailed_and_killed(place)
+    letter = place.folder / mailed
     assert letter.stat().st_mode & 0o777 == 0o600
-    token = bytes.fromhex(json.loads(letter.read_text())["token"])
+    token = letter.read_text()
     for file in place.folder.glob("approval.durable.db*"):
-        assert file.is_dir() or token not in file.read_bytes()
-    letter.write_text(json.dumps(json.loads(letter.read_text()) | {"token": "00" * 32}))
-    refused = place.approval("approve", "mail/chair.json", "eve")
+        assert file.is_dir() or bytes.fromhex(token) not in file.read_bytes()
+    letter.write_text("00" * 32)
+    refused = place.approval("approve", promise, mailed, "eve")
     assert (refused.returncode, refused.stderr.partition(":")[0]) == (1, "InvalidResolverToken")
 
 
