@@ -57,6 +57,11 @@ class Activity:
         return bool(self._called)
 
     @property
+    def under_way(self) -> int:
+        """How many steps and waits have begun and are not done."""
+        return self._begun
+
+    @property
     def concurrent(self) -> bool:
         """Whether another step than the one that asks is under way, or may be about to be."""
         return self._begun > 1 or bool(self._called) or self._forked()

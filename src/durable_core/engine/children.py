@@ -73,10 +73,11 @@ class ChildHandle(Generic[T_co]):
         `ExecutionCancelled` or `ReplayDivergence` where it was cancelled or aborted. A child that
         is blocked is waited for until somebody settles it.
         """
-        kin, parts, child = self._run.parts.kin, self._run.parts, self.id
+        run, child = self._run, self.id
 
         async def result(_child: str) -> object:
-            return await _end_of(kin, parts, child)
+            async with run.waiting():
+                return await _end_of(run.parts.kin, run.parts, child)
 
         shape = evolve(CallShape.of(result), returns=self._workflow.shape.returns)
         spec = _idempotent(result, _RESULT + self._workflow.name, shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -234,14 +235,21 @@ async def test_a_cancellation_that_was_withdrawn_reaches_no_later_step(
     open_engine: OpenEngine,
 ) -> None:
     """The block with the time limit was left, with what came of the step that outlasted it."""
+    limits: list[tuple[asyncio.Timeout, asyncio.Task[Any]]] = []
 
     @step(name="pay", effect=EffectClass.EXACTLY_ONCE_GUARDED, on_ambiguous=OnAmbiguous.FAIL)
     async def pay() -> str:
-        await asyncio.sleep(0.05)
+        limit, task = limits[-1]
+        limit.reschedule(asyncio.get_running_loop().time())
+        await asyncio.sleep(0)
+        assert task.cancelling()
         return "paid"
 
     async def body(ctx: DurableContext) -> str:
-        async with asyncio.timeout(0.01):
+        async with asyncio.timeout(None) as limit:
+            task = asyncio.current_task()
+            assert task is not None
+            limits.append((limit, task))
             paid = await ctx.step(pay)
         return f"{paid}, {await ctx.step(place, 'on time')}"
 
