@@ -57,7 +57,10 @@ _BLOCKED_S: Final = 1.0
 
 @frozen
 class ChildHandle(Generic[T_co]):
-    """A child that was started. For the branch that started it, while its workflow runs."""
+    """A child that was started, as `ctx.start_child` returns it.
+
+    For the branch that started it, while its workflow runs; both methods are steps of that branch.
+    """
 
     id: ExecutionId
     _workflow: Workflow[..., Any] = field(repr=False)
