@@ -63,11 +63,13 @@ class Node:
         """Its steps by their places, and whether a helper calls each."""
         if self.form in KINDS:
             return {place: (self, helper)}
-        helper |= self.form in {"helpers", "group"}
+        ahead = len(self.parts) if self.form in {"helpers", "group"} else 0
+        if self.form == "beside":
+            ahead = len(self.parts) - 1
         return {
             at: found
             for index, part in enumerate(self.parts)
-            for at, found in part.places(f"{place}.{index}", helper=helper).items()
+            for at, found in part.places(f"{place}.{index}", helper=helper or index < ahead).items()
         }
 
 
@@ -215,6 +217,11 @@ class Program:
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(self.run(ctx, *part)) for part in parts]
                 return [task.result() for task in tasks]
+            case "beside":
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(self.run(ctx, *part)) for part in parts[:-1]]
+                    own = await self.run(ctx, *parts[-1])
+                return [*(task.result() for task in tasks), own]
             case _:
                 async with ctx.parallel() as block:
                     branches = [block.start(self.run, *part) for part in parts]

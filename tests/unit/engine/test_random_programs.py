@@ -43,6 +43,7 @@ def branches(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     return st.one_of(
         st.builds(Node, st.just("sequence"), parts=several(inner)),
         st.builds(Node, st.sampled_from(("parallel", "race")), parts=several(inner)),
+        st.builds(Node, st.just("beside"), parts=st.tuples(helping, inner)),
         helping,
     )
 
