@@ -25,27 +25,25 @@ def lives() -> Iterator[Nursery]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("said", range(1, LINES_OF_A_LIFE))
 def test_ec_18c_results_never_change_places(
-    form: str, kind: str, lives: Nursery, tmp_path: Path
+    form: str, kind: str, said: int, lives: Nursery, tmp_path: Path
 ) -> None:
-    """Killed at every line that the first life says, and once more in the second life."""
-    for said in range(1, LINES_OF_A_LIFE):
-        folder = tmp_path / str(said)
-        folder.mkdir()
-        chain = Chain(folder)
-        plans = {"the one": [form, kind]}
-        for moment in (Moment(lines=said), Moment(lines=said // 2)):
-            ending = lives.live(folder, plans, moment)
-            assert ending.killed
-            chain.check(ending)
-        ending = lives.live(folder, plans, Moment())
+    """Killed at a line that the first life says, and once more in the second life."""
+    chain = Chain(tmp_path)
+    plans = {"the one": [form, kind]}
+    for moment in (Moment(lines=said), Moment(lines=said // 2)):
+        ending = lives.live(tmp_path, plans, moment)
+        assert ending.killed
         chain.check(ending)
-        assert chain.broken == []
-        ((result,),) = [["".join(words)] for words in ending.said("result")]
-        values = json.loads(result)
-        assert [[value.partition("#")[0] for value in line] for line in values] == [
-            ["a0", "a1"],
-            ["b0", "b1"],
-        ]
-        back = {value.partition("#")[0]: value for line in values for value in line}
-        assert chain.values.items() <= back.items(), "what was recorded came back each time"
+    ending = lives.live(tmp_path, plans, Moment())
+    chain.check(ending)
+    assert chain.broken == []
+    ((result,),) = [["".join(words)] for words in ending.said("result")]
+    values = json.loads(result)
+    assert [[value.partition("#")[0] for value in line] for line in values] == [
+        ["a0", "a1"],
+        ["b0", "b1"],
+    ]
+    back = {value.partition("#")[0]: value for line in values for value in line}
+    assert chain.values.items() <= back.items(), "what was recorded came back each time"
