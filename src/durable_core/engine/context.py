@@ -16,7 +16,7 @@ from durable_core.engine.descriptor import StepDescriptor
 from durable_core.engine.parallel import ParallelBlock
 from durable_core.engine.promise import DurablePromise, make_promise
 from durable_core.engine.receiving import receive
-from durable_core.engine.refused import misplaced
+from durable_core.engine.refused import misplaced, outlived
 from durable_core.engine.sleeping import due_time, seconds_of, sleep
 from durable_core.engine.spec import StepSpec
 from durable_core.engine.strand import Strand
@@ -243,7 +243,8 @@ class DurableContext:
         """The run, for a caller in the branch of this context; `ExecutionError` in another one."""
         run, active = self._run, ACTIVE.get()
         if active is not self._strand and isinstance(active, Strand) and not run.ended:
-            raise misplaced(what, self._strand.branch)
+            refused = outlived if self._strand.over else misplaced
+            raise refused(what, self._strand.branch)
         return run
 
     def _own_branch(self, name: str) -> Branch:

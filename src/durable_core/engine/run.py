@@ -21,7 +21,7 @@ from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import perform
 from durable_core.engine.places import Place
 from durable_core.engine.promise import Cell
-from durable_core.engine.refused import ended, foreign_task, misplaced, no_branch
+from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
 from durable_core.engine.strand import Strand, Strands
@@ -282,5 +282,5 @@ class Run:
                 raise asyncio.CancelledError
             raise ended(self.execution_id, name)
         if strand.over:
-            raise misplaced(name, strand.branch)
+            raise outlived(name, strand.branch)
         return strand

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from typing import Any
 
 import pytest
 
@@ -229,31 +228,6 @@ async def test_a_time_limit_that_a_guarded_step_outlasted_holds_for_the_next_one
 
     assert await live_and_replayed(open_engine, body) == ["paid, late at 2"] * 2
     assert stage.calls == []
-
-
-async def test_a_cancellation_that_was_withdrawn_reaches_no_later_step(
-    open_engine: OpenEngine,
-) -> None:
-    """The block with the time limit was left, with what came of the step that outlasted it."""
-    limits: list[tuple[asyncio.Timeout, asyncio.Task[Any]]] = []
-
-    @step(name="pay", effect=EffectClass.EXACTLY_ONCE_GUARDED, on_ambiguous=OnAmbiguous.FAIL)
-    async def pay() -> str:
-        limit, task = limits[-1]
-        limit.reschedule(asyncio.get_running_loop().time())
-        await asyncio.sleep(0)
-        assert task.cancelling()
-        return "paid"
-
-    async def body(ctx: DurableContext) -> str:
-        async with asyncio.timeout(None) as limit:
-            task = asyncio.current_task()
-            assert task is not None
-            limits.append((limit, task))
-            paid = await ctx.step(pay)
-        return f"{paid}, {await ctx.step(place, 'on time')}"
-
-    assert await live_and_replayed(open_engine, body) == ["paid, on time at 1"] * 2
 
 
 async def test_a_helper_begins_before_recorded_steps_beside_it_are_answered(
