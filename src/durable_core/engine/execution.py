@@ -108,7 +108,9 @@ class Execution:
         cell = run.cells[promise_id]
         if cell.entry_no is None and run.cursor.resolution(promise_id) is None:
             cell.check(run, payload)
+            run.parts.failpoints.reach("engine.promise.resolving")
             await cell.resolve(run, payload)
+            run.parts.failpoints.reach("engine.promise.resolved")
 
     async def signal(self, request_id: bytes, name: str, payload: bytes) -> None:
         """Journal a signal as the next of its name; `ExecutionLocked` while it replays here."""

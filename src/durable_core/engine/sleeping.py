@@ -73,6 +73,7 @@ class Wait:
                 TimerArmed(run.execution_id, run.generation, StepId(self.wanted.step_id), detail),
                 prompt=True,
             )
+            run.parts.failpoints.reach("engine.timer.armed")
             if cancelled:
                 raise asyncio.CancelledError
         return run.parts.timers.at(due_at)
@@ -80,7 +81,9 @@ class Wait:
     async def fire(self) -> None:
         """Journal that its time has come; told in the order of the journal."""
         run = self.run
+        run.parts.failpoints.reach("engine.timer.due")
         await run.complete(self._fired())
+        run.parts.failpoints.reach("engine.timer.fired")
 
     async def fire_unless(self, too_late: Callable[[], bool]) -> bool:
         """`fire`, unless `too_late()` in the instant in which it would be; whether it was done."""
@@ -89,10 +92,12 @@ class Wait:
         await self.room()
         if too_late():
             return False
+        run.parts.failpoints.reach("engine.timer.due")
         committed = writer.submit(run.lane, self._fired())
         place = run.lane.accepted_count
         await run.activity.outlast(committed)
         committed.result()
+        run.parts.failpoints.reach("engine.timer.fired")
         await run.told(place)
         return True
 
