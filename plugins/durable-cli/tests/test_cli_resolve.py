@@ -106,6 +106,18 @@ def test_resolving_in_json(durable: Durable, asked: Asked, answer: list[str], ou
     assert json.loads(ran.out) == {"promise_id": str(asked.promise.id), "outcome": outcome}
 
 
+def test_inspect_says_how_to_answer(durable: Durable, asked: Asked) -> None:
+    def commands() -> Any:
+        (listed,) = json.loads(durable("list", "--json", **asked.settings).out)
+        ran = durable("inspect", listed["execution_id"], "--json", **asked.settings)
+        return json.loads(ran.out)["commands"]
+
+    assert commands() == [f"durable resolve {asked.promise.id} VALUE"]
+    assert asked.resolved(durable, "1").code == 0
+    assert asyncio.run(asked.end()) == 1
+    assert commands() == []
+
+
 def test_a_value_is_read_from_stdin(durable: Durable, asked: Asked) -> None:
     arguments = ("resolve", str(asked.promise.id), "-")
     ran = durable.fed('{"secret": 1}\n', *arguments, **asked.settings)
