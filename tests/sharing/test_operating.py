@@ -5,54 +5,16 @@ The same on every database. What the commands print is tested with their plugin.
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from attrs import frozen
 
+from tests.sharing import operated
+from tests.sharing.commanding import Operator
 from tests.unit.engine.processes import Child, child
 
 pytestmark = pytest.mark.dialects
-APP = Path(__file__).with_name("operated.py")
-
-
-@frozen
-class Operator:
-    """Runs `durable`; its database is `url` unless the arguments name another."""
-
-    url: str
-    key: str
-
-    async def __call__(self, *arguments: str) -> Any:
-        """What the command prints in JSON."""
-        code, out, err = await self.run(*arguments, "--json")
-        assert (code, err) == (0, ""), err
-        return json.loads(out)
-
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "durable_cli", *arguments),
-            env={
-                "DURABLE_KEY": self.key,
-                "DURABLE_URL": self.url,
-                "PATH": "/usr/bin:/bin",
-                "PYTHONPATH": str(APP.parent),
-            },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
-
-
-@pytest.fixture
-def durable(url: str, key: str) -> Operator:
-    return Operator(url, key)
+APP = Path(operated.__file__)
 
 
 async def started(owner: Child) -> str:

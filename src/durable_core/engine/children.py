@@ -112,6 +112,7 @@ def start_child(
         kin.require(workflow.name)
 
     async def start(*bound: Any, **named: Any) -> str:
+        run.parts.failpoints.reach("engine.child.starting")
         child = await kin.start(
             workflow,
             bound,
@@ -120,6 +121,7 @@ def start_child(
             on_conflict="error",
             anywhere=where == "anywhere",
         )
+        run.parts.failpoints.reach("engine.child.started")
         return str(child)
 
     # Guarded, so that nothing leaves the execution ahead of what it has done before (INV-20), and

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from durable_core.engine.parallel import ParallelBlock
 from durable_core.engine.promise import DurablePromise, make_promise
 from durable_core.engine.receiving import receive
 from durable_core.engine.refused import misplaced, outlived
-from durable_core.engine.sleeping import due_time, seconds_of, sleep
+from durable_core.engine.sleeping import delay_ms, due_time, sleep
 from durable_core.engine.spec import StepSpec
 from durable_core.engine.strand import Strand
 from durable_core.errors import ExecutionError
@@ -134,16 +133,17 @@ class DurableContext:
         Wakes up to some milliseconds late, by the wall clock. Raises at once: `ConfigError` for a
         negative time or one beyond the year 9999, and as `step` does.
         """
-        return sleep(self._here("ctx.sleep()"), None, math.ceil(seconds_of(delta) * 1000))
+        run = self._here("ctx.sleep()")
+        return sleep(run, None, delay_ms(run, delta))
 
     def sleep_until(self, when: datetime) -> Coroutine[Any, Any, None]:
         """Wait until `when`, which has a time zone, as `sleep` does.
 
         A time that has passed is over at once. `ConfigError` for one that lies before the
-        execution began: that can only be a mistake.
+        execution began, or beyond the year 9999 (UTC): that can only be a mistake.
         """
         run = self._here("ctx.sleep_until()")
-        return sleep(run, due_time(when, run.lane.row.created_at))
+        return sleep(run, due_time(run, when))
 
     def parallel(self) -> ParallelBlock:
         """A block of branches that run at the same time: `async with ctx.parallel() as group`.
@@ -183,8 +183,9 @@ class DurableContext:
         of `sleep`. After that the promise can still be resolved, and waited for again. Raises at
         once: `ConfigError` for a promise of another execution, or a time that cannot be waited for.
         """
-        delay_ms = None if timeout is None else math.ceil(seconds_of(timeout) * 1000)
-        return await_promise(self._here("ctx.await_promise()"), promise, delay_ms)
+        run = self._here("ctx.await_promise()")
+        longest = None if timeout is None else delay_ms(run, timeout)
+        return await_promise(run, promise, longest)
 
     def receive(
         self,
@@ -201,8 +202,8 @@ class DurableContext:
         is not of `kind`: it was received, and the next call waits for the next one. Raises at once:
         `ConfigError` for a wrong name, or in a second branch, and as `step` does.
         """
-        delay_ms = None if timeout is None else math.ceil(seconds_of(timeout) * 1000)
-        return receive(self._here("ctx.receive()"), name, kind, delay_ms)
+        run = self._here("ctx.receive()")
+        return receive(run, name, kind, None if timeout is None else delay_ms(run, timeout))
 
     def start_child(
         self,

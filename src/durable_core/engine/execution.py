@@ -107,7 +107,9 @@ class Execution:
         cell = run.cells[promise_id]
         if cell.entry_no is None and run.cursor.resolution(promise_id) is None:
             cell.check(run, payload)
+            run.parts.failpoints.reach("engine.promise.resolving")
             await cell.resolve(run, payload)
+            run.parts.failpoints.reach("engine.promise.resolved")
 
     def check(self, promise_id: bytes, payload: bytes) -> None:
         """`PayloadError` for a value of which its program says that it does not fit."""

@@ -82,8 +82,12 @@ class Resolver:
         sealed = envelope.seal_request(slot, EntryKind.PROMISE_RESOLVED, payload)
         request = InboxRow(row.execution_id, slot, RESOLVE, sealed, self.clock.now_ms())
         deadline = time.monotonic() + self.patience_ms / 1000
-        while not _is_decided(promise, mark):
-            _require_going_on(await self._execution_of(promise), promise_id)
+        while True:
+            # Read behind the execution's row: in one that has ended nothing is resolved any more.
+            promise = await self._checked(promise_id, token)
+            if _is_decided(promise, mark):
+                return
+            _require_going_on(row, promise_id)
             filed = await self._post(request)
             waiting = payload if filed else await self._waiting(row, slot)
             if waiting not in {payload, None}:
@@ -97,6 +101,7 @@ class Resolver:
                 message = f"the resolution of promise {promise_id} could not be filed; try again"
                 raise JournalUnavailable(message)
             await asyncio.sleep(0 if waiting is not None else _PAUSE_S)
+            row = await self._execution_of(promise)
 
     async def _checked(self, promise_id: PromiseId, token: object) -> PromiseRow:
         """The promise, for who has its token: nothing else is said before (EC-34)."""
