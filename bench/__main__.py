@@ -25,10 +25,12 @@ from bench import (
     nonces,
     payload_limit,
     postgres_guarded,
+    promises,
     resume,
     steps,
     takeover,
     telemetry,
+    timers,
     workers,
     writer_throughput,
 )
@@ -54,6 +56,9 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "workers": workers.measure,
         "takeover": takeover.measure,
         "hot-updates": hot_updates.measure,
+        "promises": promises.measure,
+        "postgres-promises": promises.measure_on_postgres,
+        "timers": timers.measure,
     },
 )
 """Every measurement by the name that selects it, in the order of the table."""
