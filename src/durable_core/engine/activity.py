@@ -61,6 +61,10 @@ class Activity:
         """Whether another step than the one that asks is under way, or may be about to be."""
         return self._begun > 1 or bool(self._called) or self._forked()
 
+    def only(self, waits: int) -> bool:
+        """Whether nothing is under way, or about to be, but so many waits."""
+        return self._begun <= waits and not self._called
+
     def called(self, step_id: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         """A step was called; its coroutine has not begun."""
         self._called[step_id] = coroutine, asyncio.current_task()

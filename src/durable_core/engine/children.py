@@ -70,10 +70,11 @@ class ChildHandle(Generic[T_co]):
         `ExecutionCancelled` or `ReplayDivergence` where it was cancelled or aborted. A child that
         is blocked is waited for until somebody settles it.
         """
-        kin, parts, child = self._run.parts.kin, self._run.parts, self.id
+        run, child = self._run, self.id
 
         async def result(_child: str) -> object:
-            return await _end_of(kin, parts, child)
+            outcome = await run.place.until(_end_of(run.parts.kin, run.parts, child))
+            return outcome.take()
 
         shape = evolve(CallShape.of(result), returns=self._workflow.shape.returns)
         spec = _idempotent(result, _RESULT + self._workflow.name, shape)
@@ -168,8 +169,8 @@ async def cancel_children(parts: EngineParts, row: ExecutionRow) -> None:
             await parts.kin.cancel(child)
 
 
-async def _end_of(kin: Kin, parts: EngineParts, child: ExecutionId) -> object:
-    """The child's result once it has ended for good; raises what it ended with."""
+async def _end_of(kin: Kin, parts: EngineParts, child: ExecutionId) -> Outcome:
+    """What the child has ended with, for good."""
     while True:
         try:
             outcome = await kin.outcome(child)
@@ -179,10 +180,10 @@ async def _end_of(kin: Kin, parts: EngineParts, child: ExecutionId) -> object:
             # No word on the child, which the parent's code could take for its failure (INV-21).
             outcome = Outcome(error=error)
         if outcome.error is None or isinstance(outcome.error, _OF_THE_CHILD):
-            return outcome.take()
+            return outcome
         row = await parts.backend.load(child.bytes)
         if row is not None and status_of(row.status) is Status.ABORTED:
-            return outcome.take()
+            return outcome
         _LOG.info("child %s is waited for: %s", child, type(outcome.error).__name__)
         await asyncio.sleep(_BLOCKED_S)
 

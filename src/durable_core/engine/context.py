@@ -210,8 +210,7 @@ class DurableContext:
 
         Takes the next step id when it is called. Started once, whatever is killed in between: its
         key is derived from this step unless one is given. A child is cancelled when its parent is;
-        otherwise it goes on without it. `run` is as for `DurableEngine.start`. With a limit of
-        `max_concurrent_executions` a parent keeps its place while it waits for its children.
+        otherwise it goes on without it. `run` is as for `DurableEngine.start`.
         Raises at once: `ConfigError` for a workflow that is not registered here, and as `step`
         does; the coroutine raises `StepFailed` where the key is another execution's.
         """

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -26,6 +24,7 @@ from durable_core.engine.outcome import (
     finished_value,
 )
 from durable_core.engine.parts import EngineParts
+from durable_core.engine.places import Place, Places
 from durable_core.engine.receiving import deliver
 from durable_core.engine.run import Run
 from durable_core.errors import (
@@ -153,41 +152,27 @@ class Execution:
         if self._run is not None:
             self._run.abandon()
 
-    async def main(self, slots: asyncio.Semaphore | None) -> Outcome:
-        """Run to the end. Never raises an engine failure: it is the outcome."""
+    async def main(self, places: Places) -> Outcome:
+        """Run to the end, from a place on. Never raises an engine failure: it is the outcome."""
+        place = Place(places)
         try:
-            if slots is None:
-                return await self._generations()
-            async with self._place(slots):
-                return await self._generations()
+            await place.first(self._stopping)
+            return await self._generations(place)
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must learn it
             return Outcome(error=error)
         finally:
+            place.close()
             self._parts.journal.detach(self.execution_id)
 
-    @asynccontextmanager
-    async def _place(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
-        """Wait for one of the places, unless the execution is stopped: then it needs none."""
-        getting = asyncio.ensure_future(slots.acquire())
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            yield
-        finally:
-            stopping.cancel()
-            if getting.done() and not getting.cancelled():
-                slots.release()
-            getting.cancel()
-
-    async def _generations(self) -> Outcome:
+    async def _generations(self, place: Place) -> Outcome:
         while True:
-            outcome = await self._generation()
+            outcome = await self._generation(place)
             if outcome is not None:
                 return outcome
             heads = await self._parts.backend.heads([self._row.execution_id])
             self._row, self._payload = heads[0], None
 
-    async def _generation(self) -> Outcome | None:
+    async def _generation(self, place: Place) -> Outcome | None:
         """One run; None when a fresh generation was opened."""
         parts, row = self._parts, self._row
         reader = ChainReader(
@@ -203,7 +188,7 @@ class Execution:
         if payload is None:
             with parts.tracing.span(SpanName.REPLAY_CURSOR_BUILD, {}):
                 payload = await cursor.open()
-        run = self._run = Run(parts, self.workflow, self.lane, cursor, row.generation)
+        run = self._run = Run(parts, self.workflow, self.lane, cursor, row.generation, place)
         if self._stop is not None:
             run.end(self._stop)
             return await self._stopped(run, self._stop)

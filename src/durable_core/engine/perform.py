@@ -86,9 +86,11 @@ async def _within(
         return result
     finally:
         run.activity.left(step_id)
+        run.place.look()
 
 
 async def _perform(run: Run, call: StepCall) -> object:
+    run.place.take()
     found, cancelled = await look_up(run, call.wanted, call.idem_key)
     with run.parts.tracing.span(SpanName.STEP_RUN, run.span_attributes(call, found)):
         if isinstance(found, Recorded):

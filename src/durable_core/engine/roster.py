@@ -17,6 +17,7 @@ from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import Outcome
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
+from durable_core.engine.places import Places
 from durable_core.errors import ConfigError, DurableError, ExecutionError, JournalUnavailable
 from durable_core.ids import ExecutionId
 from durable_core.journal.settings import Health
@@ -61,8 +62,8 @@ class Roster:
         self._known: dict[str, Workflow[..., Any]] = {}
         self._pid = os.getpid()
         self._open = False
-        self._slots: asyncio.Semaphore | None = None
         self._parts: EngineParts | None = None
+        self._places = Places(None, self._note_freed)
         self._running: dict[ExecutionId, Execution] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._failures: dict[ExecutionId, _Failure] = {}
@@ -70,9 +71,9 @@ class Roster:
         self._locks: WeakValueDictionary[ExecutionId, asyncio.Lock] = WeakValueDictionary()
 
     def open(self, limit: int | None, parts: EngineParts) -> None:
-        """Accept executions; at most `limit` run at once, the others wait for a place."""
+        """Accept executions; at most `limit` are at work at once, the others wait for a place."""
         self._open = True
-        self._slots = None if limit is None else asyncio.Semaphore(limit)
+        self._places = Places(limit, self._note_freed)
         self._parts = parts
 
     def require_open(self) -> None:
@@ -123,9 +124,14 @@ class Roster:
         return [execution_id.bytes for execution_id in self._failures]
 
     @property
-    def load(self) -> int:
-        """How many executions run, or wait for a place, here."""
+    def size(self) -> int:
+        """How many executions run here, or wait for a place."""
         return len(self._running)
+
+    @property
+    def load(self) -> int:
+        """How many of them have a place, or wait for one: those that only wait need none."""
+        return len(self._running) - self._places.given
 
     def running(self, execution_id: ExecutionId) -> Execution | None:
         """The execution, while it runs here."""
@@ -225,7 +231,7 @@ class Roster:
     async def _carry(self, execution: Execution) -> None:
         outcome: Outcome | None = None
         try:
-            outcome = await execution.main(self._slots)
+            outcome = await execution.main(self._places)
             if execution.recorded:
                 self._setbacks.pop(execution.execution_id, None)
             else:
@@ -233,8 +239,7 @@ class Roster:
         finally:
             self._running.pop(execution.execution_id, None)
             self._count()
-            if self._parts is not None:
-                self._parts.notices.freed()
+            self._note_freed()
             execution.done.set_result(_interrupted() if outcome is None else outcome)
 
     async def _note_failure(self, execution: Execution, outcome: Outcome) -> None:
@@ -267,6 +272,10 @@ class Roster:
 
     def _is_healthy(self) -> bool:
         return self._parts is not None and self._parts.journal.health().state is Health.HEALTHY
+
+    def _note_freed(self) -> None:
+        if self._parts is not None:
+            self._parts.notices.freed()
 
     def _count(self) -> None:
         if self._parts is not None:

@@ -18,6 +18,7 @@ from durable_core.engine.definition import ACTIVE, Workflow
 from durable_core.engine.mailbox import Mailbox
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import perform
+from durable_core.engine.places import Place
 from durable_core.engine.promise import Cell
 from durable_core.engine.refused import ended, foreign_task, misplaced, no_branch
 from durable_core.engine.sequence import Sequence
@@ -47,12 +48,14 @@ class Run:
         lane: Lane,
         cursor: ReplayCursor,
         generation: int,
+        place: Place,
     ) -> None:
         self.parts = parts
         self.workflow = workflow
         self.lane = lane
         self.cursor = cursor
         self.generation = generation
+        self.place = place
         self.execution_id = ExecutionId(bytes=lane.row.execution_id)
         self.root = Strand(self, Branch(lane.row.execution_id))
         self.strands = Strands()
@@ -74,6 +77,7 @@ class Run:
             self._failed,
             lambda: self.strands.forked or cursor.forked,
         )
+        place.watch(self.activity.only)
         self._issued = 0
         self._prompt_upto = 0
 

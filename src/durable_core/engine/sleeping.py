@@ -151,7 +151,7 @@ async def _sleep(run: Run, wait: Wait, due_at: int | None, delay_ms: int) -> Non
     try:
         timer = await wait.arm(found, now + delay_ms if due_at is None else due_at)
         run.commit_prompt_results()
-        await timer
+        await run.place.until(timer)
     except asyncio.CancelledError:
         await wait.note_cancelled()
         raise
