@@ -20,6 +20,7 @@ from typing import Any, Final
 from bench import (
     acked_append,
     buffered_call,
+    full_journal,
     guarded_latency,
     hot_updates,
     nonces,
@@ -49,6 +50,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "buffered-call": buffered_call.measure,
         "resume": resume.measure,
         "resume-memory": resume_memory.measure,
+        "full-journal": full_journal.measure,
         "guarded-latency": guarded_latency.measure,
         "payload-limit": payload_limit.measure,
         "nonces": nonces.measure,

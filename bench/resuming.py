@@ -14,7 +14,10 @@ from bench.kinds import HandOut, Kind, program
 from durable_core import DurableConfig, DurableEngine, DurablePromise
 from durable_core.ids import ExecutionId
 
-__all__ = ["left_running", "resume"]
+__all__ = ["Promises", "left_running", "resolving", "resume"]
+
+Promises = asyncio.Queue[Sequence[DurablePromise[int]]]
+"""What a workflow has handed out."""
 
 _CONFIG: Final = DurableConfig(max_steps_per_execution=10**7)
 _VALUE: Final = 1
@@ -23,9 +26,9 @@ _VALUE: Final = 1
 async def left_running(path: Path, kind: Kind) -> ExecutionId:
     """An execution of which all but the end is journaled, and whose owner is gone."""
     arrived = asyncio.Event()
-    promises: asyncio.Queue[Sequence[DurablePromise[int]]] = asyncio.Queue()
+    promises: Promises = asyncio.Queue()
     long = program(kind, arrived, promises.put_nowait)
-    async with opened_engine(path, [long], config=_CONFIG) as engine, _resolving(engine, promises):
+    async with opened_engine(path, [long], config=_CONFIG) as engine, resolving(engine, promises):
         handle = await engine.start(long)
         await arrived.wait()
         await engine.flush()
@@ -33,9 +36,9 @@ async def left_running(path: Path, kind: Kind) -> ExecutionId:
 
 
 @asynccontextmanager
-async def _resolving(
-    engine: DurableEngine, promises: asyncio.Queue[Sequence[DurablePromise[int]]]
-) -> AsyncIterator[None]:
+async def resolving(engine: DurableEngine, promises: Promises) -> AsyncIterator[None]:
+    """Resolve what is handed out, until the block is left."""
+
     async def resolve() -> None:
         while True:
             given = await promises.get()
