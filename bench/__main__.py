@@ -20,15 +20,19 @@ from typing import Any, Final
 from bench import (
     acked_append,
     buffered_call,
+    full_journal,
     guarded_latency,
     hot_updates,
     nonces,
     payload_limit,
     postgres_guarded,
+    promises,
     resume,
+    resume_memory,
     steps,
     takeover,
     telemetry,
+    timers,
     workers,
     writer_throughput,
 )
@@ -45,6 +49,8 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "acked-append": acked_append.measure,
         "buffered-call": buffered_call.measure,
         "resume": resume.measure,
+        "resume-memory": resume_memory.measure,
+        "full-journal": full_journal.measure,
         "guarded-latency": guarded_latency.measure,
         "payload-limit": payload_limit.measure,
         "nonces": nonces.measure,
@@ -54,6 +60,9 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "workers": workers.measure,
         "takeover": takeover.measure,
         "hot-updates": hot_updates.measure,
+        "promises": promises.measure,
+        "postgres-promises": promises.measure_on_postgres,
+        "timers": timers.measure,
     },
 )
 """Every measurement by the name that selects it, in the order of the table."""

@@ -69,12 +69,16 @@ async def opened_engine(
     *,
     recover: bool = True,
     claim: bool = False,
+    config: DurableConfig | None = None,
 ) -> AsyncIterator[DurableEngine]:
-    """An engine with every default: sealed, chained, full durability; on a file, or on a URL."""
+    """An engine with every default: sealed, chained, full durability; on a file, or on a URL.
+
+    `config` is for what lies beyond a limit of the defaults.
+    """
     async with DurableEngine.open(
         journal_url(where) if isinstance(where, Path) else where,
         workflows=workflows,
-        config=DurableConfig(),
+        config=config or DurableConfig(),
         keys=KEYS,
         recover=recover,
         claim=claim,
@@ -83,10 +87,13 @@ async def opened_engine(
 
 
 @asynccontextmanager
-async def fresh_engine(plan: Plan) -> AsyncIterator[DurableEngine]:
+async def fresh_engine(
+    plan: Plan,
+    workflows: Sequence[Workflow[..., Any]] = (guarded_five, idempotent_five),
+) -> AsyncIterator[DurableEngine]:
     """An engine on a journal of its own."""
     with plan.fresh_path() as path:
-        async with opened_engine(path) as engine:
+        async with opened_engine(path, workflows) as engine:
             yield engine
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -10,13 +9,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from bench.engines import opened_engine, render, verified
 from bench.figures import Bar, Figure, Unit
 from bench.handwritten import plain
 from bench.journals import DIGESTS, NAME, VALUE, OpenJournal, fingerprint, opened, result
+from bench.kinds import Kind, branches, mixed, sequential
+from bench.resuming import left_running, resume
 from bench.rounds import Paired, Plan, alternating
-from durable_core import DurableContext, workflow
-from durable_core.engine.definition import Workflow
 from durable_core.ids import ExecutionId
 from durable_core.model.effects import EffectClass
 from durable_core.replay.cursor import ReplayCursor
@@ -26,7 +24,7 @@ from durable_core.wire.payload import PayloadCodec
 __all__ = ["measure"]
 
 _STEPS: Final = 5000
-_BYTES: Final = 256
+_BRANCHES: Final = 100
 _BAR: Final = Bar(15.0)
 _SELECT: Final = (
     "SELECT execution_id, entry_no, generation, step_id, entry_kind, fingerprint, idem_key, "
@@ -38,7 +36,8 @@ _SELECT: Final = (
 async def measure(plan: Plan) -> list[Figure]:
     """The journal's share, and the whole of it: claim, call each step, replay, finish."""
     steps = plan.size(_STEPS, _STEPS // 5)
-    return [await _journal(plan, steps), await _engine(plan, steps)]
+    kinds = (sequential(steps), branches(steps, _BRANCHES), mixed(steps))
+    return [await _journal(plan, steps), *[await _engine(plan, kind) for kind in kinds]]
 
 
 async def _journal(plan: Plan, steps: int) -> Figure:
@@ -98,60 +97,20 @@ def _fetch(connection: sqlite3.Connection, execution_id: bytes, steps: int) -> f
     return took * 1000
 
 
-async def _engine(plan: Plan, steps: int) -> Figure:
+async def _engine(plan: Plan, kind: Kind) -> Figure:
     with plan.fresh_path() as source:
-        execution_id = await _left_running(source, steps)
+        execution_id = await left_running(source, kind)
         with plain(source) as connection:
 
             async def ours() -> float:
                 with plan.fresh_path() as copy:
                     with closing(sqlite3.connect(copy)) as target:
                         connection.backup(target)
-                    return await _resume(copy, execution_id, steps)
+                    return await resume(copy, execution_id, kind)
 
             async def reference() -> float:
-                return _fetch(connection, execution_id.bytes, steps)
+                return _fetch(connection, execution_id.bytes, plan.size(_STEPS, _STEPS // 5))
 
             paired = await alternating(plan.rounds, ours, reference)
-    what = f"{steps:,} steps resumed by an engine, claim to result"
+    what = f"{kind.what} resumed by an engine, claim to result"
     return paired.figure("NFR-8", what, Unit.MILLISECONDS, _BAR)
-
-
-def _program(steps: int, arrived: asyncio.Event) -> Workflow[[], int]:
-    """That many steps, then the sum of their last bytes; the first time it stays there."""
-
-    @workflow(name="long")
-    async def long(ctx: DurableContext) -> int:
-        total = 0
-        for number in range(steps):
-            total += (await ctx.step(render, number % _BYTES))[-1]
-        if not arrived.is_set():
-            arrived.set()
-            await asyncio.Event().wait()
-        return total
-
-    return long
-
-
-async def _left_running(path: Path, steps: int) -> ExecutionId:
-    """An execution whose steps are journaled and whose owner is gone."""
-    arrived = asyncio.Event()
-    program = _program(steps, arrived)
-    async with opened_engine(path, [program]) as engine:
-        handle = await engine.start(program)
-        await arrived.wait()
-        await engine.flush()
-    return handle.id
-
-
-async def _resume(path: Path, execution_id: ExecutionId, steps: int) -> float:
-    arrived = asyncio.Event()
-    arrived.set()
-    async with opened_engine(path, [_program(steps, arrived)], recover=False) as engine:
-        began = time.perf_counter()
-        handle = await engine.resume(execution_id)
-        total = await handle.result()
-        took = time.perf_counter() - began
-        assert total == sum(number % _BYTES for number in range(steps)), "the result is wrong"
-        await verified(engine, 1)
-    return took * 1000

@@ -170,6 +170,8 @@ class DurableConfig(_Named):
         default=None,
         validator=Integer(1, 1_000_000, optional=True),
     )
+    """How many are at work at once; those that only wait (for a time, a promise) do not count."""
+
     max_worker_threads: int = field(default=8, validator=Integer(1, 1_024))
     """The size of the pool that plain (not `async`) step functions run in."""
 

@@ -101,7 +101,8 @@ class DurableEngine:
         `workflows` whose owner is dead are claimed and resumed, now and whenever one turns up.
         With `claim` this engine is a worker: it also runs what was started with `run="anywhere"`.
         It claims no more than it has room for: `max_concurrent_executions`, which overrides the
-        configuration's, or 256.
+        configuration's, or 256. Executions that only wait (for a time, a promise, a signal, a
+        child) take no room.
 
         Raises `ConfigError` (URL, keys, names, INV-8), `PluginError`, `SchemaTooNew`,
         `JournalUnavailable`; nothing stays open then.

@@ -39,7 +39,7 @@ class Notices:
                 self._work.set()
 
     def freed(self) -> None:
-        """An execution ended here, so that there is room for another one."""
+        """An execution ended here, or only waits now, so that there is room for another one."""
         if self.backlog:
             self._waiting = True
             self._work.set()

@@ -57,6 +57,9 @@ class Recovery:
         self._claim = claim
         self._limit = parts.config.max_concurrent_executions or _UNBOUNDED
         self._looks = 0
+        self._left: set[str] = set()
+        """The dead whose executions there was no room for at the last look."""
+
         self._reported: set[str] = set()
         self._refused: set[bytes] = set()
 
@@ -68,7 +71,8 @@ class Recovery:
     async def claim_waiting(self) -> None:
         """Claim what waits for an engine: given up, or started for anyone where this one claims."""
         if self._recover or self._claim:
-            await self._claim_from([NOBODY, ANYONE] if self._claim else [NOBODY])
+            waiting = {NOBODY, ANYONE} if self._claim else {NOBODY}
+            await self._claim_from(sorted(waiting | self._left))
 
     async def look(self) -> None:
         """Look who owns what is running, and claim what nobody runs any more.
@@ -85,18 +89,21 @@ class Recovery:
         gone = await self._gone({load.owner_id for load in loads})
         self._report(load for load in loads if load.owner_id in gone and load.owner_id != ANYONE)
         await self._claim_from(sorted(gone))
+        self._left = gone if self._parts.notices.backlog else set()
         await self._look_for_own(loads)
 
     async def _look_for_own(self, loads: Iterable[OwnerLoad]) -> None:
         """Look among what this engine owns where more is stored as running than runs.
 
         What runs counts also starts that are on their way to the journal, behind which an orphan
-        could hide as long as they keep coming: so now and then in any case.
+        could hide as long as they keep coming: so now and then in any case, the more seldom the
+        more pages that reads.
         """
         own = self._parts.journal.owner_id
         stored = sum(load.executions for load in loads if load.owner_id == own)
         self._looks += 1
-        if stored > self._roster.load or (stored and self._looks % _ANYHOW == 0):
+        anyhow = _ANYHOW * (1 + stored // _PAGE)
+        if stored > self._roster.load or (stored and self._looks % anyhow == 0):
             await self._take_up_own()
 
     async def _gone(self, owners: set[str]) -> set[str]:

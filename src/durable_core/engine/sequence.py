@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Sized
 from typing import Final
 
 __all__ = ["LAST", "Sequence"]
@@ -54,7 +55,7 @@ class Sequence:
         await waiter
 
     def _pump(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
-        if left > 0:
+        if left > 0 and not _rests(loop):
             loop.call_soon(self._pump, loop, left - 1)
             return
         while self._waiting:
@@ -64,3 +65,12 @@ class Sequence:
                 loop.call_soon(self._pump, loop, self._turns)
                 return
         self._pumping = False
+
+
+def _rests(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether nothing else is about to run: then the program has acted on the last answer.
+
+    asyncio publishes no way to ask; a loop that keeps this elsewhere gets all its turns.
+    """
+    ready: Sized | None = getattr(loop, "_ready", None)
+    return ready is not None and not len(ready)

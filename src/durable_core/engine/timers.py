@@ -19,6 +19,9 @@ _LONGEST_WAIT_S: Final = 30.0
 _FEW: Final = 64
 """So many cancelled timers are not worth a new heap."""
 
+_AT_ONCE: Final = 1000
+"""So many are woken before whatever else the event loop has to do gets its turn."""
+
 
 class Timers:
     """Wakes at due times of the wall clock. Used by the event loop's thread alone."""
@@ -69,7 +72,9 @@ class Timers:
     def _look(self) -> None:
         self._handle = None
         now = self._clock.now_ms()
-        while self._heap and (self._heap[0][0] <= now or self._heap[0][2].done()):
+        for _ in range(_AT_ONCE):
+            if not self._heap or not (self._heap[0][0] <= now or self._heap[0][2].done()):
+                break
             future = heapq.heappop(self._heap)[2]
             if not future.done():
                 future.set_result(None)

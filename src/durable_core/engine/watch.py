@@ -24,7 +24,7 @@ _LOG: Final = logging.getLogger("durable_core.engine")
 _ORPHANS_EVERY: Final = 1.0
 _POLL_EVERY: Final = 0.2
 _GATHER: Final = 0.01
-"""How long freed places and notices are gathered before one claim is made for all of them."""
+"""How long freed places and notices are gathered behind a round, for one round for all of them."""
 
 
 class Watch:
@@ -59,13 +59,13 @@ class Watch:
         every = _ORPHANS_EVERY if self._notifies else _POLL_EVERY
         while True:
             await self._parts.notices.work(every)
-            await asyncio.sleep(_GATHER)
             try:
                 await self._round(every, recover=recover)
             except JournalUnavailable as error:
                 _LOG.debug("a background round met trouble and is repeated: %s", error)
             except Exception as error:  # noqa: BLE001 - one round must not end the others
                 _LOG.error("a background round failed: %s", type(error).__name__)
+            await asyncio.sleep(_GATHER)
 
     async def _round(self, every: float, *, recover: bool) -> None:
         now = time.monotonic()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from durable_core import DurableContext, EffectClass, OnAmbiguous, step
+from durable_core.engine.sequence import Sequence, _rests
 from durable_core.errors import StepFailed
 from tests.engines import OpenEngine
+from tests.holding import turns
 from tests.unit.engine.replaying import live_and_replayed
 
 
@@ -184,3 +187,21 @@ async def test_a_thousand_recorded_steps_at_once(open_engine: OpenEngine) -> Non
     expected = sum(range(1000))
     assert await live_and_replayed(open_engine, body) == [expected, expected]
     assert sorted(calls) == list(range(1000))
+
+
+async def test_the_next_one_is_answered_when_nothing_else_is_about_to_run() -> None:
+    sequence, told = Sequence(), []
+    sequence.deepen(10**9)  # by turns alone, the second answer would never come
+
+    async def waits(place: int) -> None:
+        await sequence.turn(place)
+        await turns(30)
+        told.append(place)
+
+    await asyncio.gather(waits(2), waits(1), waits(3))
+    assert told == [1, 2, 3]
+
+
+async def test_of_a_loop_that_does_not_say_what_it_is_about_to_run_nothing_is_assumed() -> None:
+    assert _rests(asyncio.get_running_loop())
+    assert not _rests(cast("asyncio.AbstractEventLoop", object()))

@@ -70,3 +70,12 @@ async def test_a_timer_that_is_cancelled_first_does_not_hold_up_the_next() -> No
     first.cancel()
     await second
     assert len(timers) == 0
+
+
+async def test_many_that_are_due_at_once_leave_turns_to_others() -> None:
+    timers = Timers(HandClock())
+    armed = [timers.at(5) for _ in range(2500)]
+    await armed[0]
+    assert not armed[-1].done()
+    await asyncio.gather(*armed)
+    assert len(timers) == 0
