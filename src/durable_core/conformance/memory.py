@@ -19,6 +19,7 @@ from durable_core.contracts import (
     BatchOutcome,
     Claimable,
     CommitBatch,
+    EndedRow,
     ExecutionBackend,
     HeadChange,
     InboxRow,
@@ -27,9 +28,9 @@ from durable_core.contracts import (
     NoticeKind,
     OwnerLoad,
     PromiseRow,
-    PruneReport,
     Stray,
     TimerRow,
+    Usage,
 )
 from durable_core.errors import ConfigError, JournalUnavailable
 from durable_core.model.entries import JournalRow
@@ -136,9 +137,25 @@ class MemoryBackend(ExecutionBackend):
         """A batch of one."""
         return (await self.append(CommitBatch((), (change,), (closing,)))).seqs[0]
 
-    async def prune(self, *, completed_before: int, failed_before: int, limit: int) -> PruneReport:
-        """Delete what is old."""
-        return self._tables.prune(completed_before, failed_before, limit)
+    async def ended(self, after: EndedRow | None, limit: int) -> list[EndedRow]:
+        """What comes behind it."""
+        place = None if after is None else (after.finalized_at, after.execution_id)
+        rows = self._tables.ended()
+        behind = [row for row in rows if not place or (row.finalized_at, row.execution_id) > place]
+        return behind[:limit]
+
+    async def usage(self) -> Usage:
+        """Counted."""
+        return self._tables.usage()
+
+    async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
+        """Delete what is as it was."""
+        return self._tables.prune(rows)
+
+    async def reclaim(self) -> bool:
+        """What is deleted takes no space here."""
+        self._tables.begin()
+        return False
 
     async def close(self) -> None:
         """Release the locks, hear nothing any more."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from durable_core.contracts.backend import ExecutionBackend, Journal
 from durable_core.contracts.exchange import (
     BatchOutcome,
     CommitBatch,
+    EndedRow,
     HeadChange,
     InboxRow,
     OwnerLoad,
@@ -18,6 +19,7 @@ from durable_core.contracts.exchange import (
     Stray,
     StrayKind,
     TimerRow,
+    Usage,
 )
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow
@@ -29,6 +31,8 @@ __all__ = ["Make", "SqlBackend", "SqlJournal", "Statements"]
 T = TypeVar("T")
 Make: TypeAlias = Callable[[Any], T]
 """What is made of a row of the driver's."""
+
+_FIRST_PLACE: Final = (-(2**63), b"")
 
 
 class Statements(Protocol):
@@ -144,9 +148,15 @@ class SqlBackend(ExecutionBackend):
 
 
 class SqlJournal(ABC):
-    """The part of a `Journal` that needs no more than a query, which `reads` answers."""
+    """The part of a `Journal` that needs no more than a query, which `reads` answers.
+
+    What may take long runs on what `upkeep` gives, in the way of neither appends nor reads.
+    """
 
     _reads: Statements
+
+    @abstractmethod
+    async def _upkeep(self) -> Statements: ...
 
     @abstractmethod
     async def append(self, batch: CommitBatch) -> BatchOutcome:
@@ -170,6 +180,22 @@ class SqlJournal(ABC):
         """`append` for one change and one row, without a writer; its seq, or None if fenced."""
         outcome = await self.append(CommitBatch((), (change,), (closing,)))
         return outcome.seqs[0]
+
+    async def ended(self, after: EndedRow | None, limit: int) -> list[EndedRow]:
+        """At most `limit` terminal executions behind `after`, by `finalized_at` and id."""
+        place = _FIRST_PLACE if after is None else (after.finalized_at, after.execution_id)
+        pages = (*place, limit) * texts.ENDED_PAGES
+        upkeep = await self._upkeep()
+        return await upkeep.rows(EndedRow._make, texts.SELECT_ENDED, *pages, limit)
+
+    async def usage(self) -> Usage:
+        """What there is of executions and entries, all of them counted."""
+        (usage,) = await (await self._upkeep()).rows(Usage._make, texts.SELECT_USAGE)
+        return usage
+
+    async def reclaim(self) -> bool:
+        """Nothing: for a database that gives back by itself what it does not need."""
+        return False
 
 
 def _stray(row: Any) -> Stray:  # noqa: ANN401 - what the driver makes of it

@@ -12,16 +12,22 @@ from functools import cache
 from itertools import count
 from typing import Final
 
-from durable_core.storage.tables import ENTRY, EXECUTION, PROMISE, REQUEST, TIMER
+from durable_core.model.execution import TERMINAL
+from durable_core.storage.tables import ENTRY, EXECUTION, OWNED, PROMISE, REQUEST, TIMER
 
 __all__ = [
     "ARM_TIMERS",
     "CLAIM",
     "DISARM_TIMERS",
+    "ENDED_PAGES",
     "INSERT_KEY_CHECK",
     "INSERT_VERSION",
     "KEEP_PROMISES",
+    "PRUNE",
+    "PRUNE_KEYS",
+    "PRUNE_OWNED",
     "SELECT_BY_KEY",
+    "SELECT_ENDED",
     "SELECT_ENTRIES",
     "SELECT_ENTRY_RANGE",
     "SELECT_EXECUTION",
@@ -36,6 +42,7 @@ __all__ = [
     "SELECT_STRAYS",
     "SELECT_STRAYS_OF",
     "SELECT_TIMERS",
+    "SELECT_USAGE",
     "SELECT_VERSION",
     "numbered",
 ]
@@ -133,6 +140,45 @@ LIMIT ?
 )
 SELECT_STRAYS: Final = _STRAYS.format(only="TRUE")
 SELECT_STRAYS_OF: Final = _STRAYS.format(only="t.execution_id = ?")
+
+# In SQLite a query around the rows lets each of them be looked for by its key, as above.
+_GONE: Final = "IN (SELECT * FROM ({rows}) AS gone)"
+PRUNE: Final = (
+    "DELETE FROM durable_executions WHERE (execution_id, status, owner_epoch, finalized_at) "
+    f"{_GONE} RETURNING execution_id"
+)
+# By the key as well: no index leads from an execution to it.
+PRUNE_KEYS: Final = (
+    f"DELETE FROM durable_execution_keys WHERE (execution_id, workflow, execution_key) {_GONE}"
+)
+PRUNE_OWNED: Final = tuple(
+    f"DELETE FROM {table} WHERE execution_id {_GONE}" for table in ("durable_journal", *OWNED)
+)
+
+_PAYLOAD_BYTES: Final = (
+    "coalesce(sum(coalesce(length(payload), 0) + coalesce(length(detail), 0)), 0)"
+)
+_ENDED: Final = "execution_id, workflow, execution_key, status, owner_epoch, finalized_at"
+_NEXT_ENDED: Final = "ORDER BY finalized_at, execution_id LIMIT ?"
+# Each status is a walk of its own along the index over (status, finalized_at), cut at the limit, so
+# that a page costs no more than its rows however many there are behind them.
+_ENDED_PAGES: Final = " UNION ALL ".join(
+    f"SELECT * FROM (SELECT {_ENDED} FROM durable_executions WHERE status = '{status.label}' "
+    f"AND (finalized_at, execution_id) > (?, ?) {_NEXT_ENDED}) AS {status.label}"
+    for status in sorted(TERMINAL)
+)
+ENDED_PAGES: Final = len(TERMINAL)
+SELECT_ENDED: Final = (
+    f"SELECT e.*, count(j.execution_id), {_PAYLOAD_BYTES} "
+    f"FROM (SELECT * FROM ({_ENDED_PAGES}) AS pages {_NEXT_ENDED}) AS e "
+    "LEFT JOIN durable_journal AS j ON j.execution_id = e.execution_id "
+    f"GROUP BY {_ENDED.replace('execution_id', 'e.execution_id')} "
+    "ORDER BY finalized_at, e.execution_id"
+)
+SELECT_USAGE: Final = (
+    "SELECT (SELECT count(*) FROM durable_executions), count(*), "
+    f"{_PAYLOAD_BYTES} FROM durable_journal"
+)
 
 SELECT_VERSION: Final = "SELECT coalesce(max(version), 0) FROM durable_schema"
 INSERT_VERSION: Final = "INSERT INTO durable_schema (version, applied_at) VALUES (?, ?)"

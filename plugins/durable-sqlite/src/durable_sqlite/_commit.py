@@ -1,4 +1,4 @@
-"""One batch as one transaction, on the connection's thread.
+"""One batch, or what is pruned at a time, as one transaction on the connection's thread.
 
 Carries the storage side of INV-15: each `HeadChange` is a conditional update in the transaction
 that inserts the rows of its execution, and those rows are left out where it did not apply. SQLite
@@ -12,16 +12,16 @@ import sqlite3
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 
-from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange
+from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, HeadChange
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow
 from durable_core.storage.batches import armed, ends_something, keeps_status, uses_key
 from durable_core.storage.keycheck import KeyCheck
 from durable_sqlite import _sql
-from durable_sqlite._connection import abandon
+from durable_sqlite._connection import abandon, immediate
 from durable_sqlite._keycheck import store_key_check
 
-__all__ = ["commit"]
+__all__ = ["commit", "prune"]
 
 
 def commit(
@@ -41,7 +41,7 @@ def commit(
         _start(connection, [start for start in batch.starts if start.execution_id not in taken])
         lost = unmatched | taken.keys()
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
-        last = _insert(connection, _sql.INSERT_ENTRIES, rows)
+        last = _change(connection, _sql.INSERT_ENTRIES, rows)
         if batch.has_lookups:
             _change_lookups(connection, batch, lost)
         if ends_something(batch):
@@ -60,6 +60,21 @@ def commit(
     numbers = iter(seqs)
     placed = [None if row.execution_id in lost else next(numbers) for row in batch.rows]
     return BatchOutcome(placed, unmatched, taken)
+
+
+def prune(connection: sqlite3.Connection, rows: Sequence[EndedRow]) -> frozenset[bytes]:
+    """Delete those whose fence holds, with all that is theirs; which ones that were."""
+    gone: set[bytes] = set()
+    with immediate(connection):
+        for chunk in _sql.in_chunks([row.fence for row in rows]):
+            deleted = connection.execute(_sql.PRUNE[len(chunk)], _flat(chunk))
+            gone.update(execution_id for (execution_id,) in deleted.fetchall())
+        left = [row for row in rows if row.execution_id in gone]
+        keys = [row[:3] for row in left if row.execution_key is not None]
+        _change(connection, _sql.PRUNE_KEYS, keys)
+        for texts in _sql.PRUNE_OWNED:
+            _change(connection, texts, [row[:1] for row in left])
+    return frozenset(gone)
 
 
 def _begin_and_change(
@@ -132,31 +147,31 @@ def _taken(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> di
 
 def _start(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> None:
     if starts:
-        _insert(connection, _sql.INSERT_EXECUTIONS, starts)
+        _change(connection, _sql.INSERT_EXECUTIONS, starts)
         keys = [
             (start.workflow, start.execution_key, start.execution_id)
             for start in starts
             if start.execution_key is not None
         ]
-        _insert(connection, _sql.INSERT_KEYS, keys)
+        _change(connection, _sql.INSERT_KEYS, keys)
 
 
 def _change_lookups(
     connection: sqlite3.Connection, batch: CommitBatch, lost: Container[bytes]
 ) -> None:
     promises = [promise for promise in batch.promises if promise.execution_id not in lost]
-    _insert(connection, _sql.KEEP_PROMISES, promises)
+    _change(connection, _sql.KEEP_PROMISES, promises)
     timers = [timer for timer in armed(batch) if timer.execution_id not in lost]
-    _insert(connection, _sql.ARM_TIMERS, timers)
-    _insert(connection, _sql.DISARM_TIMERS, [one for one in batch.disarmed if one[0] not in lost])
+    _change(connection, _sql.ARM_TIMERS, timers)
+    _change(connection, _sql.DISARM_TIMERS, [one for one in batch.disarmed if one[0] not in lost])
 
 
-def _insert(
+def _change(
     connection: sqlite3.Connection,
     texts: Mapping[int, str],
     rows: Sequence[tuple[object, ...]],
 ) -> int:
-    """Insert the rows in order; the row id of the last one, 0 where there is none."""
+    """Do it for the rows in order; the row id of the last one inserted, 0 where there is none."""
     if len(rows) == 1:
         return connection.execute(texts[1], _flat(rows)).lastrowid or 0
     last = 0
