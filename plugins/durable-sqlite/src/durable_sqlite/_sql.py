@@ -173,6 +173,7 @@ PROBE: Final = SET_APPLICATION_ID
 INCREMENTAL_VACUUM: Final = "PRAGMA auto_vacuum = INCREMENTAL"
 # 1 MiB. A commit waits while it runs, and it moves as many pages from the end of the file.
 RECLAIM: Final = "PRAGMA incremental_vacuum(256)"
+CHECKPOINT: Final = "PRAGMA wal_checkpoint(PASSIVE)"
 SOME_FREE: Final = (
     "SELECT 1 FROM pragma_freelist_count, pragma_auto_vacuum "
     "WHERE freelist_count > 0 AND auto_vacuum = 2"

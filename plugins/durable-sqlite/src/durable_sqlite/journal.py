@@ -58,14 +58,17 @@ class SqliteJournal(SqlJournal):
         return await (await self._pruner()).call(lambda raw: prune(raw, rows))
 
     async def reclaim(self) -> bool:
-        """Cut up to a MiB of free pages off the file; whether there are more. Appends wait.
+        """Cut up to a MiB of free pages off the database; whether there are more. Appends wait.
 
-        The file itself becomes shorter when the -wal has been written back into it.
+        Behind the last of them the -wal is written back, without which the file stays as long.
         """
         pruner = await self._pruner()
         # As a script: it has no columns, and `execute` would stop it behind its first page.
         await pruner.call(lambda raw: raw.executescript(_sql.RECLAIM))
-        return bool(await pruner.rows(tuple, _sql.SOME_FREE))
+        if await pruner.rows(tuple, _sql.SOME_FREE):
+            return True
+        await pruner.rows(tuple, _sql.CHECKPOINT)
+        return False
 
     async def _upkeep(self) -> Connection:
         return await self._pruner()
