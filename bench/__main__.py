@@ -26,6 +26,7 @@ from bench import (
     payload_limit,
     postgres_guarded,
     resume,
+    retention,
     steps,
     takeover,
     telemetry,
@@ -54,6 +55,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "workers": workers.measure,
         "takeover": takeover.measure,
         "hot-updates": hot_updates.measure,
+        "retention": retention.measure,
     },
 )
 """Every measurement by the name that selects it, in the order of the table."""

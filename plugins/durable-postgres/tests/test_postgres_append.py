@@ -134,7 +134,7 @@ async def test_requests_are_filed_once_and_only_for_what_is_there(
     assert await backend.read_inbox() == []
 
 
-async def test_prune_deletes_what_it_is_given_and_whole(backend: PostgresBackend, rows: Rows) -> None:
+async def test_prune_deletes_what_it_is_given(backend: PostgresBackend, rows: Rows) -> None:
     for number, (status, at) in enumerate(
         [("completed", 10), ("completed", 30), ("failed", 10)], 1
     ):
