@@ -117,7 +117,8 @@ async def _times(
 
 async def _verified(journal: OpenJournal, execution_id: ExecutionId, appended: int) -> None:
     """Nothing else is there, and nothing of it is missing."""
-    usage = await journal.backend.journal.usage()
+    usage = await journal.backend.journal.open_usage()
+    assert await journal.backend.journal.ended(None, 1) == [], "something was left"
     assert (usage.executions, usage.entries) == (1, appended + 1), "more is there, or less"
     assert await journal.backend.strays() == [], "something belongs to nobody"
     assert len(await journal.results([execution_id])) == appended, "an append is not there"

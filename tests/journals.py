@@ -270,13 +270,15 @@ class CountedJournal:
         """As the real one."""
         return await self.journal.finalize(change, closing)
 
-    async def ended(self, after: EndedRow | None, limit: int) -> list[EndedRow]:
+    async def ended(
+        self, after: EndedRow | None, limit: int, *, newest_first: bool = False
+    ) -> list[EndedRow]:
         """As the real one."""
-        return await self.journal.ended(after, limit)
+        return await self.journal.ended(after, limit, newest_first=newest_first)
 
-    async def usage(self) -> Usage:
+    async def open_usage(self) -> Usage:
         """As the real one."""
-        return await self.journal.usage()
+        return await self.journal.open_usage()
 
     async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
         """As the real one."""

@@ -73,11 +73,11 @@ MEMBERS = {
         "append",
         "ended",
         "finalize",
+        "open_usage",
         "prune",
         "read_execution",
         "read_execution_range",
         "reclaim",
-        "usage",
     ],
 }
 

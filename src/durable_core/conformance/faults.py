@@ -168,11 +168,13 @@ class FaultyBackend(ExecutionBackend):
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
         return await self.real.journal.finalize(change, closing)
 
-    async def ended(self, after: EndedRow | None, limit: int) -> list[EndedRow]:
-        return await self.real.journal.ended(after, limit)
+    async def ended(
+        self, after: EndedRow | None, limit: int, *, newest_first: bool = False
+    ) -> list[EndedRow]:
+        return await self.real.journal.ended(after, limit, newest_first=newest_first)
 
-    async def usage(self) -> Usage:
-        return await self.real.journal.usage()
+    async def open_usage(self) -> Usage:
+        return await self.real.journal.open_usage()
 
     async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
         return await self.real.journal.prune(rows)

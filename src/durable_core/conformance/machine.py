@@ -186,17 +186,19 @@ class ContractMachine(BothSides):
         after=st.integers(0, 4),
         limit=st.sampled_from((0, 1, 2, 9)),
         stale=st.sampled_from((None, None, None, "epoch", "time", "status")),
-        space=st.booleans(),
+        back=st.booleans(),
     )
-    def prune(self, side: int, after: int, limit: int, stale: str | None, space: bool) -> None:  # noqa: FBT001
+    def prune(self, side: int, after: int, limit: int, stale: str | None, back: bool) -> None:  # noqa: FBT001
         """A page of what has ended, of which the first one may have changed meanwhile."""
         behind = (None, *self.database.tables.ended())[: after + 1][-1]
-        rows = list(self.both(side, lambda one: one.journal.ended(behind, limit)) or ())
+        rows = list(
+            self.both(side, lambda one: one.journal.ended(behind, limit, newest_first=back)) or ()
+        )
         if rows:
             rows[0] = _changed(rows[0], stale)
         self.both(side, lambda one: one.journal.prune(rows))
-        self.both(side, lambda one: one.journal.usage())
-        if space:
+        self.both(side, lambda one: one.journal.open_usage())
+        if back:
             self.run(self.real[side].journal.reclaim())
 
     @rule(side=SIDES)

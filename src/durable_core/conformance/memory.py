@@ -137,16 +137,24 @@ class MemoryBackend(ExecutionBackend):
         """A batch of one."""
         return (await self.append(CommitBatch((), (change,), (closing,)))).seqs[0]
 
-    async def ended(self, after: EndedRow | None, limit: int) -> list[EndedRow]:
+    async def ended(
+        self, after: EndedRow | None, limit: int, *, newest_first: bool = False
+    ) -> list[EndedRow]:
         """What comes behind it."""
-        place = None if after is None else (after.finalized_at, after.execution_id)
         rows = self._tables.ended()
-        behind = [row for row in rows if not place or (row.finalized_at, row.execution_id) > place]
-        return behind[:limit]
+        if after is not None:
+            place = after.finalized_at, after.execution_id
+            rows = [
+                row
+                for row in rows
+                if (row.finalized_at, row.execution_id) != place
+                and ((row.finalized_at, row.execution_id) < place) == newest_first
+            ]
+        return rows[::-1][:limit] if newest_first else rows[:limit]
 
-    async def usage(self) -> Usage:
+    async def open_usage(self) -> Usage:
         """Counted."""
-        return self._tables.usage()
+        return self._tables.open_usage()
 
     async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
         """Delete what is as it was."""

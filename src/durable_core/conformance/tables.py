@@ -196,9 +196,11 @@ class Tables:
         ]
         return sorted(rows, key=lambda row: (row.finalized_at, row.execution_id))
 
-    def usage(self) -> Usage:
-        """All of it."""
-        return Usage(len(self.executions), *self._weight(self.entries.values()))
+    def open_usage(self) -> Usage:
+        """What the executions hold that have not ended."""
+        ids = {one for one, row in self.executions.items() if row.status not in _ENDED}
+        entries = [entry for entry in self.entries.values() if entry.execution_id in ids]
+        return Usage(len(ids), *self._weight(entries))
 
     def _weight(self, entries: Collection[JournalRow]) -> tuple[int, int]:
         size = sum(len(entry.payload or b"") + len(entry.detail or b"") for entry in entries)

@@ -106,18 +106,18 @@ class Journal(Protocol):
         """
         ...
 
-    async def ended(self, after: EndedRow | None, limit: int) -> list[EndedRow]:
+    async def ended(
+        self, after: EndedRow | None, limit: int, *, newest_first: bool = False
+    ) -> list[EndedRow]:
         """At most `limit` terminal executions behind `after`, by `finalized_at` and id.
 
-        Committed rows. Reads neither behind the writer nor before whoever waits for a read.
+        In the reverse order with `newest_first`. Committed rows; `after` need not be there any
+        more. May be slow, and stands neither before an append nor before another read.
         """
         ...
 
-    async def usage(self) -> Usage:
-        """What there is of executions and entries, all of them counted; in the way of nobody.
-
-        It looks at every entry, so it takes as long as reading the journal does.
-        """
+    async def open_usage(self) -> Usage:
+        """What the executions hold that have not ended; in the way of nobody, as `ended`."""
         ...
 
     async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:

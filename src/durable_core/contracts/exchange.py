@@ -196,7 +196,7 @@ class EndedRow(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a whole journal holds; the fields mean what they mean in an `EndedRow`."""
+    """What several executions hold together; the fields mean what they do in an `EndedRow`."""
 
     executions: int
     entries: int

@@ -7,11 +7,11 @@ it may be at it beside others, and a run that only looks follows the same one.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Container, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from durable_core.config import RetentionConfig
 from durable_core.contracts.backend import ExecutionBackend
@@ -81,38 +81,70 @@ class Horizon:
         return row.finalized_at >= oldest and _place(row) > max(self.count_to, self.bytes_to)
 
 
+@define
+class _Room:
+    """How many executions and bytes there is room for; below zero they are too many."""
+
+    executions: int
+    size: int
+
+    def take(self, executions: int, size: int) -> None:
+        self.executions -= executions
+        self.size -= size
+
+
 def size_of(weight: EndedRow | Usage) -> int:
     """The bytes that these entries count for."""
     return weight.payload_bytes + _ENTRY_BYTES * weight.entries
 
 
 async def horizon_of(backend: ExecutionBackend, retention: RetentionConfig, now_ms: int) -> Horizon:
-    """What `retention` says of the journal as it is: first the ages, then the caps for the rest."""
+    """What `retention` says of the journal as it is: first the ages, then the caps for the rest.
+
+    The caps say how much of the newest stays. So what others delete meanwhile, which is older,
+    changes nothing.
+    """
     aged = Horizon(
         now_ms - retention.ttl_completed_secs * 1000, now_ms - retention.ttl_failed_secs * 1000
     )
-    usage = await backend.journal.usage()
-    executions = usage.executions - retention.max_executions
-    size = size_of(usage) - retention.max_journal_bytes
-    if executions <= 0 and size <= 0:
+    loose = _Room(0, 0)
+    room = _Room(retention.max_executions, retention.max_journal_bytes)
+    usage = await backend.journal.open_usage()
+    room.take(usage.executions, size_of(usage))
+    kept: set[ExecutionId] = set()
+    after: EndedRow | None = None
+    while page := await backend.journal.ended(after, _PAGE, newest_first=True):
+        kept |= await _open_parents(backend, page)
+        for row in page:
+            if parent_of(row.execution_key) in kept:
+                room.take(1, size_of(row))
+            elif aged.reason(row) is None:
+                loose.take(1, size_of(row))
+        after = page[-1]
+    if room.executions + loose.executions >= 0 and room.size + loose.size >= 0:
         return aged
-    async for choice in chosen(backend, aged):
-        executions -= 1
-        size -= choice.size
-    count_to = bytes_to = _NOWHERE
-    async with aclosing(_loose(backend)) as loose:
-        async for row in loose:
-            if executions <= 0 and size <= 0:
-                break
-            if aged.reason(row) is not None:
+    return await _capped(backend, aged, kept, room)
+
+
+async def _capped(
+    backend: ExecutionBackend, aged: Horizon, kept: Container[ExecutionId | None], room: _Room
+) -> Horizon:
+    """`aged` with the places of the newest rows for which there is no room."""
+    horizon = aged
+    after: EndedRow | None = None
+    while page := await backend.journal.ended(after, _PAGE, newest_first=True):
+        for row in page:
+            if parent_of(row.execution_key) in kept or aged.reason(row) is not None:
                 continue
-            if executions > 0:
-                count_to = _place(row)
-            if size > 0:
-                bytes_to = _place(row)
-            executions -= 1
-            size -= size_of(row)
-    return evolve(aged, count_to=count_to, bytes_to=bytes_to)
+            room.take(1, size_of(row))
+            if room.executions < 0 and horizon.count_to == _NOWHERE:
+                horizon = evolve(horizon, count_to=_place(row))
+            if room.size < 0 and horizon.bytes_to == _NOWHERE:
+                horizon = evolve(horizon, bytes_to=_place(row))
+            if _NOWHERE not in {horizon.count_to, horizon.bytes_to}:
+                return horizon
+        after = page[-1]
+    return horizon
 
 
 async def chosen(backend: ExecutionBackend, horizon: Horizon) -> AsyncGenerator[Choice, None]:

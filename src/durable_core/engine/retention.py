@@ -86,7 +86,7 @@ class Retention:
             try:
                 await self._round()
             except JournalUnavailable as error:
-                _LOG.debug("pruning met trouble and is repeated: %s", error)
+                _LOG.warning("pruning met trouble and is repeated: %s", error)
                 wait = min(wait, _AGAIN_S)
             except Exception as error:  # noqa: BLE001 - one run must not end the others
                 _LOG.error("pruning failed: %s", type(error).__name__)

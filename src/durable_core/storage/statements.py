@@ -32,7 +32,8 @@ T = TypeVar("T")
 Make: TypeAlias = Callable[[Any], T]
 """What is made of a row of the driver's."""
 
-_FIRST_PLACE: Final = (-(2**63), b"")
+_BEFORE_ALL: Final = (-(2**63), b"")
+_BEHIND_ALL: Final = (2**63 - 1, b"\xff" * 17)
 
 
 class Statements(Protocol):
@@ -181,16 +182,21 @@ class SqlJournal(ABC):
         outcome = await self.append(CommitBatch((), (change,), (closing,)))
         return outcome.seqs[0]
 
-    async def ended(self, after: EndedRow | None, limit: int) -> list[EndedRow]:
+    async def ended(
+        self, after: EndedRow | None, limit: int, *, newest_first: bool = False
+    ) -> list[EndedRow]:
         """At most `limit` terminal executions behind `after`, by `finalized_at` and id."""
-        place = _FIRST_PLACE if after is None else (after.finalized_at, after.execution_id)
+        text, place = texts.SELECT_ENDED, _BEFORE_ALL
+        if newest_first:
+            text, place = texts.SELECT_NEWEST_ENDED, _BEHIND_ALL
+        if after is not None:
+            place = after.finalized_at, after.execution_id
         pages = (*place, limit) * texts.ENDED_PAGES
-        upkeep = await self._upkeep()
-        return await upkeep.rows(EndedRow._make, texts.SELECT_ENDED, *pages, limit)
+        return await (await self._upkeep()).rows(EndedRow._make, text, *pages, limit)
 
-    async def usage(self) -> Usage:
-        """What there is of executions and entries, all of them counted."""
-        (usage,) = await (await self._upkeep()).rows(Usage._make, texts.SELECT_USAGE)
+    async def open_usage(self) -> Usage:
+        """What the executions hold that have not ended."""
+        (usage,) = await (await self._upkeep()).rows(Usage._make, texts.SELECT_OPEN_USAGE)
         return usage
 
     async def reclaim(self) -> bool:

@@ -33,6 +33,8 @@ __all__ = [
     "SELECT_EXECUTION",
     "SELECT_KEY_CHECK",
     "SELECT_KEY_CHECKS",
+    "SELECT_NEWEST_ENDED",
+    "SELECT_OPEN_USAGE",
     "SELECT_OWNERS",
     "SELECT_PROMISE",
     "SELECT_PROMISES",
@@ -42,7 +44,6 @@ __all__ = [
     "SELECT_STRAYS",
     "SELECT_STRAYS_OF",
     "SELECT_TIMERS",
-    "SELECT_USAGE",
     "SELECT_VERSION",
     "numbered",
 ]
@@ -159,25 +160,35 @@ _PAYLOAD_BYTES: Final = (
     "coalesce(sum(coalesce(length(payload), 0) + coalesce(length(detail), 0)), 0)"
 )
 _ENDED: Final = "execution_id, workflow, execution_key, status, owner_epoch, finalized_at"
-_NEXT_ENDED: Final = "ORDER BY finalized_at, execution_id LIMIT ?"
 # Each status is a walk of its own along the index over (status, finalized_at), cut at the limit, so
 # that a page costs no more than its rows however many there are behind them.
 _ENDED_PAGES: Final = " UNION ALL ".join(
     f"SELECT * FROM (SELECT {_ENDED} FROM durable_executions WHERE status = '{status.label}' "
-    f"AND (finalized_at, execution_id) > (?, ?) {_NEXT_ENDED}) AS {status.label}"
+    f"AND (finalized_at, execution_id) {{behind}} (?, ?) {{next}}) AS {status.label}"
     for status in sorted(TERMINAL)
 )
 ENDED_PAGES: Final = len(TERMINAL)
-SELECT_ENDED: Final = (
-    f"SELECT e.*, count(j.execution_id), {_PAYLOAD_BYTES} "
-    f"FROM (SELECT * FROM ({_ENDED_PAGES}) AS pages {_NEXT_ENDED}) AS e "
-    "LEFT JOIN durable_journal AS j ON j.execution_id = e.execution_id "
-    f"GROUP BY {_ENDED.replace('execution_id', 'e.execution_id')} "
-    "ORDER BY finalized_at, e.execution_id"
-)
-SELECT_USAGE: Final = (
-    "SELECT (SELECT count(*) FROM durable_executions), count(*), "
-    f"{_PAYLOAD_BYTES} FROM durable_journal"
+
+
+def _select_ended(behind: str, order: str) -> str:
+    following = f"ORDER BY finalized_at {order}, execution_id {order} LIMIT ?"
+    pages = _ENDED_PAGES.format(behind=behind, next=following)
+    return (
+        f"SELECT e.*, count(j.execution_id), {_PAYLOAD_BYTES} "
+        f"FROM (SELECT * FROM ({pages}) AS pages {following}) AS e "
+        "LEFT JOIN durable_journal AS j ON j.execution_id = e.execution_id "
+        f"GROUP BY {_ENDED.replace('execution_id', 'e.execution_id')} "
+        f"ORDER BY finalized_at {order}, e.execution_id {order}"
+    )
+
+
+SELECT_ENDED: Final = _select_ended(">", "ASC")
+SELECT_NEWEST_ENDED: Final = _select_ended("<", "DESC")
+_OPEN: Final = "WHERE status IN ('running', 'blocked') AND finalized_at IS NULL"
+SELECT_OPEN_USAGE: Final = (
+    f"SELECT (SELECT count(*) FROM durable_executions {_OPEN}), count(*), {_PAYLOAD_BYTES} "
+    f"FROM durable_journal WHERE execution_id IN "
+    f"(SELECT execution_id FROM durable_executions {_OPEN})"
 )
 
 SELECT_VERSION: Final = "SELECT coalesce(max(version), 0) FROM durable_schema"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import Final
+from typing import Any, Final
 
 from attrs import evolve, frozen
 from hypothesis import given
@@ -135,10 +135,11 @@ def test_ec_39_behind_a_run_nothing_is_left_to_do(journal: Journal) -> None:
         backend = await journal.backend()
         await backend.prune([one.row for one in await choices(backend, journal.retention)])
         assert await choices(backend, journal.retention) == []
-        usage = await backend.usage()
+        usage, ended = await backend.open_usage(), await backend.ended(None, 99)
         over = (
-            usage.executions > journal.retention.max_executions
-            or size_of(usage) > journal.retention.max_journal_bytes
+            usage.executions + len(ended) > journal.retention.max_executions
+            or size_of(usage) + sum(size_of(row) for row in ended)
+            > journal.retention.max_journal_bytes
         )
         if over:
             stored = await backend.list_executions(limit=99)
@@ -146,7 +147,7 @@ def test_ec_39_behind_a_run_nothing_is_left_to_do(journal: Journal) -> None:
             assert all(
                 row.execution_key is not None
                 and uuid.UUID(row.execution_key.partition("/")[0]).bytes in open_ones
-                for row in await backend.ended(None, 99)
+                for row in ended
             )
 
     asyncio.run(check())
@@ -178,6 +179,26 @@ async def test_a_run_that_began_earlier_deletes_no_more_than_the_caps_say() -> N
             await backend.prune([one.row for one in await choices(backend, journal.retention)])
         gone.append(choice.row)
     assert await backend.ended(None, 99) == (await (await journal.backend()).ended(None, 99))[15:]
+
+
+async def test_what_others_delete_while_it_is_chosen_makes_it_no_more() -> None:
+    """They are at the other end: what stays is counted, from the newest on."""
+    journal = Journal(
+        [Made("completed", 50 + n // 100, 0, None) for n in range(1400)],
+        RetentionConfig(ttl_completed_secs=1000, max_executions=600),
+    )
+    backend = await journal.backend()
+    undisturbed = await horizon_of(backend, journal.retention, NOW)
+    other: Any = backend
+    real = other.ended
+
+    async def ended(*asked: Any, newest_first: bool) -> list[EndedRow]:
+        await backend.prune(await real(None, 100))
+        return list(await real(*asked, newest_first=newest_first))
+
+    other.ended = ended
+    assert await horizon_of(backend, journal.retention, NOW) == undisturbed
+    assert len(await real(None, 2000)) < 1400 - 3 * 100
 
 
 async def test_a_key_that_only_looks_like_a_childs_keeps_nothing() -> None:
