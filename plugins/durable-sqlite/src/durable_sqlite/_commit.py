@@ -41,7 +41,7 @@ def commit(
         _start(connection, [start for start in batch.starts if start.execution_id not in taken])
         lost = unmatched | taken.keys()
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
-        last = _change(connection, _sql.INSERT_ENTRIES, rows)
+        last = _insert(connection, _sql.INSERT_ENTRIES, rows)
         if batch.has_lookups:
             _change_lookups(connection, batch, lost)
         if ends_something(batch):
@@ -71,9 +71,9 @@ def prune(connection: sqlite3.Connection, rows: Sequence[EndedRow]) -> frozenset
             gone.update(execution_id for (execution_id,) in deleted.fetchall())
         left = [row for row in rows if row.execution_id in gone]
         keys = [row[:3] for row in left if row.execution_key is not None]
-        _change(connection, _sql.PRUNE_KEYS, keys)
+        _insert(connection, _sql.PRUNE_KEYS, keys)
         for texts in _sql.PRUNE_OWNED:
-            _change(connection, texts, [row[:1] for row in left])
+            _insert(connection, texts, [row[:1] for row in left])
     return frozenset(gone)
 
 
@@ -147,31 +147,31 @@ def _taken(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> di
 
 def _start(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> None:
     if starts:
-        _change(connection, _sql.INSERT_EXECUTIONS, starts)
+        _insert(connection, _sql.INSERT_EXECUTIONS, starts)
         keys = [
             (start.workflow, start.execution_key, start.execution_id)
             for start in starts
             if start.execution_key is not None
         ]
-        _change(connection, _sql.INSERT_KEYS, keys)
+        _insert(connection, _sql.INSERT_KEYS, keys)
 
 
 def _change_lookups(
     connection: sqlite3.Connection, batch: CommitBatch, lost: Container[bytes]
 ) -> None:
     promises = [promise for promise in batch.promises if promise.execution_id not in lost]
-    _change(connection, _sql.KEEP_PROMISES, promises)
+    _insert(connection, _sql.KEEP_PROMISES, promises)
     timers = [timer for timer in armed(batch) if timer.execution_id not in lost]
-    _change(connection, _sql.ARM_TIMERS, timers)
-    _change(connection, _sql.DISARM_TIMERS, [one for one in batch.disarmed if one[0] not in lost])
+    _insert(connection, _sql.ARM_TIMERS, timers)
+    _insert(connection, _sql.DISARM_TIMERS, [one for one in batch.disarmed if one[0] not in lost])
 
 
-def _change(
+def _insert(
     connection: sqlite3.Connection,
     texts: Mapping[int, str],
     rows: Sequence[tuple[object, ...]],
 ) -> int:
-    """Do it for the rows in order; the row id of the last one inserted, 0 where there is none."""
+    """Insert the rows in order; the row id of the last one, 0 where there is none."""
     if len(rows) == 1:
         return connection.execute(texts[1], _flat(rows)).lastrowid or 0
     last = 0
