@@ -59,6 +59,7 @@ class Retention:
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
         self._settings = parts.config.retention
+        self._patience_ms = parts.config.journal_ack_timeout_ms
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -114,20 +115,23 @@ class Retention:
                 gone = batch if dry_run else await _rested(partial(self._delete, batch))
                 for choice in gone:
                     yield choice
-        while not dry_run and await _rested(backend.journal.reclaim):
+        while not dry_run and await _rested(self._reclaim):
             pass
 
     async def _delete(self, batch: list[Choice]) -> list[Choice]:
         """Those of the batch that went; after an answer that was lost, that are not there now."""
         backend = self._parts.backend
         rows = [choice.row for choice in batch]
-        patience_ms = self._parts.config.journal_ack_timeout_ms
         with self._parts.tracing.span(SpanName.JOURNAL_PRUNE, {}):
-            gone, unseen = await insist(lambda: backend.journal.prune(rows), patience_ms)
+            gone, unseen = await insist(lambda: backend.journal.prune(rows), self._patience_ms)
         if unseen:
             ids = [row.execution_id for row in rows]
             gone |= {one for one in ids if await backend.load(one) is None}
         return [choice for choice in batch if choice.row.execution_id in gone]
+
+    async def _reclaim(self) -> bool:
+        more, _ = await insist(self._parts.backend.journal.reclaim, self._patience_ms)
+        return more
 
 
 async def _batches(choices: AsyncIterator[Choice], most: int) -> AsyncGenerator[list[Choice], None]:
