@@ -388,6 +388,8 @@ class DurableEngine:
         self.parts.notices.hear(Notice(NoticeKind.REQUEST, about))
 
     async def _close(self) -> None:
-        await self._retention.close()
-        await self._watch.close()
-        await self._roster.close(self.parts.config.close_timeout_ms / 1000)
+        try:
+            await self._watch.close()
+            await self._roster.close(self.parts.config.close_timeout_ms / 1000)
+        finally:
+            await self._retention.close()
