@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -73,6 +74,22 @@ async def test_terminal_executions_vanish_in_the_background(open_engine: OpenEng
         assert await running.status() is Status.RUNNING
         stage.gate.set()
         await running.result()
+
+
+async def test_closing_ends_a_background_run(open_engine: OpenEngine) -> None:
+    """What it was about to delete stays, and nothing is left running."""
+    tasks = asyncio.all_tasks()
+    retention = RetentionConfig(ttl_completed_secs=0, prune_interval_secs=1)
+    async with AsyncExitStack() as opened:
+        engine = await opened.enter_async_context(open_engine(COMPLETES, retention=retention))
+        (handle,) = await ended(engine, COMPLETES)
+        with held(engine.parts.backend.journal, "prune") as pruning:
+            async with asyncio.timeout(LONGEST_S):
+                await pruning.reached.wait()
+            await opened.aclose()
+            assert asyncio.all_tasks() == tasks
+    async with open_engine(COMPLETES) as engine:
+        assert await (await engine.get(handle.id)).status() is Status.COMPLETED
 
 
 async def test_trouble_does_not_end_the_background_runs(open_engine: OpenEngine) -> None:
