@@ -10,7 +10,6 @@ import base64
 import os
 import re
 import secrets
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from attrs import field, frozen
 
 from durable_core.contracts.keys import MasterKeys
 from durable_core.errors import ConfigError
+from durable_core.secretfile import read_secret_file
 
 __all__ = [
     "KEY_BYTES",
@@ -38,8 +38,7 @@ _VARIABLE: Final = "DURABLE_KEY"
 _ID: Final = re.compile(r"[0-9]{1,3}")
 _BASE64URL: Final = re.compile(r"([A-Za-z0-9_-]*)={0,2}")
 _MAKE_ONE: Final = "make a key with `durable keygen`"
-_LARGEST_FILE: Final = 65_536
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_KEY_FILE: Final = "key file"
 
 
 def no_key_error() -> ConfigError:
@@ -153,53 +152,11 @@ class KeyFile:
 
     def load(self) -> MasterKeys:
         """The keys; `ConfigError` for a file that is missing, exposed to others or not right."""
-        lines = [line.strip().rstrip(",") for line in self._read().splitlines()]
+        text = read_secret_file(self.path, _KEY_FILE, "<id>:<base64url> entries")
+        lines = [line.strip().rstrip(",") for line in text.splitlines()]
         entries = [line for line in lines if line]
+        name = f"{_KEY_FILE} {self.path}"
         if not entries:
-            message = f"{self._name} holds no key; {_MAKE_ONE} and write it there"
+            message = f"{name} holds no key; {_MAKE_ONE} and write it there"
             raise ConfigError(message)
-        return parse_keys(",".join(entries), self._name)
-
-    @property
-    def _name(self) -> str:
-        return f"key file {self.path}"
-
-    def _read(self) -> str:
-        try:
-            # Not blocking, as opening a pipe would wait for a writer. What is checked is what was
-            # opened: a name could be given to another file in between.
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            try:
-                refused = _refusal(os.fstat(descriptor), os.geteuid())
-                content = b"" if refused else _read_all(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            message = f"{self._name} cannot be read: {error.strerror}"
-            raise ConfigError(message) from error
-        if len(content) > _LARGEST_FILE:
-            refused = f"is larger than {_LARGEST_FILE} bytes, so it is no key file"
-        elif not content.isascii():
-            refused = "is no text; it must hold <id>:<base64url> entries"
-        if refused:
-            message = f"{self._name} {refused}"
-            raise ConfigError(message)
-        return content.decode("ascii")
-
-
-def _read_all(descriptor: int) -> bytes:
-    """The content of a file, up to one byte more than a key file may have."""
-    with os.fdopen(descriptor, "rb", closefd=False) as file:
-        return file.read(_LARGEST_FILE + 1)
-
-
-def _refusal(status: os.stat_result, user: int) -> str:
-    """Why a file with this status is not fit to hold keys of `user`; the empty text where it is."""
-    if not stat.S_ISREG(status.st_mode):
-        return "is no regular file"
-    if status.st_uid not in {user, 0}:
-        return f"belongs to user {status.st_uid}; it must belong to user {user} or to root"
-    if status.st_mode & _OTHERS:
-        mode = stat.S_IMODE(status.st_mode)
-        return f"is open to other users (mode {mode:04o}); run `chmod 600` on it"
-    return ""
+        return parse_keys(",".join(entries), name)

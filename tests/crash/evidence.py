@@ -19,8 +19,9 @@ from typing import Final, NamedTuple
 from attrs import frozen
 
 from durable_core.model.entries import EntryKind
+from tests.dialects import query
 
-__all__ = ["Effect", "Evidence", "Execution", "look"]
+__all__ = ["Effect", "Entry", "Evidence", "Execution", "effects_of", "entries_of", "look"]
 
 CLOSING: Final = frozenset({EntryKind.STEP_RESULT, EntryKind.STEP_FAILED})
 
@@ -61,6 +62,17 @@ class Execution:
         return self.last(step) in CLOSING
 
 
+class Entry(NamedTuple):
+    """One journal row, without its payload."""
+
+    execution: str
+    number: int
+    step: str
+    kind: EntryKind
+    detail: bytes
+    hmac: bytes
+
+
 @frozen
 class Evidence:
     """The ledger and the journal at one moment."""
@@ -81,9 +93,27 @@ class Evidence:
 
 def look(folder: Path) -> Evidence:
     """What is in a folder in which no process lives any more."""
+    return Evidence(effects_of(folder), _executions(folder))
+
+
+def effects_of(folder: Path) -> list[Effect]:
+    """The ledger in a folder."""
     ledger = folder / "ledger"
     lines = ledger.read_text().splitlines() if ledger.exists() else []
-    return Evidence([_effect(line) for line in lines], _executions(folder))
+    return [_effect(line) for line in lines]
+
+
+def entries_of(url: str) -> list[Entry]:
+    """Every entry of a journal of whichever dialect, by execution and number."""
+    rows = query(
+        url,
+        "SELECT execution_id, entry_no, step_id, entry_kind, detail, hmac FROM durable_journal "
+        "ORDER BY execution_id, entry_no",
+    )
+    return [
+        Entry(str(uuid.UUID(bytes=bytes(execution_id))), number, step, EntryKind(kind), *stamps)
+        for execution_id, number, step, kind, *stamps in rows
+    ]
 
 
 def _effect(line: str) -> Effect:

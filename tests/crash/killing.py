@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -63,8 +63,17 @@ class Nursery:
         """Return when the program is ready for the first life."""
         self._expect("ready", time.monotonic() + LONGEST_LIFE_S)
 
-    def live(self, folder: Path, plans: Mapping[str, Any], moment: Moment) -> Ending:
-        """Run one life until it ends or is killed at `moment`; its process is dead at return."""
+    def live(
+        self,
+        folder: Path,
+        plans: Mapping[str, Any],
+        moment: Moment,
+        heard: Callable[[str], object] = str,
+    ) -> Ending:
+        """Run one life until it ends or is killed at `moment`; its process is dead at return.
+
+        `heard` is called with each line when it comes.
+        """
         request = {"folder": str(folder), "plans": plans, "failpoint": moment.failpoint}
         self._requests.write(json.dumps(request).encode() + b"\n")
         self._requests.flush()
@@ -83,6 +92,7 @@ class Nursery:
                 return Ending(lines, int(line.removeprefix("ended ")), hung)
             else:
                 lines.append(line)
+                heard(line)
 
     def _expect(self, word: str, until: float) -> str:
         line = self._line(until) or "nothing"

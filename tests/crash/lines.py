@@ -28,7 +28,7 @@ from durable_core import (
 from durable_core.registry import Registry
 from tests.crash.program import KEYS, say, serve, url_of
 
-__all__ = ["CALLS", "LINES"]
+__all__ = ["CALLS", "LINES", "effect"]
 
 BRANCHES: Final = 10
 HELPERS: Final = 5
@@ -45,14 +45,20 @@ LINES: Final = [
 """What each step is called by the program, whatever its id."""
 
 
-async def work(line: str) -> str:
-    """Takes a random time before and after its effect: a line in a file, told to nobody else."""
+def effect(line: str) -> str:
+    """The value of a step: another one at each call. Its effect is a line in a file."""
     value = f"{line}#{os.urandom(6).hex()}"
-    await asyncio.sleep(random.uniform(0, LONGEST_MS) / 1000)
     calls = os.open(CALLS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(calls, f"{current_step().step_id} {line} {value}\n".encode())
     os.close(calls)
     say("called", line)
+    return value
+
+
+async def work(line: str) -> str:
+    """Takes a random time before and after its effect."""
+    await asyncio.sleep(random.uniform(0, LONGEST_MS) / 1000)
+    value = effect(line)
     await asyncio.sleep(random.uniform(0, LONGEST_MS) / 1000)
     return value
 

@@ -38,7 +38,21 @@ ON_THE_WAY: Final = (
     "engine.result.after",
     "engine.result.before",
 )
-FAILPOINTS: Final = (*ON_OPEN, *ON_THE_WAY)
+WHILE_WAITING: Final = (
+    "engine.child.started",
+    "engine.child.starting",
+    "engine.promise.created",
+    "engine.promise.creating",
+    "engine.promise.resolved",
+    "engine.promise.resolving",
+    "engine.signal.filed",
+    "engine.signal.journaled",
+    "engine.signal.received",
+    "engine.timer.armed",
+    "engine.timer.due",
+    "engine.timer.fired",
+)
+FAILPOINTS: Final = (*ON_OPEN, *ON_THE_WAY, *WHILE_WAITING)
 """Every point at which the matrix kills, by name."""
 
 AT_ONCE: Final = 2

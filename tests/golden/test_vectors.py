@@ -160,7 +160,27 @@ def by_code() -> dict[str, bytes]:
         "digest": blake3(field(ID.bytes) + field(anchor)).digest(),
         "draw_uuid": draws.uuid().bytes,
         "draw_random": struct.pack(">d", draws.random()),
+        **places_by_code(rows[1].fingerprint or b""),
         **waits_by_code(started.keys),
+    }
+
+
+def places_by_code(fingerprint: bytes) -> dict[str, bytes]:
+    root = Branch(ID.bytes)
+    for _ in range(4):
+        root.next_step()
+    branch = root.child(root.next_step(), root.next_block(), 1)
+    first = branch.by_position(fingerprint)
+    nested = branch.child(branch.next_step(), branch.next_block(), 0)
+    called = {
+        "branch": first,
+        "nested": nested.by_position(fingerprint),
+        "content": root.by_content(fingerprint),
+        "content_again": root.by_content(fingerprint),
+        "content_of_branch": branch.by_content(fingerprint),
+    }
+    return {f"{name}_step_id": step_id.encode() for name, (step_id, _) in called.items()} | {
+        f"{name}_idem_key": idem_key for name, (_, idem_key) in called.items()
     }
 
 
@@ -267,8 +287,25 @@ def by_hand() -> dict[str, bytes]:
         "digest": blake3(f(ID.bytes) + f(anchor)).digest(),
         "draw_uuid": bytes(versioned),
         "draw_random": struct.pack(">d", number / 2**53),
+        **places_by_hand(fingerprint),
         **waits_by_hand(),
     }
+
+
+def places_by_hand(fingerprint: bytes) -> dict[str, bytes]:
+    content = b"~" + fingerprint.hex()[:16].encode()
+    vectors: dict[str, bytes] = {}
+    for name, step_id, path, occurrence in (
+        ("branch", b"4.1.0", b"0.1", 0),
+        ("nested", b"4.1.1.0.0", b"0.1.0.0", 0),
+        ("content", content + b".0", b"~", 0),
+        ("content_again", content + b".1", b"~", 1),
+        ("content_of_branch", b"4.1." + content + b".0", b"0.1~", 0),
+    ):
+        fields = f(ID.bytes) + f(path) + f(fingerprint) + f(occurrence)
+        vectors[f"{name}_step_id"] = step_id
+        vectors[f"{name}_idem_key"] = derived("durable-core v1 idempotency-key", fields)
+    return vectors
 
 
 def waits_by_hand() -> dict[str, bytes]:

@@ -20,6 +20,7 @@ EDGE_CASES = [
 SECTION = re.compile(r"^## (INV-\d+) +(\S.*)$", re.MULTILINE)
 SHOWN_BY = re.compile(r"^Shown by: (.+?)(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 TEST_FILE = re.compile(r"[\w./-]+\.py")
+NAMED_TEST = re.compile(r"`(test_\w+)`")
 CASE = re.compile(r"ec_(\d\d[a-z]?)(?=_|$)")
 
 
@@ -58,6 +59,14 @@ def test_invariant_names_its_tests(invariant: str) -> None:
     assert any(name.startswith(own) for name in named), f"{invariant} needs a file {own}….py"
     assert [name for name in named if not (ROOT / name).is_file()] == []
     assert [name for name in named if not cases_in(ROOT / name)] == []
+
+
+def test_concurrency_document_names_tests_that_there_are() -> None:
+    text = (ROOT / "spec" / "concurrency.md").read_text(encoding="utf-8")
+    named = set(NAMED_TEST.findall(text))
+    there_are = {name for path in files("tests/*/test_*.py") for name in cases_in(path)}
+    assert named
+    assert named - there_are == set()
 
 
 def test_every_file_of_an_invariant_is_named() -> None:

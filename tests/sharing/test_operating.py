@@ -5,58 +5,16 @@ The same on every database. What the commands print is tested with their plugin.
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import pytest
-from attrs import evolve, frozen
 
+from tests.sharing import operated
+from tests.sharing.commanding import Operator
 from tests.unit.engine.processes import Child, child
 
 pytestmark = pytest.mark.dialects
-APP = Path(__file__).with_name("operated.py")
-
-
-@frozen
-class Operator:
-    """Runs `durable`; its database is `url` unless the arguments name another."""
-
-    url: str
-    key: str
-    settings: Mapping[str, str] = MappingProxyType({})
-
-    async def __call__(self, *arguments: str) -> Any:
-        """What the command prints in JSON."""
-        code, out, err = await self.run(*arguments, "--json")
-        assert (code, err) == (0, ""), err
-        return json.loads(out)
-
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "durable_cli", *arguments),
-            env={
-                "DURABLE_KEY": self.key,
-                "DURABLE_URL": self.url,
-                "PATH": "/usr/bin:/bin",
-                "PYTHONPATH": str(APP.parent),
-                **self.settings,
-            },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
-
-
-@pytest.fixture
-def durable(url: str, key: str) -> Operator:
-    return Operator(url, key)
+APP = Path(operated.__file__)
 
 
 async def started(owner: Child) -> str:
@@ -137,8 +95,9 @@ async def test_ec_39_what_has_ended_is_pruned_beside_a_live_owner(
         running, failed = await started(owner), await failing.says("failed")
         await failing.kill()
         assert (await durable("prune"))["executions"] == []
-        pruner = evolve(durable, settings={"DURABLE_RETENTION_TTL_FAILED_SECS": "0"})
-        said, done = await pruner("prune", "--dry-run"), await pruner("prune")
+        at_once = {"DURABLE_RETENTION_TTL_FAILED_SECS": "0"}
+        said = await durable("prune", "--dry-run", **at_once)
+        done = await durable("prune", **at_once)
         assert done == said | {"dry_run": False}
         assert [one["execution_id"] for one in done["executions"]] == [failed]
         assert [one["execution_id"] for one in await durable("list")] == [running]

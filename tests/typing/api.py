@@ -125,6 +125,22 @@ async def what_a_context_offers(ctx: DurableContext) -> None:
     assert_type(ctx.uuid(), uuid.UUID)
 
 
+async def pages_of(ctx: DurableContext, order: Order, *, limit: int = 10) -> list[bytes]:
+    return [await ctx.step(render, order, pages=limit)]
+
+
+def no_branch(_order: Order) -> None: ...
+
+
+async def a_branch_is_typed_by_its_function(ctx: DurableContext, order: Order) -> None:
+    async with ctx.parallel() as group:
+        pages = group.start(pages_of, order, limit=3)
+        group.start(pages_of, "not an order")  # type: ignore[arg-type]
+        group.start(pages_of, order, pages=3)  # type: ignore[call-arg]
+        group.start(no_branch)  # type: ignore[arg-type] # it takes no context
+    assert_type(pages.result(), list[bytes])
+
+
 async def a_workflow_can_be_called_in_a_test(ctx: DurableContext, order: Order) -> None:
     assert_type(await checkout(ctx, order), Receipt)
     await checkout(ctx, "not an order")  # type: ignore[arg-type]

@@ -16,11 +16,11 @@ from durable_core.keysources import (
     EnvironmentKeys,
     KeyFile,
     TextKeys,
-    _refusal,
     generate_key,
     no_key_error,
     parse_keys,
 )
+from durable_core.secretfile import _refusal
 
 ONE, TWO = bytes(range(32)), bytes(range(200, 232))
 

@@ -26,11 +26,18 @@ CHANGING = [
     ["resume", UNKNOWN],
     ["claim", UNKNOWN],
 ]
-COMMANDS = [*READING, *CHANGING]
+RESOLVING = ["resolve", UNKNOWN, "1"]
+COMMANDS = [*READING, *CHANGING, RESOLVING]
 ROGUE = """
 [durable_core.backends]
 rogue = rogue_backend:Backend
 """
+
+
+@pytest.fixture(autouse=True)
+def _with_a_token(_alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `resolve` looks for before it opens anything."""
+    monkeypatch.setenv("DURABLE_PROMISE_TOKEN", "0" * 64)
 
 
 def change(path: Path, statement: str) -> None:
@@ -219,6 +226,13 @@ def test_an_unknown_id_is_refused(
         ["cancel"],
         ["cancel", "x", "--wait", "0"],
         ["cancel", "x", "--wait", "soon"],
+        ["resolve"],
+        ["resolve", "x"],
+        ["resolve", "x", "canary-7f3a91"],
+        ["resolve", "x", "1", "canary-7f3a91"],
+        ["resolve", "x", "1", "--reject", "no"],
+        ["resolve", "x", "1", "--token", "canary-7f3a91"],
+        ["resolve", "x", "--jsn"],
         ["resume", "x", "--reveal"],
         ["resume", "x", "--app", ""],
         ["resume", "x", "--app", "canary-7f3a91"],

@@ -57,6 +57,11 @@ class Activity:
         return bool(self._called)
 
     @property
+    def under_way(self) -> int:
+        """How many steps and waits have begun and are not done."""
+        return self._begun
+
+    @property
     def concurrent(self) -> bool:
         """Whether another step than the one that asks is under way, or may be about to be."""
         return self._begun > 1 or bool(self._called) or self._forked()
@@ -89,15 +94,26 @@ class Activity:
         return step_id in self._doomed
 
     def outlasted(self, requests: int) -> None:
-        """A step of this task returned; it had been asked to cancel so often when it began."""
+        """A step of this task returned; it had been asked to cancel so often when it began.
+
+        The next step that the task awaits counts as cancelled; whatever else it awaits next is
+        cancelled then, unless the block that had asked for it has been left.
+        """
         task = asyncio.current_task()
         if task is not None and task.cancelling() > requests:
             self._owed[task] = task.cancelling()
+            loop = asyncio.get_running_loop()
+            # Two turns, so that steps which it wraps into tasks have begun: they are journaled.
+            loop.call_soon(loop.call_soon, self._deliver, task)
 
     def raise_owed(self) -> None:
         """Raise the cancellation that this task's last step outlasted, if there is one."""
         if self._is_owed(asyncio.current_task()):
             raise asyncio.CancelledError
+
+    def _deliver(self, task: asyncio.Task[Any]) -> None:
+        if self._is_owed(task) and not self._ended() and task.cancel():
+            task.uncancel()  # it is one and the same request
 
     def _is_owed(self, task: asyncio.Task[Any] | None) -> bool:
         if task is None or not self._owed:

@@ -115,7 +115,8 @@ async def _until_resolved(
             timer = await wait.arm(found, run.parts.clock.now_ms() + (delay_ms or 0))
         run.commit_prompt_results()
         waiting = {cell.resolved} if timer is None else {cell.resolved, timer}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        async with run.waiting():
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         if not run.ended:
             await wait.room()

@@ -59,7 +59,10 @@ _BLOCKED_S: Final = 1.0
 
 @frozen
 class ChildHandle(Generic[T_co]):
-    """A child that was started. For the branch that started it, while its workflow runs."""
+    """A child that was started, as `ctx.start_child` returns it.
+
+    For the branch that started it, while its workflow runs; both methods are steps of that branch.
+    """
 
     id: ExecutionId
     _workflow: Workflow[..., Any] = field(repr=False)
@@ -72,10 +75,11 @@ class ChildHandle(Generic[T_co]):
         `ExecutionCancelled` or `ReplayDivergence` where it was cancelled or aborted. A child that
         is blocked is waited for until somebody settles it.
         """
-        kin, parts, child = self._run.parts.kin, self._run.parts, self.id
+        run, child = self._run, self.id
 
         async def result(_child: str) -> object:
-            return await _end_of(kin, parts, child)
+            async with run.waiting():
+                return await _end_of(run.parts.kin, run.parts, child)
 
         shape = evolve(CallShape.of(result), returns=self._workflow.shape.returns)
         spec = _idempotent(result, _RESULT + self._workflow.name, shape)
@@ -110,6 +114,7 @@ def start_child(
         kin.require(workflow.name)
 
     async def start(*bound: Any, **named: Any) -> str:
+        run.parts.failpoints.reach("engine.child.starting")
         child = await kin.start(
             workflow,
             bound,
@@ -118,6 +123,7 @@ def start_child(
             on_conflict="error",
             anywhere=where == "anywhere",
         )
+        run.parts.failpoints.reach("engine.child.started")
         return str(child)
 
     # Guarded, so that nothing leaves the execution ahead of what it has done before (INV-20), and

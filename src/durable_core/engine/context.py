@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -16,8 +15,8 @@ from durable_core.engine.descriptor import StepDescriptor
 from durable_core.engine.parallel import ParallelBlock
 from durable_core.engine.promise import DurablePromise, make_promise
 from durable_core.engine.receiving import receive
-from durable_core.engine.refused import misplaced
-from durable_core.engine.sleeping import due_time, seconds_of, sleep
+from durable_core.engine.refused import misplaced, outlived
+from durable_core.engine.sleeping import delay_ms, due_time, sleep
 from durable_core.engine.spec import StepSpec
 from durable_core.engine.strand import Strand
 from durable_core.errors import ExecutionError
@@ -39,8 +38,12 @@ _NOW = StepDescriptor(name="durable.now", effect=EffectClass.IDEMPOTENT)
 class DurableContext:
     """The first argument of every workflow and of every branch; valid while that runs.
 
-    Each branch uses its own. Tasks that a branch makes may call steps on it, which are then matched
-    by content, and nothing else.
+    What a workflow does to the outside, or asks of it, goes by way of its context and is journaled.
+    Most methods take the next step id, a position in the branch, in the instant in which they are
+    called, and return a coroutine: await it, gather it or make a task of it.
+
+    Each branch uses its own context. Tasks that a branch makes may call steps on it, which are then
+    matched by content, and nothing else.
     """
 
     def __init__(self, run: Run, strand: Strand) -> None:
@@ -83,15 +86,16 @@ class DurableContext:
         *args: Any,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, Any]:
-        """Take the next step id and return a coroutine that performs the step.
+        """Take the next step id and return a coroutine that performs the step `fn(*args)`.
 
-        The id is taken now, so `asyncio.gather(ctx.step(a), ctx.step(b))` is deterministic. The
-        coroutine's value is what the journal will return on replay: the decoded encoding of what
-        `fn` returned. It raises `StepFailed` when the step fails for good.
+        `fn` is a `@step` function or any other, which is then at least once. The id is taken now,
+        so `asyncio.gather(ctx.step(a), ctx.step(b))` is deterministic. The coroutine's value is
+        what the journal will return on replay, when `fn` is not called: the decoded encoding of
+        what `fn` returned. It raises `StepFailed` when the step fails for good.
 
         Raises at once: `TypeError` for wrong arguments, `DecodeError` for an argument that cannot
         be encoded, `StepCapExceeded`, `ExecutionError` outside of the branch or after its end.
-        Durability at return depends on the effect class; see the guarantee table.
+        Durability at return depends on the effect class; spec/effects.md has the table.
 
         In another task than the branch's own (a helper under `asyncio.gather`, say) it takes no id
         by position: such steps are matched by their content; see spec/concurrency.md.
@@ -122,42 +126,45 @@ class DurableContext:
         return self.run(_NOW, now)
 
     def sleep(self, delta: float | timedelta) -> Coroutine[Any, Any, None]:
-        """Wait for a time in seconds, across crashes; takes the next step id when it is called.
+        """Wait for so many seconds, or a timedelta; takes the next step id when it is called.
 
         The time runs from when the coroutine first begins, and the due time is journaled then:
         that one counts in every later run, and one that passed while nothing ran is over at once.
         Wakes up to some milliseconds late, by the wall clock. Raises at once: `ConfigError` for a
         negative time or one beyond the year 9999, and as `step` does.
         """
-        return sleep(self._here("ctx.sleep()"), None, math.ceil(seconds_of(delta) * 1000))
+        run = self._here("ctx.sleep()")
+        return sleep(run, None, delay_ms(run, delta))
 
     def sleep_until(self, when: datetime) -> Coroutine[Any, Any, None]:
         """Wait until `when`, which has a time zone, as `sleep` does.
 
         A time that has passed is over at once. `ConfigError` for one that lies before the
-        execution began: that can only be a mistake.
+        execution began, or beyond the year 9999 (UTC): that can only be a mistake.
         """
         run = self._here("ctx.sleep_until()")
-        return sleep(run, due_time(when, run.lane.row.created_at))
+        return sleep(run, due_time(run, when))
 
     def parallel(self) -> ParallelBlock:
         """A block of branches that run at the same time: `async with ctx.parallel() as group`.
 
         `group.start(branch, *args)` runs `async def branch(ctx, *args)` with a context and step
         numbers of its own, and returns a handle whose `result()` is there after the block. Leaving
-        the block waits for all. Takes the next step id when it is called; raises at once as `step`
-        does, and `ExecutionError` in another task than the branch's own.
+        the block waits for all; where one fails, the others are cancelled, and an `ExceptionGroup`
+        is raised. Takes the next step id when it is called; raises at once as `step` does, and
+        `ExecutionError` in another task than the branch's own.
         """
         run = self._here("ctx.parallel()")
         place = run.take_place("ctx.parallel()")
         return ParallelBlock(run, self._strand, place, lambda strand: DurableContext(run, strand))
 
     def promise(self, kind: type[T], *, name: str) -> Coroutine[Any, Any, DurablePromise[T]]:
-        """Make a promise that somebody outside resolves with a value of `kind`.
+        """Make a promise that somebody outside resolves with a value of `kind`, once.
 
-        Takes the next step id when it is called. When the coroutine returns, the promise and all
-        that was issued before are durable: its `token` may be handed out then, and after a crash,
-        or in a fresh run, the same one is handed out again. Promises of one name in one branch are
+        It is waited for by `await_promise`, and resolved by `DurableEngine.resolve` or a
+        `DurableHandle`. Takes the next step id when it is called. When the coroutine returns, the
+        promise and all that was issued before are durable: its `token` may be handed out then, and
+        after a crash, or in a fresh run, the same one is. Promises of one name in one branch are
         told apart by their order. Raises at once: `ConfigError` for a bad name or an execution
         without a key, and as `step` does.
         """
@@ -176,8 +183,9 @@ class DurableContext:
         of `sleep`. After that the promise can still be resolved, and waited for again. Raises at
         once: `ConfigError` for a promise of another execution, or a time that cannot be waited for.
         """
-        delay_ms = None if timeout is None else math.ceil(seconds_of(timeout) * 1000)
-        return await_promise(self._here("ctx.await_promise()"), promise, delay_ms)
+        run = self._here("ctx.await_promise()")
+        longest = None if timeout is None else delay_ms(run, timeout)
+        return await_promise(run, promise, longest)
 
     def receive(
         self,
@@ -188,14 +196,14 @@ class DurableContext:
     ) -> Coroutine[Any, Any, T]:
         """Wait for the next signal of that name that was sent to this execution; its value.
 
-        Takes the next step id when it is called. Signals of one name come in the order in which
-        they were sent, each once, in one branch. `TimeoutError` after `timeout`: then the next
-        call waits for the same signal. `StepFailed` for a value that is not of `kind`: it was
-        received, and the next call waits for the next one. Raises at once: `ConfigError` for a
-        wrong name, or in a second branch, and as `step` does.
+        Sent by `DurableEngine.signal`. Takes the next step id when it is called. Signals of one
+        name come in the order in which they were sent, each once, in one branch. `TimeoutError`
+        after `timeout`: then the next call waits for the same signal. `StepFailed` for a value that
+        is not of `kind`: it was received, and the next call waits for the next one. Raises at once:
+        `ConfigError` for a wrong name, or in a second branch, and as `step` does.
         """
-        delay_ms = None if timeout is None else math.ceil(seconds_of(timeout) * 1000)
-        return receive(self._here("ctx.receive()"), name, kind, delay_ms)
+        run = self._here("ctx.receive()")
+        return receive(run, name, kind, None if timeout is None else delay_ms(run, timeout))
 
     def start_child(
         self,
@@ -210,8 +218,7 @@ class DurableContext:
 
         Takes the next step id when it is called. Started once, whatever is killed in between: its
         key is derived from this step unless one is given. A child is cancelled when its parent is;
-        otherwise it goes on without it. `run` is as for `DurableEngine.start`. With a limit of
-        `max_concurrent_executions` a parent keeps its place while it waits for its children.
+        otherwise it goes on without it. `run` is as for `DurableEngine.start`.
         Raises at once: `ConfigError` for a workflow that is not registered here, and as `step`
         does; the coroutine raises `StepFailed` where the key is another execution's.
         """
@@ -237,7 +244,8 @@ class DurableContext:
         """The run, for a caller in the branch of this context; `ExecutionError` in another one."""
         run, active = self._run, ACTIVE.get()
         if active is not self._strand and isinstance(active, Strand) and not run.ended:
-            raise misplaced(what, self._strand.branch)
+            refused = outlived if self._strand.over else misplaced
+            raise refused(what, self._strand.branch)
         return run
 
     def _own_branch(self, name: str) -> Branch:

@@ -81,10 +81,16 @@ def step(
     timeout: float | None = None,
     safe_to_retry: tuple[type[Exception], ...] = (),
 ) -> Any:
-    """Declare a function as a step. See `StepDescriptor` for the settings and their errors.
+    """Declare a function as a step: what a workflow does to the outside, or asks of it.
 
     The function may be `async def` or plain; a plain one runs in the engine's threads. Its
-    arguments are fingerprinted, and its result is journaled by its annotation.
+    arguments are fingerprinted, and its result is journaled by its annotation. Called in a
+    workflow's own code it is a step as through `ctx.step`; anywhere else it is a plain call.
+
+    `name` (default `__qualname__`) is what the journal knows it by. `effect` says what may happen
+    when it runs twice. A guarded one has the kind of harm in `sub_class` and, in `on_ambiguous`,
+    what to do after a crash in the middle of it. `retry` says how often it is called again after an
+    error, `timeout` how many seconds each call may take. `StepDescriptor` has their errors.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -77,6 +77,7 @@ class DurableEngine:
             parts.codec,
             parts.clock,
             parts.config.journal_ack_timeout_ms,
+            roster.check_resolution,
         )
         self._watch = Watch(parts, self._recovery, inbox)
         self._retention = Retention(parts)
@@ -295,8 +296,9 @@ class DurableEngine:
 
         Durable at return: the value is journaled by the engine that runs the execution, at once or
         when one does. The same value again changes nothing; with another one whoever was later
-        gets `PromiseAlreadyResolved`. A value that the engine finds not to fit what the workflow
-        waits for is refused there with a warning, and the promise stays open.
+        gets `PromiseAlreadyResolved`. A value that does not fit what the workflow waits for is a
+        `DecodeError` where the execution runs in this engine; another engine refuses it with a
+        warning, after it was filed. The promise stays open.
         `PromiseNotFound`, `InvalidResolverToken` (before anything else is said), `DecodeError` or
         `PayloadTooLarge` for a value that cannot be encoded, `ExecutionTerminal`, `ConfigError`
         without its key.

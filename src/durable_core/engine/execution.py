@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -26,6 +24,7 @@ from durable_core.engine.outcome import (
     finished_value,
 )
 from durable_core.engine.parts import EngineParts
+from durable_core.engine.places import Place, Places
 from durable_core.engine.receiving import deliver
 from durable_core.engine.run import Run
 from durable_core.errors import (
@@ -108,7 +107,14 @@ class Execution:
         cell = run.cells[promise_id]
         if cell.entry_no is None and run.cursor.resolution(promise_id) is None:
             cell.check(run, payload)
+            run.parts.failpoints.reach("engine.promise.resolving")
             await cell.resolve(run, payload)
+            run.parts.failpoints.reach("engine.promise.resolved")
+
+    def check(self, promise_id: bytes, payload: bytes) -> None:
+        """`PayloadError` for a value of which its program says that it does not fit."""
+        if self._run is not None and self.takes(promise_id):
+            self._run.cells[promise_id].check(self._run, payload)
 
     async def signal(self, request_id: bytes, name: str, payload: bytes) -> None:
         """Journal a signal as the next of its name; `ExecutionLocked` while it replays here."""
@@ -153,41 +159,39 @@ class Execution:
         if self._run is not None:
             self._run.abandon()
 
-    async def main(self, slots: asyncio.Semaphore | None) -> Outcome:
+    async def main(self, places: Places) -> Outcome:
         """Run to the end. Never raises an engine failure: it is the outcome."""
+        place = Place(places)
         try:
-            if slots is None:
-                return await self._generations()
-            async with self._place(slots):
-                return await self._generations()
+            await self._take(place)
+            return await self._generations(place)
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must learn it
             return Outcome(error=error)
         finally:
+            place.leave()
             self._parts.journal.detach(self.execution_id)
 
-    @asynccontextmanager
-    async def _place(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
-        """Wait for one of the places, unless the execution is stopped: then it needs none."""
-        getting = asyncio.ensure_future(slots.acquire())
+    async def _take(self, place: Place) -> None:
+        """Wait for the place, unless the execution is stopped: then it needs none."""
+        if place.take_at_once():
+            return
+        taking = asyncio.ensure_future(place.take())
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            yield
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-            if getting.done() and not getting.cancelled():
-                slots.release()
-            getting.cancel()
+            taking.cancel()
 
-    async def _generations(self) -> Outcome:
+    async def _generations(self, place: Place) -> Outcome:
         while True:
-            outcome = await self._generation()
+            outcome = await self._generation(place)
             if outcome is not None:
                 return outcome
             heads = await self._parts.backend.heads([self._row.execution_id])
             self._row, self._payload = heads[0], None
 
-    async def _generation(self) -> Outcome | None:
+    async def _generation(self, place: Place) -> Outcome | None:
         """One run; None when a fresh generation was opened."""
         parts, row = self._parts, self._row
         reader = ChainReader(
@@ -203,7 +207,7 @@ class Execution:
         if payload is None:
             with parts.tracing.span(SpanName.REPLAY_CURSOR_BUILD, {}):
                 payload = await cursor.open()
-        run = self._run = Run(parts, self.workflow, self.lane, cursor, row.generation)
+        run = self._run = Run(parts, self.workflow, self.lane, cursor, row.generation, place)
         if self._stop is not None:
             run.end(self._stop)
             return await self._stopped(run, self._stop)

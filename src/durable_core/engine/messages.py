@@ -46,6 +46,7 @@ class Sender:
         request = InboxRow(row.execution_id, slot, SIGNAL, sealed, now_ms)
         # Its slot is its own: where an answer was lost, it was filed once all the same.
         await insist(lambda: parts.backend.post_inbox(request), parts.config.journal_ack_timeout_ms)
+        parts.failpoints.reach("engine.signal.filed")
 
     def _next(self) -> tuple[int, bytes]:
         """The time (ms) and the id of the next request: both sort behind all earlier ones."""

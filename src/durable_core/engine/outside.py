@@ -25,6 +25,9 @@ __all__ = ["DurableHandle"]
 class DurableHandle:
     """One promise and the token that resolves it. Made by `DurableHandle.open`.
 
+        async with DurableHandle.open(url, promise_id, token) as promise:
+            await promise.resolve("approved")
+
     For any task of the event loop that opened it. It holds no owner lock and writes no journal: it
     files a request, which the engine that runs the execution journals.
     """

@@ -71,6 +71,8 @@ async def _within(
     try:
         if run.ended:
             await run.halted()
+        if not run.place.held:
+            await run.place.take()
         result = await work(run, *args, **kwargs)
     except (StepFailed, WaitedTooLong):
         run.activity.outlasted(requests)
@@ -86,6 +88,7 @@ async def _within(
         return result
     finally:
         run.activity.left(step_id)
+        run.place.rest(run.activity.under_way)
 
 
 async def _perform(run: Run, call: StepCall) -> object:

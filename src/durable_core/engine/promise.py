@@ -82,6 +82,7 @@ class Cell:
     def told(self, run: Run) -> None:
         """The program has it: of a signal nothing has to be kept."""
         if self.once:
+            run.parts.failpoints.reach("engine.signal.received")
             run.cells.pop(self.promise_id, None)
             run.cursor.forget_resolution(self.promise_id)
 
@@ -140,10 +141,12 @@ async def _make(
         entry = PromiseCreated(
             run.execution_id, run.generation, StepId(wanted.step_id), created.detail()
         )
+        run.parts.failpoints.reach("engine.promise.creating")
         # With all that was issued before: a token leaves the execution (INV-20).
         appending = asyncio.ensure_future(run.parts.writer.append(run.lane, entry))
         cancelled |= await run.activity.outlast(appending)
         appending.result()
+        run.parts.failpoints.reach("engine.promise.created")
     run.cells[created.promise_id] = Cell(created.promise_id, created.name, kind)
     if cancelled:
         raise asyncio.CancelledError

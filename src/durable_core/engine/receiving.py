@@ -57,6 +57,7 @@ async def deliver(run: Run, request_id: bytes, name: str, payload: bytes) -> Non
     cell = _cell_of(run, name, received.count(name))
     received.add(signal)
     await cell.resolve(run, payload, signal.detail())
+    run.parts.failpoints.reach("engine.signal.journaled")
 
 
 def checked_name(name: object) -> str:

@@ -114,7 +114,7 @@ class Recovery:
             return
         passed = await self._passed()
         while True:
-            room = self._limit - self._roster.load
+            room = self._limit - self._roster.active
             self._parts.notices.backlog = room <= 0
             if room <= 0:
                 return
@@ -163,7 +163,7 @@ class Recovery:
         """
         own = self._parts.journal.owner_id
         after: bytes | None = None
-        while self._roster.load < self._limit:
+        while self._roster.active < self._limit:
             rows = await self._parts.backend.list_executions(
                 statuses=(Status.RUNNING.label,), after=after, limit=_PAGE
             )
@@ -182,7 +182,7 @@ class Recovery:
         unfit = row.execution_id in self._refused or failure is not None
         if unfit or self._roster.find(row.workflow) is None:
             await self._takeover.give_back(row)
-        elif (self._recover or self._claim) and self._roster.load < self._limit:
+        elif (self._recover or self._claim) and self._roster.active < self._limit:
             await self._take_over(row)
 
     async def _take_over(self, row: ExecutionRow) -> None:

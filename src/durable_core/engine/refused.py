@@ -7,7 +7,7 @@ from durable_core.engine.call import CURRENT
 from durable_core.errors import ExecutionError
 from durable_core.ids import ExecutionId
 
-__all__ = ["ended", "foreign_task", "misplaced", "no_branch"]
+__all__ = ["ended", "foreign_task", "misplaced", "no_branch", "outlived"]
 
 
 def ended(execution_id: ExecutionId, name: str) -> ExecutionError:
@@ -38,9 +38,16 @@ def foreign_task(name: str) -> ExecutionError:
 
 
 def misplaced(name: str, branch: Branch) -> ExecutionError:
-    """The context is not that of the branch which asks, or its branch is over."""
+    """The context is not that of the branch which asks: it was handed on."""
     return ExecutionError(
-        f"{name!r} was asked of the context of {branch.name}, which has ended or is not the branch "
-        "that asks: a branch that outlives its block, or a context that was handed on. Each branch "
-        "uses the context that it is given, and waits for the tasks that it makes"
+        f"{name!r} was asked of the context of {branch.name} by another branch; each branch uses "
+        "the context that it is given"
+    )
+
+
+def outlived(name: str, branch: Branch) -> ExecutionError:
+    """The branch is over: a task of it goes on, or its context was kept."""
+    return ExecutionError(
+        f"{name!r} was asked of the context of {branch.name}, which has ended; a branch waits for "
+        "the tasks that it makes, and nothing of it outlives its block"
     )

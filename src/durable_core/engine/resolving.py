@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from attrs import field, frozen
@@ -54,6 +55,8 @@ class Resolver:
     codec: PayloadCodec
     clock: Clock
     patience_ms: int
+    check: Callable[[PromiseRow, bytes], None] = lambda _promise, _payload: None
+    """Raises `PayloadError` for a value of which it is known here that it does not fit."""
 
     async def resolve(self, promise_id: PromiseId, token: bytes, value: object) -> None:
         """See `DurableEngine.resolve`."""
@@ -71,6 +74,7 @@ class Resolver:
     async def _file(self, promise_id: PromiseId, token: bytes, payload: bytes) -> None:
         self.wire.guard(payload)
         promise = await self._checked(promise_id, token)
+        self.check(promise, payload)
         row = await self._execution_of(promise)
         envelope = self.wire.verified(row)
         mark = outcome_mark(envelope.keys, row.execution_id, promise.promise_id, payload)
@@ -78,8 +82,12 @@ class Resolver:
         sealed = envelope.seal_request(slot, EntryKind.PROMISE_RESOLVED, payload)
         request = InboxRow(row.execution_id, slot, RESOLVE, sealed, self.clock.now_ms())
         deadline = time.monotonic() + self.patience_ms / 1000
-        while not _is_decided(promise, mark):
-            _require_going_on(await self._execution_of(promise), promise_id)
+        while True:
+            # Read behind the execution's row: in one that has ended nothing is resolved any more.
+            promise = await self._checked(promise_id, token)
+            if _is_decided(promise, mark):
+                return
+            _require_going_on(row, promise_id)
             filed = await self._post(request)
             waiting = payload if filed else await self._waiting(row, slot)
             if waiting not in {payload, None}:
@@ -93,6 +101,7 @@ class Resolver:
                 message = f"the resolution of promise {promise_id} could not be filed; try again"
                 raise JournalUnavailable(message)
             await asyncio.sleep(0 if waiting is not None else _PAUSE_S)
+            row = await self._execution_of(promise)
 
     async def _checked(self, promise_id: PromiseId, token: object) -> PromiseRow:
         """The promise, for who has its token: nothing else is said before (EC-34)."""

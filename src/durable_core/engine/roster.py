@@ -12,11 +12,13 @@ from weakref import WeakValueDictionary
 
 from attrs import frozen
 
+from durable_core.contracts.exchange import PromiseRow
 from durable_core.engine.definition import Workflow
 from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import Outcome
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
+from durable_core.engine.places import Places
 from durable_core.errors import ConfigError, DurableError, ExecutionError, JournalUnavailable
 from durable_core.ids import ExecutionId
 from durable_core.journal.settings import Health
@@ -61,7 +63,7 @@ class Roster:
         self._known: dict[str, Workflow[..., Any]] = {}
         self._pid = os.getpid()
         self._open = False
-        self._slots: asyncio.Semaphore | None = None
+        self._places = Places(None, lambda: None)
         self._parts: EngineParts | None = None
         self._running: dict[ExecutionId, Execution] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -72,7 +74,7 @@ class Roster:
     def open(self, limit: int | None, parts: EngineParts) -> None:
         """Accept executions; at most `limit` run at once, the others wait for a place."""
         self._open = True
-        self._slots = None if limit is None else asyncio.Semaphore(limit)
+        self._places = Places(limit, parts.notices.freed)
         self._parts = parts
 
     def require_open(self) -> None:
@@ -124,12 +126,23 @@ class Roster:
 
     @property
     def load(self) -> int:
-        """How many executions run, or wait for a place, here."""
+        """How many executions are here."""
         return len(self._running)
+
+    @property
+    def active(self) -> int:
+        """How many of them do something, or wait for a place: the others only wait."""
+        return len(self._running) - self._places.parked
 
     def running(self, execution_id: ExecutionId) -> Execution | None:
         """The execution, while it runs here."""
         return self._running.get(execution_id)
+
+    def check_resolution(self, promise: PromiseRow, payload: bytes) -> None:
+        """`PayloadError` where the execution runs here and waits for another kind of value."""
+        execution = self.running(ExecutionId(bytes=promise.execution_id))
+        if execution is not None:
+            execution.check(promise.promise_id, payload)
 
     def sole(self, execution_id: ExecutionId) -> asyncio.Lock:
         """The lock under which a task of this engine changes who runs an execution.
@@ -225,7 +238,7 @@ class Roster:
     async def _carry(self, execution: Execution) -> None:
         outcome: Outcome | None = None
         try:
-            outcome = await execution.main(self._slots)
+            outcome = await execution.main(self._places)
             if execution.recorded:
                 self._setbacks.pop(execution.execution_id, None)
             else:

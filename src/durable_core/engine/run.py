@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NoReturn
 
 from durable_core.engine.activity import Activity
@@ -18,8 +19,9 @@ from durable_core.engine.definition import ACTIVE, Workflow
 from durable_core.engine.mailbox import Mailbox
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import perform
+from durable_core.engine.places import Place
 from durable_core.engine.promise import Cell
-from durable_core.engine.refused import ended, foreign_task, misplaced, no_branch
+from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
 from durable_core.engine.strand import Strand, Strands
@@ -47,12 +49,14 @@ class Run:
         lane: Lane,
         cursor: ReplayCursor,
         generation: int,
+        place: Place,
     ) -> None:
         self.parts = parts
         self.workflow = workflow
         self.lane = lane
         self.cursor = cursor
         self.generation = generation
+        self.place = place
         self.execution_id = ExecutionId(bytes=lane.row.execution_id)
         self.root = Strand(self, Branch(lane.row.execution_id))
         self.strands = Strands()
@@ -223,6 +227,10 @@ class Run:
         while True:
             await asyncio.get_running_loop().create_future()
 
+    def waiting(self) -> AbstractAsyncContextManager[None]:
+        """A block in which the step or wait that enters it only waits, and needs no place."""
+        return self.place.waiting(self.activity.under_way)
+
     async def settle_down(self) -> None:
         """After the workflow's own code has ended: wait for what it left running.
 
@@ -274,5 +282,5 @@ class Run:
                 raise asyncio.CancelledError
             raise ended(self.execution_id, name)
         if strand.over:
-            raise misplaced(name, strand.branch)
+            raise outlived(name, strand.branch)
         return strand

@@ -7,6 +7,7 @@ nothing ran fires at once. A wait that the workflow cancels is closed like a can
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -30,9 +31,13 @@ if TYPE_CHECKING:
 
     from durable_core.engine.run import Run
 
-__all__ = ["SLEEP", "Wait", "due_time", "seconds_of", "sleep"]
+__all__ = ["SLEEP", "Wait", "delay_ms", "due_time", "sleep"]
 
 SLEEP: Final = "durable.sleep"
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = _EPOCH + LATEST_MS * _MILLISECOND
 
 
 @frozen
@@ -68,11 +73,13 @@ class Wait:
         else:
             earlier = run.cursor.prior.due_time(self.timer_id)
             due_at = due_at if earlier is None else earlier
+            due_at = min(due_at, LATEST_MS)
             detail = Timer(self.timer_id, due_at).detail()
             cancelled = await run.journal(
                 TimerArmed(run.execution_id, run.generation, StepId(self.wanted.step_id), detail),
                 prompt=True,
             )
+            run.parts.failpoints.reach("engine.timer.armed")
             if cancelled:
                 raise asyncio.CancelledError
         return run.parts.timers.at(due_at)
@@ -80,7 +87,9 @@ class Wait:
     async def fire(self) -> None:
         """Journal that its time has come; told in the order of the journal."""
         run = self.run
+        run.parts.failpoints.reach("engine.timer.due")
         await run.complete(self._fired())
+        run.parts.failpoints.reach("engine.timer.fired")
 
     async def fire_unless(self, too_late: Callable[[], bool]) -> bool:
         """`fire`, unless `too_late()` in the instant in which it would be; whether it was done."""
@@ -89,10 +98,12 @@ class Wait:
         await self.room()
         if too_late():
             return False
+        run.parts.failpoints.reach("engine.timer.due")
         committed = writer.submit(run.lane, self._fired())
         place = run.lane.accepted_count
         await run.activity.outlast(committed)
         committed.result()
+        run.parts.failpoints.reach("engine.timer.fired")
         await run.told(place)
         return True
 
@@ -151,7 +162,8 @@ async def _sleep(run: Run, wait: Wait, due_at: int | None, delay_ms: int) -> Non
     try:
         timer = await wait.arm(found, now + delay_ms if due_at is None else due_at)
         run.commit_prompt_results()
-        await timer
+        async with run.waiting():
+            await timer
     except asyncio.CancelledError:
         await wait.note_cancelled()
         raise
@@ -163,33 +175,37 @@ async def _sleep(run: Run, wait: Wait, due_at: int | None, delay_ms: int) -> Non
     await wait.fire()
 
 
-def seconds_of(delta: object) -> float:
-    """A span of time in seconds, zero or more; `ConfigError` for anything else."""
+def delay_ms(run: Run, delta: object) -> int:
+    """A span of time in milliseconds, zero or more; `ConfigError` for anything else.
+
+    Also for one that would end beyond the year 9999, reckoned from when the execution began, so
+    that every run of it says the same.
+    """
     seconds = delta.total_seconds() if isinstance(delta, timedelta) else delta
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         message = f"a time to wait is a number of seconds or a timedelta, not {_kind(delta)}"
         raise ConfigError(message)
-    if not 0 <= seconds < LATEST_MS / 1000:
+    if not 0 <= seconds <= (LATEST_MS - run.lane.row.created_at) / 1000:
         message = "a time to wait is zero or more seconds, and ends before the year 10000"
         raise ConfigError(message)
-    return float(seconds)
+    return math.ceil(seconds * 1000)
 
 
-def due_time(when: object, not_before_ms: int) -> int:
+def due_time(run: Run, when: object) -> int:
     """A point in time in milliseconds since 1970 UTC; `ConfigError` for one that cannot be meant.
 
     A time that has passed is none of these, since it may have passed while nothing ran; but one
     before the execution began is.
     """
-    if not isinstance(when, datetime) or when.tzinfo is None:
+    if not isinstance(when, datetime) or when.utcoffset() is None:
         message = f"a point in time is a datetime with a time zone, not {_kind(when)}"
         raise ConfigError(message)
-    try:
-        due_at = round(when.astimezone(UTC).timestamp() * 1000)
-    except OverflowError:
-        due_at = -1
-    if not not_before_ms <= due_at <= LATEST_MS:
-        message = "a point in time to wait for lies before the execution began, or is no date"
+    due_at = -((_EPOCH - when) // _MILLISECOND)
+    if due_at < run.lane.row.created_at:
+        message = "a point in time to wait for lies before the execution began; check its date"
+        raise ConfigError(message)
+    if when - _LATEST >= _MILLISECOND:
+        message = "a point in time to wait for lies beyond the year 9999 (UTC); check its date"
         raise ConfigError(message)
     return due_at
 

@@ -123,8 +123,9 @@ class JournalWriterHandle:
         True: accepted, and committed in order at the latest with the next acknowledged entry, a
         flush, or after the flush interval. False: refused, because the queue is full or the store
         is down; nothing will be written. Raises `UnsupportedEntryKind`, `EntryRejected` for a
-        field that no row can hold, `PayloadTooLarge`, `ExecutionTerminal`, `ExecutionFenced`,
-        `ExecutionNotFound` for an execution not attached.
+        field that no row can hold, `ConfigError` for a promise of an execution without a key,
+        `PayloadTooLarge`, `ExecutionTerminal`, `ExecutionFenced`, `ExecutionNotFound` for an
+        execution not attached.
         """
         return self.writer.offer(self._lane(entry.execution_id), entry)
 

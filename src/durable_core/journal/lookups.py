@@ -11,6 +11,7 @@ from typing import Final
 from attrs import define, field
 
 from durable_core.contracts.exchange import PromiseRow, TimerRow
+from durable_core.errors import DecodeError, EntryRejected
 from durable_core.journal.lane import Lane
 from durable_core.model.entries import (
     PROMISE_KINDS,
@@ -24,7 +25,7 @@ from durable_core.model.entries import (
 from durable_core.wire.promises import outcome_mark, promise_token, token_hash
 from durable_core.wire.waits import CreatedPromise, Signal, Timer, fired_timer, resolved_promise
 
-__all__ = ["LOOKED_UP", "Lookups"]
+__all__ = ["LOOKED_UP", "Lookups", "check_looked_up"]
 
 LOOKED_UP: Final = PROMISE_KINDS | TIMER_KINDS
 """The kinds that change one of the tables."""
@@ -75,3 +76,20 @@ class Lookups:
             outcome or (known.outcome if known else None),
             known.created_at if known else created_at,
         )
+
+
+def check_looked_up(lane: Lane, entry: Entry) -> None:
+    """Return if the tables can follow `entry`, of a kind in `LOOKED_UP`; notes nothing.
+
+    Asked when the entry is offered, so that none reaches the commit loop that cannot be told there.
+    `ConfigError` for a promise of an execution without a key, `EntryRejected` for a detail that
+    says nothing of a promise or timer.
+    """
+    try:
+        Lookups().add(lane, entry, 0)
+    except DecodeError as error:
+        message = (
+            f"the detail of an entry of kind {entry.kind.label} does not follow the format; "
+            "nothing was written"
+        )
+        raise EntryRejected(message) from error

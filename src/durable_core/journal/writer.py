@@ -17,6 +17,7 @@ from durable_core.journal.admission import check_entry
 from durable_core.journal.batching import Pending
 from durable_core.journal.intake import Intake
 from durable_core.journal.lane import Lane
+from durable_core.journal.lookups import LOOKED_UP, check_looked_up
 from durable_core.journal.losses import Losses
 from durable_core.journal.settings import Health, WriterHealth, WriterSettings
 from durable_core.journal.urgency import Urgency
@@ -116,8 +117,8 @@ class JournalWriter:
     def offer(self, lane: Lane, entry: Entry, *, prompt: bool = False) -> bool:
         """Queue a buffered append; False, counted and logged, if there is no room or no store.
 
-        A prompt one commits within 1 ms instead of the flush interval. Raises as `check_entry` and
-        `Lane.admit` do, and `PayloadTooLarge`. Never waits.
+        A prompt one commits within 1 ms instead of the flush interval. Raises as `check_entry`,
+        `check_looked_up` and `Lane.admit` do, and `PayloadTooLarge`. Never waits.
         """
         if self._actor.down is not None or not self._intake.takes_buffered:
             self._losses.drop(self._actor.down)
@@ -217,6 +218,8 @@ class JournalWriter:
         payload = getattr(entry, "payload", None)
         if payload is not None:
             self.wire.guard(payload)
+        if entry.kind in LOOKED_UP:
+            check_looked_up(lane, entry)
         lane.admit(entry)
         self._intake.put(Pending(lane, entry, None, future))
 

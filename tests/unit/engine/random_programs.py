@@ -7,6 +7,7 @@ instant, and nothing else. The life that is copied goes on to its end, so that b
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -23,10 +24,13 @@ from durable_core import (
     EffectClass,
     EffectIntentSubClass,
     OnAmbiguous,
+    current_step,
     step,
 )
-from durable_core.errors import StepFailed
+from durable_core.errors import ExecutionFailed, StepFailed
 from durable_core.model.entries import EntryKind
+from durable_core.model.execution import Status
+from durable_core.registry import Registry
 from tests.journals import MASTER, key_text, sqlite_url
 from tests.programs import version
 
@@ -53,7 +57,20 @@ class Node:
     @property
     def count(self) -> int:
         """How many steps it has."""
-        return 1 if self.form in KINDS else sum(part.count for part in self.parts)
+        return len(self.places())
+
+    def places(self, place: str = "", *, helper: bool = False) -> dict[str, tuple[Node, bool]]:
+        """Its steps by their places, and whether a helper calls each."""
+        if self.form in KINDS:
+            return {place: (self, helper)}
+        ahead = len(self.parts) if self.form in {"helpers", "group"} else 0
+        if self.form == "beside":
+            ahead = len(self.parts) - 1
+        return {
+            at: found
+            for index, part in enumerate(self.parts)
+            for at, found in part.places(f"{place}.{index}", helper=helper or index < ahead).items()
+        }
 
 
 Parts = list[tuple[Node, str]]
@@ -66,6 +83,8 @@ class Kill:
 
     call: int
     flush: bool
+    fails: bool = False
+    """Whether the workflow fails at its end, if it gets there; then it is copied as failed."""
 
 
 @define
@@ -82,6 +101,15 @@ class Life:
 
     recorded: int | None = None
     """How many steps the copy holds as closed."""
+
+    committed: set[bytes] = field(factory=set)
+    """The keys of the guarded steps whose result the copy holds."""
+
+    fired: list[bytes] = field(factory=list)
+    """The keys of the guarded functions that were called."""
+
+    failed: bool = False
+    """Whether the copy holds the execution as failed, so that the next run is a fresh one."""
 
     result: Any = None
     engine: DurableEngine | None = None
@@ -121,6 +149,17 @@ class Life:
             (self.recorded,) = copy.execute(
                 "SELECT count(*) FROM durable_journal WHERE entry_kind IN (?, ?)", closes
             ).fetchone()
+            guarded = (EntryKind.STEP_RESULT, EffectClass.EXACTLY_ONCE_GUARDED)
+            self.committed = {
+                key
+                for (key,) in copy.execute(
+                    "SELECT idem_key FROM durable_journal WHERE entry_kind = ? "
+                    "AND effect_class = ?",
+                    guarded,
+                )
+            }
+            (status,) = copy.execute("SELECT status FROM durable_executions").fetchone()
+            self.failed = status == Status.FAILED.label
 
 
 @define
@@ -134,6 +173,10 @@ class Program:
         async def plain(label: str) -> str:
             return await self.life.work(label)
 
+        async def paid(label: str) -> str:
+            self.life.fired.append(current_step().idempotency_key)
+            return await self.life.work(label)
+
         async def failing(label: str) -> None:
             raise ValueError(await self.life.work(label))
 
@@ -142,7 +185,7 @@ class Program:
             effect=EffectClass.EXACTLY_ONCE_GUARDED,
             sub_class=EffectIntentSubClass.DESTRUCTIVE,
             on_ambiguous=OnAmbiguous.RERUN,
-        )(plain)
+        )(paid)
         self.steps = {
             "plain": step(name="plain")(plain),
             "guarded": guarded,
@@ -174,6 +217,11 @@ class Program:
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(self.run(ctx, *part)) for part in parts]
                 return [task.result() for task in tasks]
+            case "beside":
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(self.run(ctx, *part)) for part in parts[:-1]]
+                    own = await self.run(ctx, *parts[-1])
+                return [*(task.result() for task in tasks), own]
             case _:
                 async with ctx.parallel() as block:
                     branches = [block.start(self.run, *part) for part in parts]
@@ -208,20 +256,39 @@ class Program:
         return value
 
 
+@functools.cache
+def installed() -> Registry:
+    """The plugins, looked for once for all lives."""
+    return Registry.discover()
+
+
 async def live(node: Node, life: Life, journal: Path) -> None:
     """One life on the journal: a new execution, or the one that is there."""
 
     async def body(ctx: DurableContext) -> Any:
         result = await Program(life).run(ctx, node)
+        if life.kill.fails:
+            life.result = result
+            raise LookupError
         await life.end()
         return result
 
     program = version(body)
     config = DurableConfig(replay_segment=SEGMENT)
     async with DurableEngine.open(
-        sqlite_url(journal), workflows=[program], config=config, keys=key_text((1, MASTER))
+        sqlite_url(journal),
+        workflows=[program],
+        config=config,
+        keys=key_text((1, MASTER)),
+        registry=installed(),
     ) as engine:
         life.engine = engine
         handle = await engine.start(program, key="the one")
-        life.result = await handle.result(LONGEST_S)
+        if await handle.status() is Status.FAILED:
+            handle = await engine.resume(handle.id)
+        try:
+            life.result = await handle.result(LONGEST_S)
+        except ExecutionFailed:
+            assert life.kill.fails
+            await life.end()
         await engine.verify()

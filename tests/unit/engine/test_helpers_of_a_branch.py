@@ -230,24 +230,6 @@ async def test_a_time_limit_that_a_guarded_step_outlasted_holds_for_the_next_one
     assert stage.calls == []
 
 
-async def test_a_cancellation_that_was_withdrawn_reaches_no_later_step(
-    open_engine: OpenEngine,
-) -> None:
-    """The block with the time limit was left, with what came of the step that outlasted it."""
-
-    @step(name="pay", effect=EffectClass.EXACTLY_ONCE_GUARDED, on_ambiguous=OnAmbiguous.FAIL)
-    async def pay() -> str:
-        await asyncio.sleep(0.05)
-        return "paid"
-
-    async def body(ctx: DurableContext) -> str:
-        async with asyncio.timeout(0.01):
-            paid = await ctx.step(pay)
-        return f"{paid}, {await ctx.step(place, 'on time')}"
-
-    assert await live_and_replayed(open_engine, body) == ["paid, on time at 1"] * 2
-
-
 async def test_a_helper_begins_before_recorded_steps_beside_it_are_answered(
     open_engine: OpenEngine,
 ) -> None:

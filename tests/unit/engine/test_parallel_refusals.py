@@ -59,7 +59,7 @@ async def test_a_context_belongs_to_its_branch(open_engine: OpenEngine) -> None:
         await ctx.step(place, "mine")
         if ctx is not kept[0]:
             for use in (lambda: kept[0].step(place, "x"), kept[0].parallel, kept[0].now):
-                with pytest.raises(ExecutionError, match="a branch that outlives its block"):
+                with pytest.raises(ExecutionError, match="which has ended; a branch waits"):
                     use()
         if len(leftover) == 0:
             leftover.append(asyncio.create_task(late(ctx)))
@@ -74,9 +74,9 @@ async def test_a_context_belongs_to_its_branch(open_engine: OpenEngine) -> None:
             group.start(branch)
         gate.set()
         await asyncio.wait(leftover)
-        with pytest.raises(ExecutionError, match="a branch that outlives its block"):
+        with pytest.raises(ExecutionError, match="which has ended; a branch waits"):
             leftover[0].result()
-        with pytest.raises(ExecutionError, match="a branch that outlives its block"):
+        with pytest.raises(ExecutionError, match="which has ended; a branch waits"):
             _ = kept[0].step(place, "x")
         for draw in (kept[0].uuid, kept[0].random):
             with pytest.raises(ExecutionError, match="branch's own task"):
@@ -123,6 +123,58 @@ async def test_what_a_block_refuses(open_engine: OpenEngine) -> None:
         with pytest.raises(ExecutionError, match="in the body of its block"):
             group.start(branch)
         await asyncio.create_task(elsewhere(ctx))
+        return "done"
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        assert await (await engine.start(program)).result(20) == "done"
+
+
+async def test_a_context_is_not_handed_on(open_engine: OpenEngine) -> None:
+    """To a branch, from one to another while both run, or to another execution."""
+    others: list[DurableContext] = []
+    both = asyncio.Event()
+
+    async def branch(ctx: DurableContext, outer: DurableContext) -> None:
+        others.append(ctx)
+        if len(others) == 2:
+            both.set()
+        await both.wait()
+        (other,) = (each for each in others if each is not ctx)
+        for given in (outer, other):
+            for use in (given.parallel, given.now, lambda given=given: given.step(place, "x")):
+                with pytest.raises(ExecutionError, match="by another branch; each branch uses"):
+                    use()
+
+    async def body(ctx: DurableContext) -> str:
+        async with ctx.parallel() as group:
+            group.start(branch, ctx)
+            group.start(branch, ctx)
+        others.append(ctx)
+        return await ctx.step(place, "x")
+
+    async def stranger(_ctx: DurableContext) -> str:
+        for given in others:
+            with pytest.raises(ExecutionError, match="has ended here"):
+                _ = given.step(place, "x")
+        return "refused"
+
+    program, other = version(body), version(stranger, "stranger")
+    async with open_engine(program, other) as engine:
+        assert await (await engine.start(program)).result(20) == "x at 1"
+        assert await (await engine.start(other)).result(20) == "refused"
+
+
+async def test_a_block_is_entered_in_the_branch_s_own_task(open_engine: OpenEngine) -> None:
+    async def enters(block: Any) -> None:
+        with pytest.raises(ExecutionError, match="entered once, by the branch"):
+            await block.__aenter__()
+
+    async def body(ctx: DurableContext) -> str:
+        block = ctx.parallel()
+        await asyncio.create_task(enters(block))
+        async with block:
+            pass
         return "done"
 
     program = version(body)

@@ -253,6 +253,27 @@ async def test_a_resolver_that_is_cancelled_has_filed_once(open_engine: OpenEngi
             await engine.resolve(promise.id, promise.token, "yours")
 
 
+async def test_whoever_is_late_learns_it_also_when_the_execution_has_just_ended(
+    open_engine: OpenEngine,
+) -> None:
+    """All of it happens between the resolver's look at the promise and its look at the rest."""
+    asked = Asked()
+    async with open_engine(asked.program) as engine, open_engine(recover=False) as beside:
+        handle = await engine.start(asked.program)
+        promise = await asked.out.get()
+        with held(beside.parts.backend, "load") as looking:
+            same = asyncio.create_task(beside.resolve(promise.id, promise.token, "first"))
+            other = asyncio.create_task(beside.resolve(promise.id, promise.token, "second"))
+            while len(looking.calls) < 2:
+                await beside.parts.backend.probe()
+            await engine.resolve(promise.id, promise.token, "first")
+            assert await handle.result(LONGEST_S) == "first"
+            looking.gate.set()
+            await same
+            with pytest.raises(PromiseAlreadyResolved):
+                await other
+
+
 async def test_a_resolution_of_an_execution_that_is_pruned_meanwhile_leaves_nothing(
     open_engine: OpenEngine,
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from durable_core import DurableContext, DurableHandle, DurablePromise
+from durable_core.config import RetentionConfig
 from durable_core.errors import (
     ConfigError,
     DecodeError,
@@ -135,7 +136,7 @@ async def test_ec_34_a_wrong_token_is_refused_also_when_resolved(
         handle = await engine.start(asked.program)
         promise = await asked.out.get()
         for _ in range(2):
-            with pytest.raises(InvalidResolverToken) as caught:
+            with pytest.raises(InvalidResolverToken, match="that is not the token of") as caught:
                 await engine.resolve(promise.id, token, "never")
             assert promise.token.hex() not in str(caught.value)
             await engine.resolve(promise.id, promise.token, "well")
@@ -145,8 +146,26 @@ async def test_ec_34_a_wrong_token_is_refused_also_when_resolved(
 async def test_ec_34_an_unknown_promise_is_another_error(open_engine: OpenEngine) -> None:
     async with open_engine() as engine:
         for unknown in (uuid.uuid4(), str(uuid.uuid4()), "no id"):
-            with pytest.raises(PromiseNotFound):
+            with pytest.raises(PromiseNotFound, match="promise"):
                 await engine.resolve(unknown, b"\0" * 32, 1)
+
+
+async def test_a_promise_of_an_execution_that_was_deleted_is_unknown(
+    open_engine: OpenEngine, url: str, key: str
+) -> None:
+    asked = Asked()
+    at_once = RetentionConfig(ttl_completed_secs=0, ttl_failed_secs=0)
+    async with open_engine(asked.program, retention=at_once) as engine:
+        handle = await engine.start(asked.program)
+        promise = await asked.out.get()
+        await handle.cancel()
+        while await engine.parts.backend.load(handle.id.bytes) is not None:
+            await engine.prune()
+        async with DurableHandle.open(url, promise.id, promise.token, keys=key) as outside:
+            for one in (engine.resolve(promise.id, promise.token, 1), outside.resolve(1)):
+                with pytest.raises(PromiseNotFound, match="not in this journal, or not any more"):
+                    await one
+        assert await engine.parts.backend.read_inbox() == []
 
 
 async def test_the_token_of_one_promise_resolves_no_other(open_engine: OpenEngine) -> None:
@@ -162,15 +181,33 @@ async def test_the_token_of_one_promise_resolves_no_other(open_engine: OpenEngin
         assert [await handle.result(20) for handle in handles] == ["one", "two"]
 
 
-async def test_a_value_of_another_type_is_refused_and_another_one_taken(
-    open_engine: OpenEngine, caplog: pytest.LogCaptureFixture
+async def test_a_value_of_another_type_is_refused_to_who_resolves_here(
+    open_engine: OpenEngine,
 ) -> None:
     asked = Asked(int)
     async with open_engine(asked.program) as engine:
         handle = await engine.start(asked.program)
         promise = await asked.out.get()
-        await engine.resolve(promise.id, promise.token, "no number")
-        while "refused" not in caplog.text:
+        with pytest.raises(InvalidResolverToken):
+            await engine.resolve(promise.id, b"", "no number")
+        with pytest.raises(DecodeError, match="int") as caught:
+            await engine.resolve(promise.id, promise.token, "no number")
+        assert "no number" not in str(caught.value)
+        assert await engine.parts.backend.read_inbox() == []
+        await engine.resolve(promise.id, promise.token, 7)
+        assert await handle.result(20) == 7
+
+
+async def test_a_value_of_another_type_from_elsewhere_is_refused_by_the_owner(
+    open_engine: OpenEngine, url: str, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = Asked(int)
+    async with open_engine(asked.program) as engine:
+        handle = await engine.start(asked.program)
+        promise = await asked.out.get()
+        async with DurableHandle.open(url, promise.id, promise.token, keys=key) as outside:
+            await outside.resolve("no number")
+        while "a request was refused: DecodeError" not in caplog.text:
             await engine.parts.backend.probe()
         while await engine.parts.backend.read_inbox():
             await engine.parts.backend.probe()
@@ -185,7 +222,7 @@ async def test_a_wait_that_takes_too_long(open_engine: OpenEngine) -> None:
         handle = await engine.start(asked.program)
         assert await handle.result(20) == "too late"
         promise = await asked.out.get()
-        with pytest.raises(ExecutionTerminal):
+        with pytest.raises(ExecutionTerminal, match="is completed: nobody waits"):
             await engine.resolve(promise.id, promise.token, "later still")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -42,6 +43,7 @@ def branches(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     return st.one_of(
         st.builds(Node, st.just("sequence"), parts=several(inner)),
         st.builds(Node, st.sampled_from(("parallel", "race")), parts=several(inner)),
+        st.builds(Node, st.just("beside"), parts=st.tuples(helping, inner)),
         helping,
     )
 
@@ -87,3 +89,44 @@ def test_ec_15_what_was_recorded_comes_back_where_it_was(
         lives = asyncio.run(live_through(node, plan, seed, Path(folder)))
     for pair in itertools.pairwise(lives):
         check(node, pair)
+
+
+def check_fresh(node: Node, before: Life, after: Life) -> None:
+    """What a run that follows a failed one takes over, and what it calls."""
+    places = node.places()
+    of_helpers = Counter(each for each, helper in places.values() if helper)
+    for place, value in after.replayed.items():
+        each, helper = places[place]
+        assert value.partition("#")[0] == each.label, "of no other content"
+        if not helper or of_helpers[each] == 1:
+            assert value == before.seen[place], "each gets its own"
+    taken, given = Counter(after.replayed.values()), Counter(before.seen.values())
+    assert taken <= given, "nothing is given twice"
+    succeeded = sum(not value.startswith("!") for value in before.seen.values())
+    assert taken.total() == succeeded, "every result is taken over, and no failure"
+    assert after.calls == node.count - succeeded
+
+
+once = programs.filter(lambda node: not node.races)
+failures = st.builds(
+    Kill, st.sampled_from((1, 2, 5, 1000)), st.booleans(), fails=st.just(value=True)
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(once, st.tuples(failures, failures, kills), st.integers(0, 1 << 32))
+def test_inv_13_no_guarded_function_runs_twice_for_one_key(
+    node: Node, plan: Sequence[Kill], seed: int
+) -> None:
+    """Whether the run before was killed, and is replayed, or failed, and is begun afresh."""
+    with tempfile.TemporaryDirectory() as folder:
+        lives = asyncio.run(live_through(node, plan, seed, Path(folder)))
+    committed: set[bytes] = set()
+    for life in lives:
+        assert len(life.fired) == len(set(life.fired))
+        assert not committed.intersection(life.fired)
+        committed |= life.committed
+    for before, after in itertools.pairwise(lives):
+        assert without_numbers(before.result) == without_numbers(after.result)
+        if before.failed:
+            check_fresh(node, before, after)

@@ -171,10 +171,11 @@ async def test_what_cannot_be_sent(open_engine: OpenEngine) -> None:
     async with open_engine(program) as engine:
         handle = await engine.start(program)
         assert await handle.result(20) == "goes on"
-        with pytest.raises(ExecutionTerminal):
+        with pytest.raises(ExecutionTerminal, match="is completed"):
             await engine.signal(handle.id, "number", 1)
+        assert await engine.parts.backend.read_inbox() == []
         for unknown in (uuid.uuid4(), "none"):
-            with pytest.raises(ExecutionNotFound):
+            with pytest.raises(ExecutionNotFound, match="no execution"):
                 await engine.signal(unknown, "number", 1)
         waiting = version(receive_all, "waiting")
     async with open_engine(waiting) as engine:

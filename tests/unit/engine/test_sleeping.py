@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from durable_core import DurableContext, step
+from durable_core.clock import SystemClock
+from durable_core.engine.timers import Timers
 from durable_core.errors import ConfigError, ReplayDivergence
 from durable_core.model.entries import EntryKind, JournalRow
-from durable_core.wire.waits import Timer
+from durable_core.wire.waits import LATEST_MS, Timer
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
 from tests.unit.engine.replaying import live_and_replayed
@@ -90,6 +92,7 @@ async def test_ec_37_the_stored_due_time_counts(open_engine: OpenEngine) -> None
         await stage.reached.wait()
         await engine.flush()
         before = [row for row in await entries(engine, handle) if row.step_id == "0"]
+    await Timers(SystemClock()).at(Timer.decode(before[0].detail).due_at)
     async with open_engine(second) as engine:
         assert await (await engine.get(handle.id)).result(20) == "woken"
         after = [row for row in await entries(engine, handle) if row.step_id == "0"]
@@ -204,12 +207,21 @@ async def test_a_timer_that_nobody_asks_for_is_a_divergence(open_engine: OpenEng
 
 @pytest.mark.parametrize(
     "wrong",
-    [-1, -0.001, 1e15, float("inf"), float("nan"), "1", True, None, timedelta(seconds=-1)],
+    [
+        *(-1, -0.001, 1e15, 10**400, float("inf"), float("nan"), "1", True, None),
+        *(timedelta(seconds=-1), timedelta.max, LATEST_MS / 1000 - HOUR),
+    ],
 )
 async def test_a_time_that_cannot_be_waited_for(open_engine: OpenEngine, wrong: object) -> None:
     async def body(ctx: DurableContext) -> str:
+        promise = await ctx.promise(str, name="approval")
         with pytest.raises(ConfigError, match="a time to wait"):
             await ctx.sleep(wrong)  # type: ignore[arg-type]
+        if wrong is not None:
+            with pytest.raises(ConfigError, match="a time to wait"):
+                await ctx.await_promise(promise, timeout=wrong)  # type: ignore[arg-type]
+            with pytest.raises(ConfigError, match="a time to wait"):
+                await ctx.receive("number", int, timeout=wrong)  # type: ignore[arg-type]
         return await ctx.step(note, "goes on")
 
     program = version(body)
@@ -218,24 +230,53 @@ async def test_a_time_that_cannot_be_waited_for(open_engine: OpenEngine, wrong: 
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "why"),
     [
-        datetime(2020, 1, 1, tzinfo=UTC),
-        datetime.max.replace(tzinfo=UTC) - timedelta(days=400_000 * 9),
-        datetime(2099, 1, 1),  # noqa: DTZ001 - that is what is wrong
-        0,
-        None,
+        (datetime(2020, 1, 1, tzinfo=UTC), "before the execution began"),
+        (datetime.min.replace(tzinfo=timezone(timedelta(hours=12))), "before the execution began"),
+        (datetime.max.replace(tzinfo=timezone(-timedelta(hours=1))), "beyond the year 9999"),
+        (datetime(2099, 1, 1), "with a time zone"),  # noqa: DTZ001 - that is what is wrong
+        (0, "with a time zone"),
+        (None, "with a time zone"),
     ],
 )
-async def test_a_point_that_cannot_be_waited_for(open_engine: OpenEngine, wrong: object) -> None:
+async def test_a_point_that_cannot_be_waited_for(
+    open_engine: OpenEngine, wrong: object, why: str
+) -> None:
     async def body(ctx: DurableContext) -> str:
-        with pytest.raises(ConfigError, match="a point in time"):
+        with pytest.raises(ConfigError, match=f"a point in time .*{why}"):
             await ctx.sleep_until(wrong)  # type: ignore[arg-type]
         return await ctx.step(note, "goes on")
 
     program = version(body)
     async with open_engine(program) as engine:
         assert await engine.run(program) == "goes on"
+
+
+async def test_the_end_of_the_year_9999_can_be_waited_for(open_engine: OpenEngine) -> None:
+    """As a point in time, and as a span that is reckoned from a little earlier."""
+    latest = datetime.max.replace(tzinfo=UTC)
+
+    async def body(ctx: DurableContext) -> str:
+        sleeping = [asyncio.create_task(ctx.sleep_until(latest))]
+        row = await engine.parts.backend.load(ctx.execution_id.bytes)
+        assert row is not None
+        longest = timedelta(milliseconds=LATEST_MS - row.created_at)
+        sleeping.append(asyncio.create_task(ctx.sleep(longest)))
+        await asyncio.sleep(0)
+        value = await ctx.step(note, "goes on")
+        for each in sleeping:
+            each.cancel()
+        await asyncio.wait(sleeping)
+        return value
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        assert await handle.result(20) == "goes on"
+        rows = await entries(engine, handle)
+    armed = [Timer.decode(row.detail) for row in rows if row.entry_kind == EntryKind.TIMER_ARMED]
+    assert armed == [Timer("t0", LATEST_MS), Timer("t1", LATEST_MS)]
 
 
 async def test_a_resumed_failure_does_not_wait_once_more(open_engine: OpenEngine) -> None:

@@ -197,7 +197,9 @@ def _commands(found: Examined) -> list[str]:
         ]
     if status in {Status.BLOCKED.label, Status.FAILED.label}:
         return [f"durable resume {name}"]
-    return []
+    if status != Status.RUNNING.label:
+        return []
+    return [f"durable resolve {_promise(one.promise_id)} VALUE" for one in found.promises]
 
 
 def _declared(intent: OpenIntent) -> tuple[str | None, str | None, str | None]:

@@ -17,6 +17,7 @@ from durable_cli.plugins import plugins
 from durable_cli.pruning import prune
 from durable_cli.reading import list_executions, show, verify
 from durable_cli.reporting import streams
+from durable_cli.resolving import FREELY, resolve
 from durable_cli.resuming import resume
 from durable_cli.settling import settle
 from durable_cli.source import KeyFileOption, Source, UrlOption
@@ -49,6 +50,7 @@ def build() -> typer.Typer:
     app.command("inspect")(inspect)
     app.command("verify")(verify)
     app.command("settle")(settle)
+    app.command("resolve", context_settings=FREELY)(resolve)
     app.command("cancel")(cancel)
     app.command("resume")(resume)
     app.command("claim")(claim)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import enum
-import json
-import sys
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from attrs import frozen
 
 from durable_cli.asking import asked_owner, row_behind
+from durable_cli.given import json_value
 from durable_cli.output import plain, print_json
 from durable_cli.reporting import execute, reporting
 from durable_cli.source import JsonOption, KeyFileOption, Source, UrlOption, source_of
@@ -19,8 +18,6 @@ from durable_core.ids import ExecutionId, execution_id_of
 from durable_core.model.execution import Status
 
 __all__ = ["settle"]
-
-_STDIN: Final = "-"
 
 
 class _Word(enum.Enum):
@@ -94,26 +91,7 @@ def _result(word: _Word, value: str | None) -> object:
     if (word is _Word.RAN) != (value is not None):
         message = "--ran needs --value (null where the step returns nothing), the others take none"
         raise typer.BadParameter(message, param_hint="--value")
-    if value is None:
-        return None
-    try:
-        return json.loads(_read_stdin() if value == _STDIN else value)
-    except (ValueError, RecursionError):
-        # Not chained and not shown: the value may be a secret.
-        message = "the value is not JSON; a text needs its quotes, as in '\"ch_42\"'"
-        raise typer.BadParameter(message, param_hint="--value") from None
-
-
-def _read_stdin() -> str:
-    """All of stdin as UTF-8, whatever the locale says; `ValueError` where it is not."""
-    if sys.__stdin__ is None:
-        message = "stdin is closed; there is no value to read"
-        raise typer.BadParameter(message, param_hint="--value")
-    try:
-        return sys.stdin.buffer.read().decode()
-    except OSError as error:
-        message = f"stdin cannot be read: {error.strerror}"
-        raise typer.BadParameter(message, param_hint="--value") from None
+    return None if value is None else json_value(value, "--value")
 
 
 async def _settled(

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 from attrs import evolve, frozen
 
-from durable_core import DurableConfig, DurableEngine
+from durable_core import DurableConfig, DurableEngine, DurableHandle
 from durable_core.contracts import KeyProvider
 from durable_core.engine.definition import Workflow
 from durable_core.engine.inspection import Inspector, open_journal
+from durable_core.ids import PromiseId
 from durable_core.keysources import KeyFile
 
 __all__ = ["JsonOption", "KeyFileOption", "Source", "UrlOption", "source_of"]
@@ -70,6 +71,13 @@ class Source:
             keys="" if keyless else self._keys(),
             recover=False,
         )
+
+    def promise(
+        self, promise_id: PromiseId, token: bytes
+    ) -> AbstractAsyncContextManager[DurableHandle]:
+        """Open the journal for the resolution of one promise."""
+        config = DurableConfig.load()
+        return DurableHandle.open(self.url, promise_id, token, keys=self._keys(), config=config)
 
     def _keys(self) -> KeyProvider | None:
         return None if self.key_file is None else KeyFile(self.key_file)

@@ -1,0 +1,128 @@
+"""How many executions do something at once here: each has a place, unless all it does is wait.
+
+An execution that sleeps, or waits for a promise, a signal or a child, gives its place up meanwhile,
+so that what it waits for can run although there is room for few (INV-12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+__all__ = ["Place", "Places"]
+
+
+class Places:
+    """The places of one engine, `limit` of them, or as many as are asked for.
+
+    Used by the event loop's thread alone. `freed()` is called when an execution gives its place up
+    and goes on later.
+    """
+
+    def __init__(self, limit: int | None, freed: Callable[[], None]) -> None:
+        self.parked = 0
+        """How many executions have begun here and only wait."""
+
+        self.freed = freed
+        self._free = limit
+        self._queue: deque[Place] = deque()
+
+    def take(self, place: Place) -> bool:
+        """Whether there is room at once; otherwise `place` is granted one in its turn."""
+        if self._free is None:
+            return True
+        if self._free:
+            self._free -= 1
+            return True
+        if place not in self._queue:
+            self._queue.append(place)
+        return False
+
+    def give_back(self) -> None:
+        """The place is the next one's who still wants it."""
+        if self._free is None:
+            return
+        while self._queue:
+            if self._queue.popleft().granted():
+                return
+        self._free += 1
+
+
+class Place:
+    """The place of one execution among those that run at once."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._held = False
+        self._parked = False
+        self._waits = 0
+        self._takers: list[asyncio.Future[None]] = []
+
+    @property
+    def held(self) -> bool:
+        """Whether the execution has its place."""
+        return self._held
+
+    def take_at_once(self) -> bool:
+        """Whether the execution has its place, or there was room for it."""
+        if self._held or self._places.take(self):
+            self._hold()
+        return self._held
+
+    async def take(self) -> None:
+        """Return when the execution has its place; all of its tasks share that one."""
+        if self.take_at_once():
+            return
+        taker = asyncio.get_running_loop().create_future()
+        self._takers.append(taker)
+        try:
+            await taker
+        finally:
+            self._takers.remove(taker)
+
+    def granted(self) -> bool:
+        """A place has become free for it; False where nobody wants it any more."""
+        if not self._takers:
+            return False
+        self._hold()
+        for taker in self._takers:
+            if not taker.done():
+                taker.set_result(None)
+        return True
+
+    def leave(self) -> None:
+        """The execution is over here, or was never begun."""
+        self._unpark()
+        if self._held:
+            self._held = False
+            self._places.give_back()
+
+    @asynccontextmanager
+    async def waiting(self, under_way: int) -> AsyncIterator[None]:
+        """A block in which one of the `under_way` things that the execution does only waits."""
+        self._waits += 1
+        self.rest(under_way)
+        try:
+            yield
+        finally:
+            self._waits -= 1
+        await self.take()
+
+    def rest(self, under_way: int) -> None:
+        """Give the place up, if all of the `under_way` things that the execution does wait."""
+        if self._held and self._waits and under_way == self._waits:
+            self.leave()
+            self._parked = True
+            self._places.parked += 1
+            self._places.freed()
+
+    def _hold(self) -> None:
+        self._held = True
+        self._unpark()
+
+    def _unpark(self) -> None:
+        if self._parked:
+            self._parked = False
+            self._places.parked -= 1
