@@ -29,6 +29,7 @@ from bench import (
     promises,
     resume,
     resume_memory,
+    retention,
     steps,
     takeover,
     telemetry,
@@ -63,6 +64,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "promises": promises.measure,
         "postgres-promises": promises.measure_on_postgres,
         "timers": timers.measure,
+        "retention": retention.measure,
     },
 )
 """Every measurement by the name that selects it, in the order of the table."""

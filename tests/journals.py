@@ -27,12 +27,13 @@ from durable_core.contracts import (
     BatchOutcome,
     CommitBatch,
     Durability,
+    EndedRow,
     ExecutionBackend,
     HeadChange,
     Journal,
     MasterKeys,
     PayloadCipher,
-    PruneReport,
+    Usage,
 )
 from durable_core.ids import ExecutionId, RandomIds, StepId
 from durable_core.journal import JournalWriter, JournalWriterHandle, WriterSettings
@@ -269,19 +270,23 @@ class CountedJournal:
         """As the real one."""
         return await self.journal.finalize(change, closing)
 
-    async def prune(
-        self,
-        *,
-        completed_before: int,
-        failed_before: int,
-        limit: int,
-    ) -> PruneReport:
+    async def ended(
+        self, after: EndedRow | None, limit: int, *, newest_first: bool = False
+    ) -> list[EndedRow]:
         """As the real one."""
-        return await self.journal.prune(
-            completed_before=completed_before,
-            failed_before=failed_before,
-            limit=limit,
-        )
+        return await self.journal.ended(after, limit, newest_first=newest_first)
+
+    async def open_usage(self) -> Usage:
+        """As the real one."""
+        return await self.journal.open_usage()
+
+    async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
+        """As the real one."""
+        return await self.journal.prune(rows)
+
+    async def reclaim(self) -> bool:
+        """As the real one."""
+        return await self.journal.reclaim()
 
 
 async def reader_of(

@@ -117,11 +117,22 @@ class RetentionConfig(_Named):
     """For failed, aborted and cancelled executions."""
 
     max_executions: int = field(default=10_000, validator=Integer(1, 10**9))
+    """How many executions there may be, whatever their status; beyond, the first to end goes."""
+
     max_journal_bytes: int = field(default=1 << 30, validator=Integer(1, 1 << 50))
+    """How many bytes all entries may have; beyond, the first to end goes.
+
+    Counted are payloads and details as they are stored, and 256 bytes for the rest of an entry.
+    """
+
     prune_batch_size: int = field(default=500, validator=Integer(1, 100_000))
-    """The most executions that one transaction deletes."""
+    """The most rows that one transaction deletes, if no single execution has more.
+
+    Counted are entries, and one row for each execution.
+    """
 
     prune_interval_secs: int = field(default=3_600, validator=Integer(1, 31_536_000))
+    """How long an engine waits before it prunes, and between two times."""
 
 
 @frozen(kw_only=True)

@@ -69,7 +69,16 @@ MEMBERS = {
         "health",
         "new_lane",
     ],
-    Journal: ["append", "finalize", "prune", "read_execution", "read_execution_range"],
+    Journal: [
+        "append",
+        "ended",
+        "finalize",
+        "open_usage",
+        "prune",
+        "read_execution",
+        "read_execution_range",
+        "reclaim",
+    ],
 }
 
 SETTINGS = {

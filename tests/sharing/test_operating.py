@@ -88,11 +88,29 @@ async def test_a_failed_one_is_given_up_and_run_here(durable: Operator, url: str
     assert (told["status"], told["generation"]) == ("completed", 1)
 
 
+async def test_ec_39_what_has_ended_is_pruned_beside_a_live_owner(
+    durable: Operator, url: str
+) -> None:
+    async with child("own", url, "alone", 1) as owner, child("fail", url, program=APP) as failing:
+        running, failed = await started(owner), await failing.says("failed")
+        await failing.kill()
+        assert (await durable("prune"))["executions"] == []
+        at_once = {"DURABLE_RETENTION_TTL_FAILED_SECS": "0"}
+        said = await durable("prune", "--dry-run", **at_once)
+        done = await durable("prune", **at_once)
+        assert done == said | {"dry_run": False}
+        assert [one["execution_id"] for one in done["executions"]] == [failed]
+        assert [one["execution_id"] for one in await durable("list")] == [running]
+        assert (await durable("verify"))["executions"] == 1
+
+
 @pytest.mark.postgres
-@pytest.mark.parametrize("command", ["list", "inspect", "settle", "cancel", "resume", "claim"])
+@pytest.mark.parametrize(
+    "command", ["list", "inspect", "settle", "cancel", "resume", "claim", "prune"]
+)
 async def test_a_server_that_cannot_be_reached_is_one_line(durable: Operator, command: str) -> None:
     url = "postgres://clerk:canary-7f3a91@127.0.0.1:9/orders"
-    execution = () if command == "list" else ("01a20ca2-ca07-70a8-a1b4-ffe4c2bf266e",)
+    execution = () if command in {"list", "prune"} else ("01a20ca2-ca07-70a8-a1b4-ffe4c2bf266e",)
     word = ("0", "--did-not-run") if command == "settle" else ()
     code, out, err = await durable.run("--url", url, command, *execution, *word)
     assert (code, out) == (1, "")

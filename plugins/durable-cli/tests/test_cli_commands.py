@@ -18,6 +18,7 @@ COMMANDS = {
     "resume": ["--app", "--json", "--key-file", "--reveal", "--url"],
     "claim": ["--force", "--json", "--key-file", "--url"],
     "settle": ["--abandon", "--did-not-run", "--json", "--key-file", "--ran", "--url", "--value"],
+    "prune": ["--dry-run", "--json", "--key-file", "--url"],
     "resolve": ["--json", "--key-file", "--reject", "--token-file", "--url"],
     "plugins": ["--json"],
 }

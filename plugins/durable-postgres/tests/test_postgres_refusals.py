@@ -217,8 +217,8 @@ async def test_the_rights_that_the_readme_names_are_enough(
         await backend.journal.append(rows.advance(2, 1, status="completed", finalized_at=3))
         await backend.probe()
         assert await backend.max_seq() == 2
-        pruned = await backend.journal.prune(completed_before=9, failed_before=9, limit=9)
-        assert pruned.executions == 1
+        pruned = await backend.journal.prune(await backend.journal.ended(None, 9))
+        assert pruned == {rows.execution_id(1)}
         await backend.close()
     finally:
         await admin.execute(f"DROP OWNED BY {user}")

@@ -15,7 +15,7 @@ from durable_core.conformance.backend.lifecycle import (
     KeyCheckContract,
     LifecycleContract,
 )
-from durable_core.conformance.backend.pruning import PruneContract
+from durable_core.conformance.backend.pruning import EndedContract, PruneContract
 from durable_core.conformance.backend.reading import ReadContract
 from durable_core.conformance.harness import BackendContract, settings_of
 from durable_core.contracts import ExecutionBackend
@@ -62,6 +62,10 @@ class TestInbox(InMemory, InboxContract):
 
 class TestKeyChecks(InMemory, KeyCheckContract):
     """Checks of keys."""
+
+
+class TestEnded(InMemory, EndedContract):
+    """What has ended."""
 
 
 class TestPrune(InMemory, PruneContract):

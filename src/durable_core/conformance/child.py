@@ -17,10 +17,13 @@ from typing import Final
 from durable_core.conformance.rows import Rows
 from durable_core.contracts import BackendSettings, Durability, ExecutionBackend
 
-__all__ = ["ENTRIES", "WORKFLOW_KEY", "main"]
+__all__ = ["ENTRIES", "PRUNED", "WORKFLOW_KEY", "main"]
 
 ENTRIES = 5
 """How many entries the job `write` appends; the last one ends the execution."""
+
+PRUNED = 200
+"""How many executions the job `prune-on` starts."""
 
 WORKFLOW_KEY = "order-1"
 
@@ -90,6 +93,17 @@ async def _write_on(backend: type[ExecutionBackend], url: str) -> None:
             await opened.journal.append(_ROWS.advance(count, 1, 2, 3))
 
 
+async def _prune_on(backend: type[ExecutionBackend], url: str) -> None:
+    """Delete executions that have ended, two at a time, until killed; how many times so far."""
+    opened = await backend.open(url, _SETTINGS)
+    ended = {"status": "completed", "finalized_at": 5}
+    await opened.journal.append(_ROWS.start(*range(1, PRUNED + 1), **ended))
+    for count in range(PRUNED // 2):
+        _say(count)
+        await opened.journal.prune(await opened.journal.ended(None, 2))
+    await asyncio.Event().wait()
+
+
 async def _start_keyed(backend: type[ExecutionBackend], url: str, first: str) -> None:
     """Wait for the word, then start ten executions with one key; which one has it each time."""
     async with _opened(backend, url) as (opened,):
@@ -136,6 +150,7 @@ _Job = Callable[..., Coroutine[object, object, None]]
 _JOBS: Final[Mapping[str, _Job]] = {
     "claim": _claim_some,
     "open": _open_some,
+    "prune-on": _prune_on,
     "own": _own,
     "own-and-fork": _own_and_fork,
     "start": _start_keyed,

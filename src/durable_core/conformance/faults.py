@@ -19,6 +19,7 @@ from durable_core.contracts import (
     BatchOutcome,
     Claimable,
     CommitBatch,
+    EndedRow,
     ExecutionBackend,
     HeadChange,
     InboxRow,
@@ -26,9 +27,9 @@ from durable_core.contracts import (
     Notice,
     OwnerLoad,
     PromiseRow,
-    PruneReport,
     Stray,
     TimerRow,
+    Usage,
 )
 from durable_core.errors import ConfigError
 from durable_core.ids import ExecutionId
@@ -167,10 +168,19 @@ class FaultyBackend(ExecutionBackend):
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
         return await self.real.journal.finalize(change, closing)
 
-    async def prune(self, *, completed_before: int, failed_before: int, limit: int) -> PruneReport:
-        return await self.real.journal.prune(
-            completed_before=completed_before, failed_before=failed_before, limit=limit
-        )
+    async def ended(
+        self, after: EndedRow | None, limit: int, *, newest_first: bool = False
+    ) -> list[EndedRow]:
+        return await self.real.journal.ended(after, limit, newest_first=newest_first)
+
+    async def open_usage(self) -> Usage:
+        return await self.real.journal.open_usage()
+
+    async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
+        return await self.real.journal.prune(rows)
+
+    async def reclaim(self) -> bool:
+        return await self.real.journal.reclaim()
 
     async def load(self, execution_id: bytes) -> ExecutionRow | None:
         return await self.real.load(execution_id)

@@ -37,6 +37,7 @@ from durable_core.conformance.rows import Rows
 from durable_core.conformance.sides import BothSides
 from durable_core.contracts import (
     Claimable,
+    EndedRow,
     ExecutionBackend,
     OwnerLoad,
 )
@@ -47,6 +48,19 @@ __all__ = ["StateMachineContract"]
 ROWS = Rows()
 SIDES = st.integers(0, 1)
 SLOTS = st.sampled_from(("cancel", "settle:1", "Settle:1"))
+
+
+def _changed(row: EndedRow, what: str | None) -> EndedRow:
+    """As it would be if that had changed since."""
+    match what:
+        case "status":
+            return row._replace(status="running")
+        case "epoch":
+            return row._replace(owner_epoch=row.owner_epoch + 1)
+        case "time":
+            return row._replace(finalized_at=row.finalized_at + 1)
+        case _:
+            return row
 
 
 def _number(one: Start | Advance) -> int:
@@ -169,28 +183,23 @@ class ContractMachine(BothSides):
 
     @rule(
         side=SIDES,
-        completed=st.integers(0, 70),
-        failed=st.integers(0, 70),
+        after=st.integers(0, 4),
         limit=st.sampled_from((0, 1, 2, 9)),
+        stale=st.sampled_from((None, None, None, "epoch", "time", "status")),
+        back=st.booleans(),
     )
-    def prune(self, side: int, completed: int, failed: int, limit: int) -> None:
-        """What has ended; where the limit leaves a choice, the backend's is taken over."""
-        old = {
-            row.execution_id
-            for row in self.stored.values()
-            if row.finalized_at is not None
-            and row.finalized_at < (completed if row.status == "completed" else failed)
-        }
-        report = self.run(
-            self.real[side].journal.prune(
-                completed_before=completed, failed_before=failed, limit=limit
-            )
+    def prune(self, side: int, after: int, limit: int, stale: str | None, back: bool) -> None:  # noqa: FBT001
+        """A page of what has ended, of which the first one may have changed meanwhile."""
+        behind = (None, *self.database.tables.ended())[: after + 1][-1]
+        rows = list(
+            self.both(side, lambda one: one.journal.ended(behind, limit, newest_first=back)) or ()
         )
-        left = {row.execution_id for row in self.run(self.real[side].list_executions())}
-        gone = self.stored.keys() - left
-        assert gone <= old
-        assert report.executions == len(gone) == min(limit, len(old))
-        assert report.entries == self.database.tables.delete(gone)
+        if rows:
+            rows[0] = _changed(rows[0], stale)
+        self.both(side, lambda one: one.journal.prune(rows))
+        self.both(side, lambda one: one.journal.open_usage())
+        if back:
+            self.run(self.real[side].journal.reclaim())
 
     @rule(side=SIDES)
     def hold(self, side: int) -> None:

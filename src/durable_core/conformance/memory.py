@@ -19,6 +19,7 @@ from durable_core.contracts import (
     BatchOutcome,
     Claimable,
     CommitBatch,
+    EndedRow,
     ExecutionBackend,
     HeadChange,
     InboxRow,
@@ -27,9 +28,9 @@ from durable_core.contracts import (
     NoticeKind,
     OwnerLoad,
     PromiseRow,
-    PruneReport,
     Stray,
     TimerRow,
+    Usage,
 )
 from durable_core.errors import ConfigError, JournalUnavailable
 from durable_core.model.entries import JournalRow
@@ -136,9 +137,33 @@ class MemoryBackend(ExecutionBackend):
         """A batch of one."""
         return (await self.append(CommitBatch((), (change,), (closing,)))).seqs[0]
 
-    async def prune(self, *, completed_before: int, failed_before: int, limit: int) -> PruneReport:
-        """Delete what is old."""
-        return self._tables.prune(completed_before, failed_before, limit)
+    async def ended(
+        self, after: EndedRow | None, limit: int, *, newest_first: bool = False
+    ) -> list[EndedRow]:
+        """What comes behind it."""
+        rows = self._tables.ended()
+        if after is not None:
+            place = after.finalized_at, after.execution_id
+            rows = [
+                row
+                for row in rows
+                if (row.finalized_at, row.execution_id) != place
+                and ((row.finalized_at, row.execution_id) < place) == newest_first
+            ]
+        return rows[::-1][:limit] if newest_first else rows[:limit]
+
+    async def open_usage(self) -> Usage:
+        """Counted."""
+        return self._tables.open_usage()
+
+    async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
+        """Delete what is as it was."""
+        return self._tables.prune(rows)
+
+    async def reclaim(self) -> bool:
+        """What is deleted takes no space here."""
+        self._tables.begin()
+        return False
 
     async def close(self) -> None:
         """Release the locks, hear nothing any more."""

@@ -6,7 +6,7 @@ on a copy, which takes the place of the tables only when all of it went well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from typing import Final
 
@@ -15,11 +15,12 @@ from attrs import define, field, fields
 from durable_core.contracts import (
     BatchOutcome,
     CommitBatch,
+    EndedRow,
     HeadChange,
     InboxRow,
     PromiseRow,
-    PruneReport,
     TimerRow,
+    Usage,
 )
 from durable_core.errors import EntryRejected
 from durable_core.model.entries import EntryKind, JournalRow
@@ -178,31 +179,45 @@ class Tables:
         self.requests[row.execution_id, row.slot] = row
         return True
 
-    def prune(self, completed_before: int, failed_before: int, limit: int) -> PruneReport:
-        """Delete what has ended before its time, the completed first, each kind oldest first."""
-        old = [
-            row
+    def ended(self) -> list[EndedRow]:
+        """What has ended, the first one to end first."""
+        rows = [
+            EndedRow(
+                row.execution_id,
+                row.workflow,
+                row.execution_key,
+                row.status,
+                row.owner_epoch,
+                row.finalized_at,
+                *self._weight(self.entries_of(row.execution_id)),
+            )
             for row in self.executions.values()
             if row.finalized_at is not None
-            and row.finalized_at
-            < (completed_before if row.status == Status.COMPLETED.label else failed_before)
         ]
-        old.sort(key=lambda row: (row.status != Status.COMPLETED.label, row.finalized_at))
-        chosen = old[:limit]
-        return PruneReport(len(chosen), self.delete(row.execution_id for row in chosen))
+        return sorted(rows, key=lambda row: (row.finalized_at, row.execution_id))
 
-    def delete(self, execution_ids: Iterable[bytes]) -> int:
-        """Delete these executions with everything that is theirs; how many entries that were."""
-        gone = set(execution_ids)
-        entries = [place for place in self.entries if place[0] in gone]
-        for place in entries:
+    def open_usage(self) -> Usage:
+        """What the executions hold that have not ended."""
+        ids = {one for one, row in self.executions.items() if row.status not in _ENDED}
+        entries = [entry for entry in self.entries.values() if entry.execution_id in ids]
+        return Usage(len(ids), *self._weight(entries))
+
+    def _weight(self, entries: Collection[JournalRow]) -> tuple[int, int]:
+        size = sum(len(entry.payload or b"") + len(entry.detail or b"") for entry in entries)
+        return len(entries), size
+
+    def prune(self, rows: Iterable[EndedRow]) -> frozenset[bytes]:
+        """Delete what is as it was, with everything that is its own; which ones that were."""
+        fences = {row.fence for row in self.ended()}
+        gone = frozenset(row.execution_id for row in rows if row.fence in fences)
+        for place in [place for place in self.entries if place[0] in gone]:
             del self.entries[place], self.seqs[place]
         self.executions = {one: row for one, row in self.executions.items() if one not in gone}
         self.keys = {key: one for key, one in self.keys.items() if one not in gone}
         self.requests = {slot: row for slot, row in self.requests.items() if slot[0] not in gone}
         self.promises = {one: row for one, row in self.promises.items() if one[0] not in gone}
         self.timers = {one: row for one, row in self.timers.items() if one[0] not in gone}
-        return len(entries)
+        return gone
 
 
 def _check_execution(row: ExecutionRow) -> None:

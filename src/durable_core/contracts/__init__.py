@@ -13,16 +13,17 @@ from durable_core.contracts.exchange import (
     BatchOutcome,
     Claimable,
     CommitBatch,
+    EndedRow,
     HeadChange,
     InboxRow,
     Notice,
     NoticeKind,
     OwnerLoad,
     PromiseRow,
-    PruneReport,
     Stray,
     StrayKind,
     TimerRow,
+    Usage,
 )
 from durable_core.contracts.keys import KeyProvider, MasterKeys
 from durable_core.contracts.metrics import MetricKind, MetricsExporter, MetricSpec
@@ -37,6 +38,7 @@ __all__ = [
     "Claimable",
     "CommitBatch",
     "Durability",
+    "EndedRow",
     "ExecutionBackend",
     "HeadChange",
     "InboxRow",
@@ -52,8 +54,8 @@ __all__ = [
     "PayloadAad",
     "PayloadCipher",
     "PromiseRow",
-    "PruneReport",
     "Stray",
     "StrayKind",
     "TimerRow",
+    "Usage",
 ]

@@ -18,14 +18,15 @@ from durable_core.contracts.exchange import (
     BatchOutcome,
     Claimable,
     CommitBatch,
+    EndedRow,
     HeadChange,
     InboxRow,
     Notice,
     OwnerLoad,
     PromiseRow,
-    PruneReport,
     Stray,
     TimerRow,
+    Usage,
 )
 from durable_core.errors import BackendNotAllowed, PluginError
 from durable_core.model.entries import JournalRow
@@ -105,17 +106,33 @@ class Journal(Protocol):
         """
         ...
 
-    async def prune(
-        self,
-        *,
-        completed_before: int,
-        failed_before: int,
-        limit: int,
-    ) -> PruneReport:
-        """Delete at most `limit` terminal executions finalized before the given times (ms).
+    async def ended(
+        self, after: EndedRow | None, limit: int, *, newest_first: bool = False
+    ) -> list[EndedRow]:
+        """At most `limit` terminal executions behind `after`, by `finalized_at` and id.
 
-        `completed_before` holds for completed ones, `failed_before` for failed, aborted and
-        cancelled ones. One transaction; an execution goes with all its rows or not at all.
+        In the reverse order with `newest_first`. Committed rows; `after` need not be there any
+        more. May be slow, and stands neither before an append nor before another read.
+        """
+        ...
+
+    async def open_usage(self) -> Usage:
+        """What the executions hold that have not ended; in the way of nobody, as `ended`."""
+        ...
+
+    async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
+        """Delete those of the executions that are as in `rows` still; which ones went.
+
+        Still means the same `status`, `owner_epoch` and `finalized_at`. One transaction, durable
+        at return; an execution goes with all its rows or not at all. One that somebody else is
+        changing at this moment may stay. Commits wait while it runs: give it few rows at a time.
+        """
+        ...
+
+    async def reclaim(self) -> bool:
+        """Give back to the system a bounded piece of the space that pruning has left free.
+
+        Whether there is more of it. False at once where the database does that by itself.
         """
         ...
 

@@ -19,16 +19,17 @@ __all__ = [
     "BatchOutcome",
     "Claimable",
     "CommitBatch",
+    "EndedRow",
     "HeadChange",
     "InboxRow",
     "Notice",
     "NoticeKind",
     "OwnerLoad",
     "PromiseRow",
-    "PruneReport",
     "Stray",
     "StrayKind",
     "TimerRow",
+    "Usage",
 ]
 
 
@@ -172,12 +173,34 @@ class Notice(NamedTuple):
     execution_id: bytes
 
 
-@frozen
-class PruneReport:
-    """What one call of `Journal.prune` deleted."""
+class EndedRow(NamedTuple):
+    """An execution that has ended, as far as it matters to whoever prunes.
+
+    `entries` is how many rows it has in the journal, and `payload_bytes` what their payloads and
+    details hold together, as they are stored.
+    """
+
+    execution_id: bytes
+    workflow: str
+    execution_key: str | None
+    status: str
+    owner_epoch: int
+    finalized_at: int
+    entries: int
+    payload_bytes: int
+
+    @property
+    def fence(self) -> tuple[bytes, str, int, int]:
+        """Which execution it is, and what has to be so still when it is deleted."""
+        return self.execution_id, self.status, self.owner_epoch, self.finalized_at
+
+
+class Usage(NamedTuple):
+    """What several executions hold together; the fields mean what they do in an `EndedRow`."""
 
     executions: int
     entries: int
+    payload_bytes: int
 
 
 class StrayKind(enum.Enum):

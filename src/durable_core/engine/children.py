@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from durable_core.engine.definition import Workflow
     from durable_core.engine.run import Run
 
-__all__ = ["ChildHandle", "cancel_children", "start_child"]
+__all__ = ["ChildHandle", "cancel_children", "parent_of", "start_child"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -51,6 +52,7 @@ _OF_THE_CHILD: Final = (ExecutionFailed, ExecutionCancelled)
 """How a child ends for good; a parent is told of nothing else."""
 
 _CANCEL: Final = "durable.cancel_child:"
+_DERIVED: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9a-f]{64}")
 _BLOCKED_S: Final = 1.0
 """How often a child that is blocked is looked at; whoever settles it does not know its parent."""
 
@@ -191,6 +193,15 @@ async def _end_of(kin: Kin, parts: EngineParts, child: ExecutionId) -> object:
             return outcome.take()
         _LOG.info("child %s is waited for: %s", child, type(outcome.error).__name__)
         await asyncio.sleep(_BLOCKED_S)
+
+
+def parent_of(execution_key: str | None) -> ExecutionId | None:
+    """Whose child has that key, if it is a derived one.
+
+    A child with a key of its own cannot be told from other executions.
+    """
+    found = _DERIVED.fullmatch(execution_key or "")
+    return None if found is None else ExecutionId(found[1])
 
 
 def _derived_key(parent: ExecutionId, idem_key: bytes) -> str:

@@ -29,6 +29,7 @@ from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.recovery import Recovery
 from durable_core.engine.resolving import Resolver
+from durable_core.engine.retention import Retention, RetentionReport
 from durable_core.engine.roster import Roster
 from durable_core.engine.starting import Starter
 from durable_core.engine.stored import stored_outcome
@@ -79,6 +80,7 @@ class DurableEngine:
             roster.check_resolution,
         )
         self._watch = Watch(parts, self._recovery, inbox)
+        self._retention = Retention(parts)
 
     @classmethod
     @asynccontextmanager
@@ -118,6 +120,7 @@ class DurableEngine:
             try:
                 await engine._recovery.look()
                 engine._watch.start(recover=recover)
+                engine._retention.start()
                 yield engine
             finally:
                 await engine._close()
@@ -332,14 +335,17 @@ class DurableEngine:
         which = None if execution_id is None else execution_id_of(execution_id)
         return await verify(self.parts, which)
 
-    async def prune(self) -> int:
-        """Delete terminal executions past their TTL (`[durable.retention]`); how many there were.
+    async def prune(self, *, dry_run: bool = False) -> RetentionReport:
+        """Delete what has ended and is too old or too much (`[durable.retention]`); what that was.
 
-        Also done in the background, every `prune_interval_secs`. Pruning an execution ends the
-        protection of its guarded effects (INV-13).
+        With `dry_run` nothing is deleted, and the report says what would be. Also done in the
+        background, every `prune_interval_secs`. Pruning an execution ends the protection of its
+        guarded effects (INV-13). A child stays as long as its parent has not ended. In batches
+        with pauses, so that whoever works beside it hardly notices; it takes its time.
+        Raises `JournalUnavailable`; what was deleted before is deleted.
         """
         self._roster.require_open()
-        return await self._watch.prune()
+        return await self._retention.prune(dry_run=dry_run)
 
     def health(self) -> WriterHealth:
         """A snapshot of the writer's state and counts."""
@@ -385,5 +391,8 @@ class DurableEngine:
         self.parts.notices.hear(Notice(NoticeKind.REQUEST, about))
 
     async def _close(self) -> None:
-        await self._watch.close()
-        await self._roster.close(self.parts.config.close_timeout_ms / 1000)
+        try:
+            await self._watch.close()
+            await self._roster.close(self.parts.config.close_timeout_ms / 1000)
+        finally:
+            await self._retention.close()

@@ -22,7 +22,6 @@ __all__ = [
     "keeps_status",
     "kept",
     "notices_of",
-    "retention_ages",
     "uses_key",
 ]
 
@@ -82,12 +81,3 @@ def notices_of(batch: CommitBatch, outcome: BatchOutcome) -> Iterator[Notice]:
         if start.owner_id == ANYONE and start.status == _RUNNING:
             yield Notice(NoticeKind.WAITING, start.execution_id)
             break
-
-
-def retention_ages(completed_before: int, failed_before: int) -> list[tuple[str, int]]:
-    """The statuses that are pruned, completed first, each with the time before which it goes."""
-    unsuccessful = sorted(status.label for status in TERMINAL - {Status.COMPLETED})
-    return [
-        (Status.COMPLETED.label, completed_before),
-        *((status, failed_before) for status in unsuccessful),
-    ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from durable_core.contracts.backend import ExecutionBackend, Journal
 from durable_core.contracts.exchange import (
     BatchOutcome,
     CommitBatch,
+    EndedRow,
     HeadChange,
     InboxRow,
     OwnerLoad,
@@ -18,6 +19,7 @@ from durable_core.contracts.exchange import (
     Stray,
     StrayKind,
     TimerRow,
+    Usage,
 )
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow
@@ -29,6 +31,9 @@ __all__ = ["Make", "SqlBackend", "SqlJournal", "Statements"]
 T = TypeVar("T")
 Make: TypeAlias = Callable[[Any], T]
 """What is made of a row of the driver's."""
+
+_BEFORE_ALL: Final = (-(2**63), b"")
+_BEHIND_ALL: Final = (2**63 - 1, b"\xff" * 17)
 
 
 class Statements(Protocol):
@@ -144,9 +149,15 @@ class SqlBackend(ExecutionBackend):
 
 
 class SqlJournal(ABC):
-    """The part of a `Journal` that needs no more than a query, which `reads` answers."""
+    """The part of a `Journal` that needs no more than a query, which `reads` answers.
+
+    What may take long runs on what `upkeep` gives, in the way of neither appends nor reads.
+    """
 
     _reads: Statements
+
+    @abstractmethod
+    async def _upkeep(self) -> Statements: ...
 
     @abstractmethod
     async def append(self, batch: CommitBatch) -> BatchOutcome:
@@ -170,6 +181,27 @@ class SqlJournal(ABC):
         """`append` for one change and one row, without a writer; its seq, or None if fenced."""
         outcome = await self.append(CommitBatch((), (change,), (closing,)))
         return outcome.seqs[0]
+
+    async def ended(
+        self, after: EndedRow | None, limit: int, *, newest_first: bool = False
+    ) -> list[EndedRow]:
+        """At most `limit` terminal executions behind `after`, by `finalized_at` and id."""
+        text, place = texts.SELECT_ENDED, _BEFORE_ALL
+        if newest_first:
+            text, place = texts.SELECT_NEWEST_ENDED, _BEHIND_ALL
+        if after is not None:
+            place = after.finalized_at, after.execution_id
+        pages = (*place, limit) * texts.ENDED_PAGES
+        return await (await self._upkeep()).rows(EndedRow._make, text, *pages, limit)
+
+    async def open_usage(self) -> Usage:
+        """What the executions hold that have not ended."""
+        (usage,) = await (await self._upkeep()).rows(Usage._make, texts.SELECT_OPEN_USAGE)
+        return usage
+
+    async def reclaim(self) -> bool:
+        """Nothing: for a database that gives back by itself what it does not need."""
+        return False
 
 
 def _stray(row: Any) -> Stray:  # noqa: ANN401 - what the driver makes of it

@@ -12,21 +12,29 @@ from functools import cache
 from itertools import count
 from typing import Final
 
-from durable_core.storage.tables import ENTRY, EXECUTION, PROMISE, REQUEST, TIMER
+from durable_core.model.execution import TERMINAL
+from durable_core.storage.tables import ENTRY, EXECUTION, OWNED, PROMISE, REQUEST, TIMER
 
 __all__ = [
     "ARM_TIMERS",
     "CLAIM",
     "DISARM_TIMERS",
+    "ENDED_PAGES",
     "INSERT_KEY_CHECK",
     "INSERT_VERSION",
     "KEEP_PROMISES",
+    "PRUNE",
+    "PRUNE_KEYS",
+    "PRUNE_OWNED",
     "SELECT_BY_KEY",
+    "SELECT_ENDED",
     "SELECT_ENTRIES",
     "SELECT_ENTRY_RANGE",
     "SELECT_EXECUTION",
     "SELECT_KEY_CHECK",
     "SELECT_KEY_CHECKS",
+    "SELECT_NEWEST_ENDED",
+    "SELECT_OPEN_USAGE",
     "SELECT_OWNERS",
     "SELECT_PROMISE",
     "SELECT_PROMISES",
@@ -133,6 +141,55 @@ LIMIT ?
 )
 SELECT_STRAYS: Final = _STRAYS.format(only="TRUE")
 SELECT_STRAYS_OF: Final = _STRAYS.format(only="t.execution_id = ?")
+
+# In SQLite a query around the rows lets each of them be looked for by its key, as above.
+_GONE: Final = "IN (SELECT * FROM ({rows}) AS gone)"
+PRUNE: Final = (
+    "DELETE FROM durable_executions WHERE (execution_id, status, owner_epoch, finalized_at) "
+    f"{_GONE} RETURNING execution_id"
+)
+# By the key as well: no index leads from an execution to it.
+PRUNE_KEYS: Final = (
+    f"DELETE FROM durable_execution_keys WHERE (execution_id, workflow, execution_key) {_GONE}"
+)
+PRUNE_OWNED: Final = tuple(
+    f"DELETE FROM {table} WHERE execution_id {_GONE}" for table in ("durable_journal", *OWNED)
+)
+
+_PAYLOAD_BYTES: Final = (
+    "coalesce(sum(coalesce(length(payload), 0) + coalesce(length(detail), 0)), 0)"
+)
+_ENDED: Final = "execution_id, workflow, execution_key, status, owner_epoch, finalized_at"
+# Each status is a walk of its own along the index over (status, finalized_at), cut at the limit, so
+# that a page costs no more than its rows however many there are behind them.
+_ENDED_PAGES: Final = " UNION ALL ".join(
+    f"SELECT * FROM (SELECT {_ENDED} FROM durable_executions WHERE status = '{status.label}' "
+    f"AND (finalized_at, execution_id) {{behind}} (?, ?) {{next}}) AS {status.label}"
+    for status in sorted(TERMINAL)
+)
+ENDED_PAGES: Final = len(TERMINAL)
+
+
+def _select_ended(behind: str, order: str) -> str:
+    following = f"ORDER BY finalized_at {order}, execution_id {order} LIMIT ?"
+    pages = _ENDED_PAGES.format(behind=behind, next=following)
+    return (
+        f"SELECT e.*, count(j.execution_id), {_PAYLOAD_BYTES} "
+        f"FROM (SELECT * FROM ({pages}) AS pages {following}) AS e "
+        "LEFT JOIN durable_journal AS j ON j.execution_id = e.execution_id "
+        f"GROUP BY {_ENDED.replace('execution_id', 'e.execution_id')} "
+        f"ORDER BY finalized_at {order}, e.execution_id {order}"
+    )
+
+
+SELECT_ENDED: Final = _select_ended(">", "ASC")
+SELECT_NEWEST_ENDED: Final = _select_ended("<", "DESC")
+_OPEN: Final = "WHERE status IN ('running', 'blocked') AND finalized_at IS NULL"
+SELECT_OPEN_USAGE: Final = (
+    f"SELECT (SELECT count(*) FROM durable_executions {_OPEN}), count(*), {_PAYLOAD_BYTES} "
+    f"FROM durable_journal WHERE execution_id IN "
+    f"(SELECT execution_id FROM durable_executions {_OPEN})"
+)
 
 SELECT_VERSION: Final = "SELECT coalesce(max(version), 0) FROM durable_schema"
 INSERT_VERSION: Final = "INSERT INTO durable_schema (version, applied_at) VALUES (?, ?)"

@@ -271,7 +271,7 @@ async def test_nothing_is_left_after_close(open_engine: OpenEngine, url: str) ->
         for _ in range(4):
             await engine.start(program)
         await stage.reached.wait()
-        await engine.parts.backend.journal.prune(completed_before=0, failed_before=0, limit=1)
+        await engine.parts.backend.journal.prune([])
         assert asyncio.all_tasks() != tasks
         assert set(threading.enumerate()) != threads
         assert open_files() != files

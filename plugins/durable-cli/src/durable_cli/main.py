@@ -14,6 +14,7 @@ from durable_cli.demo.command import demo
 from durable_cli.inspecting import inspect
 from durable_cli.keygen import keygen
 from durable_cli.plugins import plugins
+from durable_cli.pruning import prune
 from durable_cli.reading import list_executions, show, verify
 from durable_cli.reporting import streams
 from durable_cli.resolving import FREELY, resolve
@@ -53,6 +54,7 @@ def build() -> typer.Typer:
     app.command("cancel")(cancel)
     app.command("resume")(resume)
     app.command("claim")(claim)
+    app.command("prune")(prune)
     app.command("plugins")(plugins)
     return app
 

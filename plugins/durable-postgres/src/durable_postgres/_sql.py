@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from durable_core.storage import texts
-from durable_core.storage.tables import ENTRY, EXECUTION, OWNED, PROMISE, REQUEST, TIMER
+from durable_core.storage.tables import ENTRY, EXECUTION, PROMISE, REQUEST, TIMER
 
 _TYPES: Final = (
     "bytea bigint text bigint text bigint bigint bytea bytea bigint bigint",
@@ -149,23 +149,23 @@ UPDATE durable_executions SET owner_id = $1, owner_epoch = owner_epoch + 1, upda
 """
 PROBE: Final = "UPDATE durable_schema SET applied_at = applied_at WHERE version = 1"
 
-# --- prune: what is chosen as terminal is locked, and still is when it goes
+# --- prune: what is as it was is locked, and still is when it goes
 
-_PRUNE: Final = """, of_{0} AS (
-    DELETE FROM {0} WHERE execution_id IN (SELECT execution_id FROM executions) RETURNING 1
-)"""
+_GONE: Final = "SELECT execution_id FROM executions"
 PRUNE: Final = f"""
-WITH ages AS (
-    SELECT * FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS a (status, before, place)
-), chosen AS (
-    SELECT e.execution_id FROM durable_executions AS e JOIN ages AS a USING (status)
-        WHERE e.finalized_at < a.before ORDER BY a.place, e.finalized_at LIMIT $3
+WITH chosen AS (
+    SELECT e.execution_id FROM durable_executions AS e
+        JOIN unnest($1::bytea[], $2::text[], $3::bigint[], $4::bigint[])
+            AS a (execution_id, status, owner_epoch, finalized_at)
+            USING (execution_id, status, owner_epoch, finalized_at)
         FOR UPDATE OF e SKIP LOCKED
 ), executions AS (
     DELETE FROM durable_executions WHERE execution_id IN (SELECT execution_id FROM chosen)
-        RETURNING execution_id
-){"".join(map(_PRUNE.format, ("durable_journal", "durable_execution_keys", *OWNED)))}
-SELECT (SELECT count(*) FROM executions), (SELECT count(*) FROM of_durable_journal)
+        RETURNING execution_id, workflow, execution_key
+), keys AS (
+    {texts.PRUNE_KEYS.format(rows="SELECT * FROM executions")}
+), {", ".join(f"o{n} AS ({text.format(rows=_GONE)})" for n, text in enumerate(texts.PRUNE_OWNED))}
+{_GONE}
 """
 
 # --- sessions: `SET` behind the startup, since poolers refuse settings in the startup packet

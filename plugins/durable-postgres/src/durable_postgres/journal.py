@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 
 import asyncpg
 from attrs import define, field
 
-from durable_core.contracts import BatchOutcome, CommitBatch, Notice, PruneReport
+from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, Notice
 from durable_core.errors import TransientStoreError
 from durable_core.failpoints import VARIABLE, Failpoints
-from durable_core.storage.batches import ends_something, notices_of, retention_ages, uses_key
+from durable_core.storage.batches import ends_something, notices_of, uses_key
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.statements import SqlJournal
 from durable_postgres import _sql
@@ -26,8 +27,8 @@ __all__ = ["PostgresJournal"]
 class PostgresJournal(SqlJournal):
     """The `Journal` of one Postgres database. What each method promises stands there.
 
-    `writer` commits, `reads` never waits for it, and `pruner` deletes: a long delete must not
-    stand before an append. `tell` takes what others may be waiting for.
+    `writer` commits, `reads` never waits for it, and `pruner` deletes and counts: neither may stand
+    before an append. `tell` takes what others may be waiting for.
     """
 
     _address: str
@@ -51,20 +52,13 @@ class PostgresJournal(SqlJournal):
         self._tell(notices_of(batch, outcome))
         return outcome
 
-    async def prune(
-        self,
-        *,
-        completed_before: int,
-        failed_before: int,
-        limit: int,
-    ) -> PruneReport:
-        """Delete at most `limit` terminal executions finalized before the given times (ms).
+    async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
+        """Delete what is as in `rows` still; what somebody else changes just now is passed over."""
+        columns = list(zip(*(row.fence for row in rows), strict=True)) or [()] * 4
+        return frozenset(await self._pruner.rows(itemgetter(0), _sql.PRUNE, *columns))
 
-        The completed ones go first. What somebody else changes at this moment is passed over.
-        """
-        statuses, ages = zip(*retention_ages(completed_before, failed_before), strict=True)
-        ((executions, entries),) = await self._pruner.rows(tuple, _sql.PRUNE, statuses, ages, limit)
-        return PruneReport(executions, entries)
+    async def _upkeep(self) -> Writer:
+        return self._pruner
 
     async def _commit(self, connection: Connection, batch: CommitBatch) -> BatchOutcome:
         written = await self._write(connection, batch)

@@ -25,7 +25,7 @@ from durable_core.conformance.backend.lifecycle import (
     LifecycleContract,
 )
 from durable_core.conformance.backend.lookups import PromiseContract, TimerContract
-from durable_core.conformance.backend.pruning import PruneContract
+from durable_core.conformance.backend.pruning import EndedContract, PruneContract
 from durable_core.conformance.backend.reading import ReadContract
 from durable_core.conformance.backend.sharing import (
     CapabilityContract,
@@ -95,6 +95,10 @@ class TestPromises(PromiseContract):
 
 class TestTimers(TimerContract):
     """Timers."""
+
+
+class TestEnded(EndedContract):
+    """What has ended."""
 
 
 class TestPrune(PruneContract):

@@ -1,4 +1,4 @@
-"""One batch as one transaction, on the connection's thread.
+"""One batch, or what is pruned at a time, as one transaction on the connection's thread.
 
 Carries the storage side of INV-15: each `HeadChange` is a conditional update in the transaction
 that inserts the rows of its execution, and those rows are left out where it did not apply. SQLite
@@ -12,16 +12,16 @@ import sqlite3
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 
-from durable_core.contracts import BatchOutcome, CommitBatch, HeadChange
+from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, HeadChange
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow
 from durable_core.storage.batches import armed, ends_something, keeps_status, uses_key
 from durable_core.storage.keycheck import KeyCheck
 from durable_sqlite import _sql
-from durable_sqlite._connection import abandon
+from durable_sqlite._connection import abandon, immediate
 from durable_sqlite._keycheck import store_key_check
 
-__all__ = ["commit"]
+__all__ = ["commit", "prune"]
 
 
 def commit(
@@ -60,6 +60,21 @@ def commit(
     numbers = iter(seqs)
     placed = [None if row.execution_id in lost else next(numbers) for row in batch.rows]
     return BatchOutcome(placed, unmatched, taken)
+
+
+def prune(connection: sqlite3.Connection, rows: Sequence[EndedRow]) -> frozenset[bytes]:
+    """Delete those whose fence holds, with all that is theirs; which ones that were."""
+    gone: set[bytes] = set()
+    with immediate(connection):
+        for chunk in _sql.in_chunks([row.fence for row in rows]):
+            deleted = connection.execute(_sql.PRUNE[len(chunk)], _flat(chunk))
+            gone.update(execution_id for (execution_id,) in deleted.fetchall())
+        left = [row for row in rows if row.execution_id in gone]
+        keys = [row[:3] for row in left if row.execution_key is not None]
+        _insert(connection, _sql.PRUNE_KEYS, keys)
+        for texts in _sql.PRUNE_OWNED:
+            _insert(connection, texts, [row[:1] for row in left])
+    return frozenset(gone)
 
 
 def _begin_and_change(

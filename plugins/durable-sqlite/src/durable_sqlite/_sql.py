@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 from durable_core.storage import texts
-from durable_core.storage.tables import ENTRY, EXECUTION, OWNED, REQUEST
+from durable_core.storage.tables import ENTRY, EXECUTION, REQUEST
 
 T = TypeVar("T")
 
@@ -146,25 +146,11 @@ INSERT_REQUEST: Final = (
 DELETE_REQUEST: Final = (
     "DELETE FROM durable_inbox WHERE execution_id = ? AND slot = CAST(? AS TEXT)"
 )
-# --- prune: everything goes by way of `pruned`, which only the maintenance connection sees
+# --- prune
 
-CREATE_PRUNED: Final = (
-    "CREATE TEMP TABLE IF NOT EXISTS pruned "
-    "(execution_id BLOB PRIMARY KEY, workflow TEXT, execution_key TEXT) WITHOUT ROWID"
-)
-CLEAR_PRUNED: Final = "DELETE FROM temp.pruned"
-FILL_PRUNED: Final = (
-    "INSERT INTO temp.pruned SELECT execution_id, workflow, execution_key "
-    "FROM durable_executions WHERE status = ? AND finalized_at < ? ORDER BY finalized_at LIMIT ?"
-)
-PRUNE_KEYS: Final = (
-    "DELETE FROM durable_execution_keys WHERE (workflow, execution_key) IN "
-    "(SELECT workflow, execution_key FROM temp.pruned WHERE execution_key IS NOT NULL)"
-)
-_PRUNE: Final = "DELETE FROM {} WHERE execution_id IN (SELECT execution_id FROM temp.pruned)"
-PRUNE_OWNED: Final = (PRUNE_KEYS, *map(_PRUNE.format, OWNED))
-PRUNE_ENTRIES: Final = _PRUNE.format("durable_journal")
-PRUNE_EXECUTIONS: Final = _PRUNE.format("durable_executions")
+PRUNE: Final = _many(texts.PRUNE, 4)
+PRUNE_KEYS: Final = _many(texts.PRUNE_KEYS, 3)
+PRUNE_OWNED: Final = tuple(_many(text, 1) for text in texts.PRUNE_OWNED)
 
 # --- identity and migration
 
@@ -182,8 +168,16 @@ GET_APPLICATION_ID: Final = "PRAGMA application_id"
 SET_APPLICATION_ID: Final = f"PRAGMA application_id = {APPLICATION_ID}"
 # Setting it again writes its page, so a full disk shows; an `UPDATE` that changes nothing does not.
 PROBE: Final = SET_APPLICATION_ID
-# Must be set before the first page is written; it lets a later version give space back.
+# Must be set before the first page is written. Of a file that was made without, nothing is given
+# back; what pruning leaves free in it is used again.
 INCREMENTAL_VACUUM: Final = "PRAGMA auto_vacuum = INCREMENTAL"
+# 1 MiB. A commit waits while it runs, and it moves as many pages from the end of the file.
+RECLAIM: Final = "PRAGMA incremental_vacuum(256)"
+CHECKPOINT: Final = "PRAGMA wal_checkpoint(PASSIVE)"
+SOME_FREE: Final = (
+    "SELECT 1 FROM pragma_freelist_count, pragma_auto_vacuum "
+    "WHERE freelist_count > 0 AND auto_vacuum = 2"
+)
 GET_JOURNAL_MODE: Final = "PRAGMA journal_mode"
 SET_WAL: Final = "PRAGMA journal_mode = WAL"
 SYNCHRONOUS: Final = {"full": "PRAGMA synchronous = FULL", "normal": "PRAGMA synchronous = NORMAL"}

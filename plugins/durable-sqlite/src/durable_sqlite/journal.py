@@ -5,14 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 
-from durable_core.contracts import BatchOutcome, CommitBatch, PruneReport
+from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow
 from durable_core.failpoints import Failpoints
-from durable_core.storage.batches import retention_ages
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.statements import SqlJournal
 from durable_sqlite import _sql
-from durable_sqlite._commit import commit
-from durable_sqlite._connection import Connection, immediate
+from durable_sqlite._commit import commit, prune
+from durable_sqlite._connection import Connection
 from durable_sqlite._file import OpenedFile
 
 __all__ = ["SqliteJournal"]
@@ -22,7 +21,7 @@ class SqliteJournal(SqlJournal):
     """The `Journal` of one SQLite database.
 
     `writer` commits, and `reader` never waits for it. `pruner` opens, at its first call, the
-    connection that deletes: a long delete must not stand before an append in one queue.
+    connection that deletes and counts: neither may stand before an append in one queue.
     """
 
     def __init__(
@@ -54,36 +53,22 @@ class SqliteJournal(SqlJournal):
 
         return await self._writer.call(job)
 
-    async def prune(
-        self,
-        *,
-        completed_before: int,
-        failed_before: int,
-        limit: int,
-    ) -> PruneReport:
-        """Delete at most `limit` terminal executions finalized before the given times (ms).
+    async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
+        """Delete what is as in `rows` still. Appends wait while it runs."""
+        return await (await self._pruner()).call(lambda raw: prune(raw, rows))
 
-        The completed ones go first. Appends wait while it runs, so keep `limit` in the hundreds.
+    async def reclaim(self) -> bool:
+        """Cut up to a MiB of free pages off the database; whether there are more. Appends wait.
+
+        Behind the last of them the -wal is written back, without which the file stays as long.
         """
-        ages = retention_ages(completed_before, failed_before)
-        connection = await self._pruner()
-        return await connection.call(lambda raw: _prune(raw, ages, limit))
+        pruner = await self._pruner()
+        # As a script: it has no columns, and `execute` would stop it behind its first page.
+        await pruner.call(lambda raw: raw.executescript(_sql.RECLAIM))
+        if await pruner.rows(tuple, _sql.SOME_FREE):
+            return True
+        await pruner.rows(tuple, _sql.CHECKPOINT)
+        return False
 
-
-def _prune(
-    connection: sqlite3.Connection,
-    ages: Sequence[tuple[str, int]],
-    limit: int,
-) -> PruneReport:
-    """Choose and delete under one write lock: what is chosen as terminal still is when it goes."""
-    connection.execute(_sql.CREATE_PRUNED)
-    with immediate(connection):
-        connection.execute(_sql.CLEAR_PRUNED)
-        left = limit
-        for status, before in ages:
-            left -= connection.execute(_sql.FILL_PRUNED, (status, before, left)).rowcount
-        for text in _sql.PRUNE_OWNED:
-            connection.execute(text)
-        entries = connection.execute(_sql.PRUNE_ENTRIES).rowcount
-        executions = connection.execute(_sql.PRUNE_EXECUTIONS).rowcount
-    return PruneReport(executions, entries)
+    async def _upkeep(self) -> Connection:
+        return await self._pruner()

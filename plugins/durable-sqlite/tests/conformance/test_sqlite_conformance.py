@@ -19,7 +19,7 @@ from durable_core.conformance.backend.lifecycle import (
 )
 from durable_core.conformance.backend.lookups import PromiseContract, TimerContract
 from durable_core.conformance.backend.migrating import OpenContract
-from durable_core.conformance.backend.pruning import PruneContract
+from durable_core.conformance.backend.pruning import EndedContract, PruneContract
 from durable_core.conformance.backend.reading import ReadContract
 from durable_core.conformance.backend.sharing import (
     CapabilityContract,
@@ -76,6 +76,10 @@ class TestPromises(PromiseContract):
 
 class TestTimers(TimerContract):
     """Timers."""
+
+
+class TestEnded(EndedContract):
+    """What has ended."""
 
 
 class TestPrune(PruneContract):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from durable_core.conformance.child import ENTRIES, WORKFLOW_KEY
+from durable_core.conformance.child import ENTRIES, PRUNED, WORKFLOW_KEY
 from durable_core.conformance.harness import BackendContract, BackendHarness
 from durable_core.conformance.processes import started
 from durable_core.conformance.rows import Rows, written
@@ -73,3 +73,23 @@ class CrashContract(BackendContract):
             entries = await backend.journal.read_execution(rows.execution_id(number))
             assert [entry.entry_no for entry in entries] == list(range(1, count + 1))
         assert written(await backend.journal.append(rows.advance(count + 1, 1, 2, 3))) == [True] * 3
+
+    @pytest.mark.parametrize("times", [1, 6, 25])
+    async def test_a_kill_while_it_prunes_leaves_no_halves(
+        self, harness: BackendHarness, rows: Rows, times: int
+    ) -> None:
+        async with started(harness, "prune-on") as child:
+            while await child.line() != str(times):
+                pass
+            await child.kill()
+            said = [int(line) for line in (await child.rest()).split()]
+        told = max((*said, times))
+        backend = await harness.open()
+        left = await backend.list_executions(limit=PRUNED)
+        assert PRUNED - len(left) in {2 * told, 2 * told + 2}
+        for row in left:
+            assert len(await backend.journal.read_execution(row.execution_id)) == 1
+        assert await backend.strays() == []
+        await backend.journal.prune(await backend.journal.ended(None, PRUNED))
+        assert await backend.list_executions() == []
+        assert written(await backend.journal.append(rows.start(1))) == [True]
