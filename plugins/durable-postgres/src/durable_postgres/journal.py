@@ -11,11 +11,11 @@ from attrs import define, field
 from durable_core.contracts import BatchOutcome, CommitBatch, Notice, PruneReport
 from durable_core.errors import TransientStoreError
 from durable_core.failpoints import VARIABLE, Failpoints
-from durable_core.storage.batches import ends_something, notices_of, retention_ages, uses_key
+from durable_core.storage import batches
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.statements import SqlJournal
 from durable_postgres import _sql
-from durable_postgres._commit import holders_unseen, outcome_of, statement_of, store_key_check
+from durable_postgres._commit import holders_unseen, statement_of, store_key_check
 from durable_postgres._connections import Connection, Reader, Writer
 from durable_postgres._errors import running
 
@@ -48,7 +48,7 @@ class PostgresJournal(SqlJournal):
         self._failpoints.reach("backend.commit.before")
         outcome = await self._writer.run(lambda connection: self._commit(connection, batch))
         self._failpoints.reach("backend.commit.after")
-        self._tell(notices_of(batch, outcome))
+        self._tell(batches.notices_of(batch, outcome))
         return outcome
 
     async def prune(
@@ -62,13 +62,13 @@ class PostgresJournal(SqlJournal):
 
         The completed ones go first. What somebody else changes at this moment is passed over.
         """
-        statuses, ages = zip(*retention_ages(completed_before, failed_before), strict=True)
+        statuses, ages = zip(*batches.retention_ages(completed_before, failed_before), strict=True)
         ((executions, entries),) = await self._pruner.rows(tuple, _sql.PRUNE, statuses, ages, limit)
         return PruneReport(executions, entries)
 
     async def _commit(self, connection: Connection, batch: CommitBatch) -> BatchOutcome:
         written = await self._write(connection, batch)
-        outcome = outcome_of(batch, written)
+        outcome = batches.outcome_of(batch, map(tuple, written))
         if not batch.starts:
             return outcome
         try:
@@ -79,13 +79,13 @@ class PostgresJournal(SqlJournal):
 
     async def _write(self, connection: Connection, batch: CommitBatch) -> Sequence[asyncpg.Record]:
         text, parameters = statement_of(batch)
-        waiting = self._key_check.waiting if uses_key(batch) else None
+        waiting = self._key_check.waiting if batches.uses_key(batch) else None
         if waiting is None and not self._stepwise:
             return await connection.fetch(text, *parameters)
         async with connection.transaction():
             await store_key_check(connection, waiting)
             written = await connection.fetch(text, *parameters)
-            if ends_something(batch):
+            if batches.ends_something(batch):
                 self._failpoints.reach("backend.finalize.inside")
             self._failpoints.reach("backend.commit.inside")
         self._key_check.committed(waiting)

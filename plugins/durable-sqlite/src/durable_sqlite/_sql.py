@@ -159,7 +159,8 @@ FILL_PRUNED: Final = (
 )
 PRUNE_KEYS: Final = (
     "DELETE FROM durable_execution_keys WHERE (workflow, execution_key) IN "
-    "(SELECT workflow, execution_key FROM temp.pruned WHERE execution_key IS NOT NULL)"
+    "(SELECT workflow, execution_key FROM temp.pruned WHERE execution_key IS NOT NULL) "
+    "AND execution_id IN (SELECT execution_id FROM temp.pruned)"
 )
 _PRUNE: Final = "DELETE FROM {} WHERE execution_id IN (SELECT execution_id FROM temp.pruned)"
 PRUNE_OWNED: Final = (PRUNE_KEYS, *map(_PRUNE.format, OWNED))
