@@ -140,7 +140,7 @@ def outcome_of(batch: CommitBatch, written: Written) -> BatchOutcome:
     won = {key_of(start): start.execution_id for start in batch.starts if start[0] in applied}
     changed = (change.execution_id for change in batch.changes)
     unmatched = refused(batch, frozenset(one for one in changed if one not in applied))
-    decided = applied | unmatched
+    decided = applied | unmatched | taken.keys()
     for start in batch.starts:
         if start.execution_id not in decided and key_of(start) in won:
             taken[start.execution_id] = won[key_of(start)]

@@ -23,7 +23,7 @@ KEY = "nightly"
 def handing_on(rows: Rows, number: int, heir: int, key: str | None = KEY) -> CommitBatch:
     """The end of an execution with one entry, and the start of the one that continues it."""
     end = rows.advance(2, number, status="completed", finalized_at=9)
-    start = rows.start(heir, execution_key=key)
+    start = rows.start(heir, execution_key=key, entry_count=2)
     return CommitBatch(
         start.starts,
         end.changes,
@@ -47,7 +47,8 @@ class SuccessionContract(BackendContract):
         ended = await backend.load(rows.execution_id(1))
         assert ended is not None
         assert (ended.status, ended.execution_key) == ("completed", key)
-        assert await backend.load(rows.execution_id(2)) == rows.execution(2, execution_key=key)
+        heir = rows.execution(2, execution_key=key, entry_count=2)
+        assert await backend.load(rows.execution_id(2)) == heir
         assert len(await backend.journal.read_execution(rows.execution_id(2))) == 2
         found = await backend.find("checkout", KEY)
         assert found == (rows.execution_id(2) if key else None)
