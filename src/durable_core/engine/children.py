@@ -70,10 +70,10 @@ class ChildHandle(Generic[T_co]):
         `ExecutionCancelled` or `ReplayDivergence` where it was cancelled or aborted. A child that
         is blocked is waited for until somebody settles it.
         """
-        kin, parts, child = self._run.parts.kin, self._run.parts, self.id
+        kin, child = self._run.parts.kin, self.id
 
         async def result(_child: str) -> object:
-            return await _end_of(kin, parts, child)
+            return await _end_of(kin, child)
 
         shape = evolve(CallShape.of(result), returns=self._workflow.shape.returns)
         spec = _idempotent(result, _RESULT + self._workflow.name, shape)
@@ -168,7 +168,7 @@ async def cancel_children(parts: EngineParts, row: ExecutionRow) -> None:
             await parts.kin.cancel(child)
 
 
-async def _end_of(kin: Kin, parts: EngineParts, child: ExecutionId) -> object:
+async def _end_of(kin: Kin, child: ExecutionId) -> object:
     """The child's result once it has ended for good; raises what it ended with."""
     while True:
         try:
@@ -180,8 +180,8 @@ async def _end_of(kin: Kin, parts: EngineParts, child: ExecutionId) -> object:
             outcome = Outcome(error=error)
         if outcome.error is None or isinstance(outcome.error, _OF_THE_CHILD):
             return outcome.take()
-        row = await parts.backend.load(child.bytes)
-        if row is not None and status_of(row.status) is Status.ABORTED:
+        row = await kin.latest(child)
+        if status_of(row.status) is Status.ABORTED:
             return outcome.take()
         _LOG.info("child %s is waited for: %s", child, type(outcome.error).__name__)
         await asyncio.sleep(_BLOCKED_S)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -17,6 +17,7 @@ from attrs import field, frozen
 from durable_core.engine.call import CURRENT
 from durable_core.engine.children import cancel_children
 from durable_core.engine.context import DurableContext
+from durable_core.engine.continuing import continuation_of, hand_on
 from durable_core.engine.definition import ACTIVE, Workflow
 from durable_core.engine.drive import Drive, RunEnded
 from durable_core.engine.ending import finish
@@ -74,6 +75,9 @@ class Execution:
         self.lane = lane
         self.execution_id = ExecutionId(bytes=row.execution_id)
         self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.successor: Execution | None = None
+        """What continues it, once that has begun; to be run in its place."""
+
         self._parts = parts
         self._row = row
         self._payload = payload
@@ -153,13 +157,15 @@ class Execution:
         if self._run is not None:
             self._run.abandon()
 
-    async def main(self, slots: asyncio.Semaphore | None) -> Outcome:
-        """Run to the end. Never raises an engine failure: it is the outcome."""
+    async def main(self, slots: asyncio.Semaphore | None, place: AsyncExitStack) -> Outcome:
+        """Run to the end. Never raises an engine failure: it is the outcome.
+
+        Where there are `slots` it takes one first, which `place` gives back.
+        """
         try:
-            if slots is None:
-                return await self._generations()
-            async with self._place(slots):
-                return await self._generations()
+            if slots is not None:
+                await place.enter_async_context(self._place(slots))
+            return await self._generations()
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must learn it
             return Outcome(error=error)
         finally:
@@ -224,7 +230,7 @@ class Execution:
             run.end(divergence)
         if run.error is not None:
             return await self._stopped(run, run.error)
-        return await self._finished(ended)
+        return await self._finished(run, ended)
 
     async def _end_of(self, task: asyncio.Task[_Ended]) -> _Ended:
         """How the workflow's task ended; also where it was stopped before its first turn."""
@@ -256,8 +262,11 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - the workflow's own
             return _Ended(error=error)
 
-    async def _finished(self, ended: _Ended) -> Outcome:
+    async def _finished(self, run: Run, ended: _Ended) -> Outcome:
         if ended.error is not None:
+            continuation = continuation_of(ended.error)
+            if continuation is not None:
+                return await self._continue(run, continuation.payload)
             return await self._fail(ended.error)
         try:
             encoded, value = self._parts.codec.settle(ended.value, self.workflow.shape.returns)
@@ -266,6 +275,19 @@ class Execution:
             return await self._fail(type(error)(message), error)
         await self._finish(Status.COMPLETED, finished_value(encoded))
         return Outcome(value)
+
+    async def _continue(self, run: Run, payload: bytes) -> Outcome:
+        """End it, and make what goes on in its place. Nothing is waited for behind the commit."""
+        heir = await hand_on(run, payload)
+        self._recorded = True
+        if heir.committed.entries == 1:
+            successor = Execution(self._parts, self.workflow, heir, heir.row, payload)
+        else:
+            # It has signals to begin with, which it reads like anything that is journaled.
+            row = heir.start_as(heir.committed, heir.row.created_at)
+            successor = Execution(self._parts, self.workflow, heir, row)
+        self.successor = successor
+        return Outcome(successor=successor.execution_id)
 
     async def _fail(self, error: BaseException, cause: BaseException | None = None) -> Outcome:
         failure = self._parts.failure_of(error)

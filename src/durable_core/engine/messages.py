@@ -16,7 +16,7 @@ from durable_core.model.execution import ExecutionRow
 from durable_core.wire.envelope import WireFormat
 from durable_core.wire.payload import dump, load
 
-__all__ = ["SIGNAL", "Sender", "read_signal"]
+__all__ = ["SIGNAL", "Sender", "read_signal", "request_id_of", "resealed"]
 
 SIGNAL: Final = "signal"
 
@@ -32,7 +32,7 @@ class Sender:
         self._parts = parts
         self._last = 0
 
-    async def send(self, row: ExecutionRow, name: object, value: object) -> None:
+    async def send(self, row: ExecutionRow, name: object, value: object) -> InboxRow:
         """File a signal with the owner; durable at return. Raises as `DurableEngine.signal`."""
         parts = self._parts
         name = checked_name(name)
@@ -46,6 +46,7 @@ class Sender:
         request = InboxRow(row.execution_id, slot, SIGNAL, sealed, now_ms)
         # Its slot is its own: where an answer was lost, it was filed once all the same.
         await insist(lambda: parts.backend.post_inbox(request), parts.config.journal_ack_timeout_ms)
+        return request
 
     def _next(self) -> tuple[int, bytes]:
         """The time (ms) and the id of the next request: both sort behind all earlier ones."""
@@ -56,12 +57,29 @@ class Sender:
 
 def read_signal(wire: WireFormat, row: ExecutionRow, request: InboxRow) -> tuple[bytes, str, bytes]:
     """The id of a signal's request, its name and its payload; `DecodeError` for anything else."""
-    request_id = bytes.fromhex(request.slot.removeprefix(f"{SIGNAL}:"))
-    envelope = wire.envelope(row)
-    plain = envelope.open_request(request.slot, EntryKind.PROMISE_RESOLVED, request.payload)
-    match load(plain):
+    match load(_plain(wire, row, request)):
         case [str() as name, bytes() as payload]:
-            return request_id, name, payload
+            return request_id_of(request), name, payload
         case _:
             message = "the request of a signal does not follow the format"
             raise DecodeError(message)
+
+
+def request_id_of(request: InboxRow) -> bytes:
+    """What tells a signal's request from every other one, wherever it is filed."""
+    return bytes.fromhex(request.slot.removeprefix(f"{SIGNAL}:"))
+
+
+def resealed(
+    wire: WireFormat, row: ExecutionRow, request: InboxRow, onto: ExecutionRow
+) -> InboxRow:
+    """A signal's request as it is filed with another execution; `IntegrityError` for damage."""
+    plain = _plain(wire, row, request)
+    envelope = wire.verified(onto)
+    sealed = envelope.seal_request(request.slot, EntryKind.PROMISE_RESOLVED, plain)
+    return request._replace(execution_id=onto.execution_id, payload=sealed)
+
+
+def _plain(wire: WireFormat, row: ExecutionRow, request: InboxRow) -> bytes:
+    envelope = wire.envelope(row)
+    return envelope.open_request(request.slot, EntryKind.PROMISE_RESOLVED, request.payload)

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Coroutine, Iterable
+from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -223,19 +224,46 @@ class Roster:
             raise ConfigError(message)
 
     async def _carry(self, execution: Execution) -> None:
+        """Run it, and whatever continues it, one after the other in one place."""
+        slots = self._slots
+        carried: Execution | None = execution
+        try:
+            async with AsyncExitStack() as place:
+                while carried is not None:
+                    carried = await self._carry_one(carried, slots, place)
+                    slots = None
+        finally:
+            if self._parts is not None:
+                self._parts.notices.freed()
+
+    async def _carry_one(
+        self, execution: Execution, slots: asyncio.Semaphore | None, place: AsyncExitStack
+    ) -> Execution | None:
         outcome: Outcome | None = None
         try:
-            outcome = await execution.main(self._slots)
+            outcome = await execution.main(slots, place)
             if execution.recorded:
                 self._setbacks.pop(execution.execution_id, None)
             else:
                 await self._note_failure(execution, outcome)
         finally:
             self._running.pop(execution.execution_id, None)
+            successor = self._follow(execution)
             self._count()
-            if self._parts is not None:
-                self._parts.notices.freed()
             execution.done.set_result(_interrupted() if outcome is None else outcome)
+        return successor
+
+    def _follow(self, execution: Execution) -> Execution | None:
+        """What continues it, and runs here from now on, unless the engine is closing."""
+        successor = execution.successor
+        if successor is None:
+            return None
+        if not self._open:
+            if self._parts is not None:
+                self._parts.journal.detach(successor.execution_id)
+            return None
+        self._running[successor.execution_id] = successor
+        return successor
 
     async def _note_failure(self, execution: Execution, outcome: Outcome) -> None:
         """Keep what ended the run here, and let other engines try unless the store has failed."""
