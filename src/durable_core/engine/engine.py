@@ -329,7 +329,8 @@ class DurableEngine:
         """
         self._roster.require_open()
         row = await self._successions.latest(execution_id_of(execution_id))
-        await self._successions.settle(await self._sender.send(row, name, value))
+        await self._sender.send(row, name, value)
+        await self._successions.carry_on(row.execution_id)
         self._say_requested(row.execution_id)
 
     async def verify(self, execution_id: ExecutionId | str | None = None) -> VerifyReport:

@@ -184,7 +184,7 @@ class Inbox:
         A signal to what was continued is filed with what continues it.
         """
         if _is_refusing(row):
-            if request.kind == SIGNAL and await self._successions.move(request):
+            if request.kind == SIGNAL and await self._successions.carry_on(row.execution_id):
                 return
             require_not_terminal(row)
         execution = self._roster.running(ExecutionId(bytes=row.execution_id))

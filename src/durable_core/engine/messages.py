@@ -32,7 +32,7 @@ class Sender:
         self._parts = parts
         self._last = 0
 
-    async def send(self, row: ExecutionRow, name: object, value: object) -> InboxRow:
+    async def send(self, row: ExecutionRow, name: object, value: object) -> None:
         """File a signal with the owner; durable at return. Raises as `DurableEngine.signal`."""
         parts = self._parts
         name = checked_name(name)
@@ -46,7 +46,6 @@ class Sender:
         request = InboxRow(row.execution_id, slot, SIGNAL, sealed, now_ms)
         # Its slot is its own: where an answer was lost, it was filed once all the same.
         await insist(lambda: parts.backend.post_inbox(request), parts.config.journal_ack_timeout_ms)
-        return request
 
     def _next(self) -> tuple[int, bytes]:
         """The time (ms) and the id of the next request: both sort behind all earlier ones."""

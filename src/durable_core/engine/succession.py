@@ -1,14 +1,16 @@
 """Leads from an execution to the one that continues it, and carries along what was sent to it.
 
-A signal that was filed with an execution which has been continued is filed again with the latest
-one, under the same request id. Each execution on the way is looked at before: what its journal
-holds was received there, or handed on with it. So none is lost, and none is received twice. And it
-is filed again before anybody who was led on files something behind it, so the order stays.
+A signal that was filed with an execution which has been continued is filed with the next one, under
+the same request id, and from there with the one after that. What the journal of an execution holds
+was received there, or handed on with its end, and is not filed again. So none is lost, and none is
+received twice. Whoever is led on carries along first what waits on the way, all of it and in order,
+so that nothing that is filed later overtakes it.
 """
 
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 from typing import Final
 
 from durable_core.contracts.exchange import InboxRow
@@ -16,7 +18,6 @@ from durable_core.engine.insisting import insist
 from durable_core.engine.messages import SIGNAL, request_id_of, resealed
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.stored import read_all, reader_of, successor_of
-from durable_core.engine.takeover import require_not_terminal
 from durable_core.errors import ConfigError, ExecutionNotFound
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import EntryKind, JournalRow
@@ -36,78 +37,95 @@ class Successions:
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
         self._known: dict[bytes, bytes] = {}
-        """Of executions that were continued, one that comes later: it needs no look any more."""
+        """Of executions that were continued, and at which nothing waits, one that comes later."""
 
     async def latest(self, execution_id: ExecutionId) -> ExecutionRow:
         """The committed row of the last execution that continues this one, or its own.
 
-        Signals that wait at the executions in between are carried along first.
+        Signals that wait at the executions in between are carried along, unless a key is missing.
         `ExecutionNotFound` also where one on the way was pruned.
         """
         at = execution_id.bytes
         skipped: list[bytes] = []
-        passed: list[bytes] = []
         while at in self._known:
             skipped.append(at)
             at = self._known[at]
-        row = await self._load(at)
-        while (successor := await successor_of(self._parts, row)) is not None:
-            passed.append(row.execution_id)
-            row = await self._load(successor.bytes)
-        if passed and await self._carry_along(passed):
-            for one in (*skipped, *passed):
-                self._note(one, row.execution_id)
+        passed: list[ExecutionRow] = []
+        try:
+            row = await self._walk(at, passed)
+        except ConfigError as error:
+            if not passed:
+                raise
+            _LOG.warning("signals to a continued execution wait for an engine: %s", error)
+            return await self._end_of(passed[-1])
+        for one in (*skipped, *(each.execution_id for each in passed)):
+            self._note(one, row.execution_id)
         return row
 
-    async def move(self, request: InboxRow) -> bool:
-        """Take a signal to the latest execution; whether it has no business where it was filed.
+    async def carry_on(self, execution_id: bytes) -> bool:
+        """Carry along the signals that wait there; False where the execution was not continued.
 
-        False where that execution was not continued. `ExecutionTerminal` where the latest one has
-        ended.
+        For who has just filed one, and for the owner. `ConfigError` without a key that is needed.
         """
-        row = first = await self._load(request.execution_id)
+        passed: list[ExecutionRow] = []
+        await self._walk(execution_id, passed)
+        return bool(passed)
+
+    async def _walk(self, at: bytes, passed: list[ExecutionRow]) -> ExecutionRow:
+        """The latest from here on; those that it continues are added to `passed`."""
+        row = await self._load(at)
+        while True:
+            row = await self._end_of(row, passed)
+            if not passed or not await self._carry(passed, row):
+                return row
+            # What was filed with it may have come too late for it as well.
+            row = await self._load(row.execution_id)
+
+    async def _end_of(
+        self, row: ExecutionRow, passed: list[ExecutionRow] | None = None
+    ) -> ExecutionRow:
         while (successor := await successor_of(self._parts, row)) is not None:
-            if await self._holds(row, request_id_of(request)):
-                return True
+            if passed is not None:
+                passed.append(row)
             row = await self._load(successor.bytes)
-        if row is first:
+        return row
+
+    async def _carry(self, passed: list[ExecutionRow], latest: ExecutionRow) -> bool:
+        """File with `latest` what waits at those before it, one after the other; if anything does.
+
+        They have all been continued when this looks, so that nobody who is led on misses any.
+        """
+        ids = {row.execution_id for row in passed}
+        if not any(request.execution_id in ids for request in await self._signals()):
             return False
-        require_not_terminal(row)
-        again = resealed(self._parts.wire, first, request, row)
+        for row, onto in pairwise([*passed, latest]):
+            waiting = [one for one in await self._signals() if one.execution_id == row.execution_id]
+            held = await self._held(row) if waiting else set()
+            for request in sorted(waiting, key=lambda one: one.slot):
+                if request_id_of(request) not in held:
+                    await self._file(resealed(self._parts.wire, row, request, onto))
+                await self._parts.backend.remove_inbox(row.execution_id, request.slot)
+        return True
+
+    async def _file(self, request: InboxRow) -> None:
         patience = self._parts.config.journal_ack_timeout_ms
-        await insist(lambda: self._parts.backend.post_inbox(again), patience)
-        return True
+        await insist(lambda: self._parts.backend.post_inbox(request), patience)
 
-    async def settle(self, request: InboxRow) -> None:
-        """A signal was filed: where its execution was continued meanwhile, take it along."""
-        if await self.move(request):
-            await self._parts.backend.remove_inbox(request.execution_id, request.slot)
+    async def _signals(self) -> list[InboxRow]:
+        requests = await self._parts.backend.read_inbox(limit=_EVERYTHING)
+        return [request for request in requests if request.kind == SIGNAL]
 
-    async def _carry_along(self, passed: list[bytes]) -> bool:
-        """Move the signals that wait at these executions; False where a key is missing for that."""
-        waiting = [
-            request
-            for request in await self._parts.backend.read_inbox(limit=_EVERYTHING)
-            if request.kind == SIGNAL and request.execution_id in passed
-        ]
-        for request in sorted(waiting, key=lambda one: one.slot):
-            try:
-                await self.settle(request)
-            except ConfigError as error:
-                _LOG.warning("a request waits for an engine with its key: %s", error)
-                return False
-        return True
-
-    async def _holds(self, row: ExecutionRow, request_id: bytes) -> bool:
-        found: list[bytes] = []
+    async def _held(self, row: ExecutionRow) -> set[bytes]:
+        """The requests of the signals that its journal holds."""
+        held: set[bytes] = set()
 
         def take(entry: JournalRow) -> None:
             if entry.entry_kind == EntryKind.PROMISE_RESOLVED:
                 signal = Signal.find(entry.detail)
-                found.extend([signal.request_id] if signal is not None else [])
+                held.update([signal.request_id] if signal is not None else [])
 
         await read_all(self._parts, reader_of(self._parts, row), take)
-        return request_id in found
+        return held
 
     async def _load(self, execution_id: bytes) -> ExecutionRow:
         row = await self._parts.backend.load(execution_id)
