@@ -38,7 +38,8 @@ ON_THE_WAY: Final = (
     "engine.result.after",
     "engine.result.before",
 )
-FAILPOINTS: Final = (*ON_OPEN, *ON_THE_WAY)
+ON_CONTINUING: Final = ("engine.continue.after", "engine.continue.before")
+FAILPOINTS: Final = (*ON_OPEN, *ON_THE_WAY, *ON_CONTINUING)
 """Every point at which the matrix kills, by name."""
 
 AT_ONCE: Final = 2

@@ -6,15 +6,17 @@ nothing about the next (INV-13). Whoever waits for, signals or cancels one is le
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from attrs import evolve
 
 from durable_core.engine.outcome import CONTINUED
 from durable_core.engine.receiving import unreceived
-from durable_core.errors import DecodeError, ExecutionError
+from durable_core.engine.signals import read_signal, waiting_signals
+from durable_core.errors import ConfigError, DecodeError, ExecutionError, PayloadError
 from durable_core.ids import NO_STEP, ExecutionId
 from durable_core.journal.lane import Lane
 from durable_core.model.entries import Entry, ExecutionFinished, ExecutionStarted, PromiseResolved
@@ -23,12 +25,15 @@ from durable_core.telemetry import SpanName
 from durable_core.wire.call import join
 from durable_core.wire.links import link_detail
 from durable_core.wire.promises import signal_id
+from durable_core.wire.waits import Signal
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
     from durable_core.engine.strand import Strand
 
 __all__ = ["Continuation", "continuation_of", "continue_as_new", "hand_on"]
+
+_LOG: Final = logging.getLogger("durable_core.engine")
 
 
 class Continuation(BaseException):
@@ -82,8 +87,8 @@ def continuation_of(error: BaseException) -> Continuation | None:
 async def hand_on(run: Run, payload: bytes) -> Lane:
     """End the run's execution, and begin the one that continues it; durable at return.
 
-    Both stand in one transaction, with the signals that were journaled and not received, and the
-    key leads to the new one from then on. Nothing is waited for between the commit and the return.
+    Both stand in one transaction, with the signals that were sent and not received, and the key
+    leads to the new one from then on. Nothing is waited for between the commit and the return.
     """
     parts, lane, row = run.parts, run.lane, run.lane.row
     heir_id = parts.ids.execution_id()
@@ -106,9 +111,10 @@ async def hand_on(run: Run, payload: bytes) -> Lane:
         try:
             if not lane.stored:
                 await parts.writer.barrier(lane)
-            await parts.writer.room()
             start = ExecutionStarted(heir_id, 0, payload, detail=link_detail(row.execution_id))
-            beginning: list[Entry] = [start, *_carried(run, heir_id)]
+            waiting = await _waiting(run)
+            beginning: list[Entry] = [start, *_carried([*unreceived(run), *waiting], heir_id)]
+            await parts.writer.room()
             parts.failpoints.reach("engine.continue.before")
             with parts.tracing.span(
                 SpanName.JOURNAL_FINALIZE,
@@ -122,10 +128,32 @@ async def hand_on(run: Run, payload: bytes) -> Lane:
     return heir
 
 
-def _carried(run: Run, heir_id: ExecutionId) -> Iterator[PromiseResolved]:
-    """The signals that the run was sent and has not received, as entries of the new execution."""
+async def _waiting(run: Run) -> list[tuple[Signal, bytes]]:
+    """The signals that were filed with the execution, and that its journal does not hold.
+
+    Their requests stay: whoever answers them finds that they have been handed on.
+    """
+    parts, row = run.parts, run.lane.row
+    found = []
+    for request in await waiting_signals(parts.backend):
+        if request.execution_id != row.execution_id:
+            continue
+        try:
+            request_id, name, payload = read_signal(parts.wire, row, request)
+        except (PayloadError, ConfigError) as error:
+            _LOG.debug("a request is left to who can read it: %s", error)
+            continue
+        if request_id not in run.cursor.signals:
+            found.append((Signal(b"", name, request_id), payload))
+    return found
+
+
+def _carried(
+    signals: Sequence[tuple[Signal, bytes]], heir_id: ExecutionId
+) -> Iterator[PromiseResolved]:
+    """Signals as entries of the execution that goes on, which counts them from the first."""
     counts: Counter[str] = Counter()
-    for signal, payload in unreceived(run):
+    for signal, payload in signals:
         number = signal_id(heir_id.bytes, signal.name, counts[signal.name])
         counts[signal.name] += 1
         detail = evolve(signal, signal_id=number.bytes).detail()

@@ -11,12 +11,12 @@ from typing import Final
 
 from durable_core.contracts.exchange import InboxRow
 from durable_core.engine.administration import Administration
-from durable_core.engine.messages import SIGNAL, read_signal
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.requests import CANCEL, RESUME, read_settle, settle_step
 from durable_core.engine.resolving import RESOLVE, read_resolution, resolved_by
 from durable_core.engine.roster import Roster
+from durable_core.engine.signals import SIGNAL, read_signal
 from durable_core.engine.succession import Successions
 from durable_core.engine.takeover import require_not_terminal
 from durable_core.errors import (

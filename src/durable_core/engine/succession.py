@@ -1,24 +1,23 @@
 """Leads from an execution to the one that continues it, and carries along what was sent to it.
 
-A signal that was filed with an execution which has been continued is filed with the next one, under
-the same request id, and from there with the one after that. What the journal of an execution holds
-was received there, or handed on with its end, and is not filed again. So none is lost, and none is
-received twice. Whoever is led on carries along first what waits on the way, all of it and in order,
-so that nothing that is filed later overtakes it.
+What waits when an execution is continued goes along in that commit; see `continuing`. A signal that
+was filed with it too late for that is filed with the latest one, under the same request id, unless
+one on the way holds it in its journal: then it was received there, or handed on. So none is lost,
+and none is received twice. Whoever is led on carries along first what waits on the way, all of it
+and in order, so that nothing that is filed later overtakes it.
 """
 
 from __future__ import annotations
 
 import logging
-from itertools import pairwise
 from typing import Final
 
 from durable_core.contracts.exchange import InboxRow
 from durable_core.engine.insisting import insist
-from durable_core.engine.messages import SIGNAL, request_id_of, resealed
 from durable_core.engine.parts import EngineParts
+from durable_core.engine.signals import request_id_of, resealed, waiting_signals
 from durable_core.engine.stored import read_all, reader_of, successor_of
-from durable_core.errors import ConfigError, ExecutionNotFound
+from durable_core.errors import ConfigError, ExecutionNotFound, PayloadError
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import ExecutionRow
@@ -28,7 +27,6 @@ __all__ = ["Successions"]
 
 _LOG: Final = logging.getLogger("durable_core.engine")
 _KEPT: Final = 10_000
-_EVERYTHING: Final = 10_000
 
 
 class Successions:
@@ -95,25 +93,28 @@ class Successions:
 
         They have all been continued when this looks, so that nobody who is led on misses any.
         """
-        ids = {row.execution_id for row in passed}
-        if not any(request.execution_id in ids for request in await self._signals()):
+        at = {row.execution_id: number for number, row in enumerate(passed)}
+        signals = await waiting_signals(self._parts.backend)
+        waiting = [request for request in signals if request.execution_id in at]
+        if not waiting:
             return False
-        for row, onto in pairwise([*passed, latest]):
-            waiting = [one for one in await self._signals() if one.execution_id == row.execution_id]
-            held = await self._held(row) if waiting else set()
-            for request in sorted(waiting, key=lambda one: one.slot):
-                if request_id_of(request) not in held:
-                    await self._file(resealed(self._parts.wire, row, request, onto))
-                await self._parts.backend.remove_inbox(row.execution_id, request.slot)
+        held: set[bytes] = set()
+        for row in (*passed[min(at[one.execution_id] for one in waiting) :], latest):
+            held |= await self._held(row)
+        for request in waiting:
+            if request_id_of(request) not in held:
+                await self._file(passed[at[request.execution_id]], request, latest)
+            await self._parts.backend.remove_inbox(request.execution_id, request.slot)
         return True
 
-    async def _file(self, request: InboxRow) -> None:
+    async def _file(self, row: ExecutionRow, request: InboxRow, onto: ExecutionRow) -> None:
+        try:
+            again = resealed(self._parts.wire, row, request, onto)
+        except PayloadError as error:
+            _LOG.warning("a request was refused: %s: %s", type(error).__name__, error)
+            return
         patience = self._parts.config.journal_ack_timeout_ms
-        await insist(lambda: self._parts.backend.post_inbox(request), patience)
-
-    async def _signals(self) -> list[InboxRow]:
-        requests = await self._parts.backend.read_inbox(limit=_EVERYTHING)
-        return [request for request in requests if request.kind == SIGNAL]
+        await insist(lambda: self._parts.backend.post_inbox(again), patience)
 
     async def _held(self, row: ExecutionRow) -> set[bytes]:
         """The requests of the signals that its journal holds."""

@@ -13,9 +13,9 @@ from attrs import frozen
 from blake3 import blake3
 
 from durable_core.contracts.exchange import InboxRow
-from durable_core.engine.messages import SIGNAL, read_signal
 from durable_core.engine.requests import CANCEL, RESUME, SETTLE
 from durable_core.engine.resolving import RESOLVE, read_resolution
+from durable_core.engine.signals import SIGNAL, read_signal
 from durable_core.engine.stored import ReadingParts, reader_of, successor_of
 from durable_core.errors import ExecutionNotFound, IntegrityError, PayloadError
 from durable_core.ids import ExecutionId, execution_id_of
