@@ -144,9 +144,10 @@ class DurableEngine:
         With `run="anywhere"` it is left to whichever engine is opened with `claim=True` and has
         registered the workflow, this one included; the workflow need not be registered here.
 
-        `KeyConflict` if the key's execution was started with other arguments, unless
-        `on_conflict="existing"`. Also `ConfigError` for a workflow that is not registered,
-        `TypeError`/`DecodeError` for arguments that do not fit, `PayloadTooLarge`,
+        Of executions that continue each other the latest is found. `KeyConflict` if the key's
+        execution was started with other arguments, unless `on_conflict="existing"`, or it continues
+        another one, which has set its arguments. Also `ConfigError` for a workflow that is not
+        registered, `TypeError`/`DecodeError` for arguments that do not fit, `PayloadTooLarge`,
         `JournalUnavailable`.
         """
         self._roster.require_open()
@@ -227,6 +228,8 @@ class DurableEngine:
 
     async def cancel(self, execution_id: ExecutionId | str) -> None:
         """Cancel an execution; at return it is cancelled, or its live owner has the request.
+
+        Where it was continued, the latest one that continues it.
 
         Guarded functions that have begun here are finished and journaled first. From within a step
         of that execution it only asks and returns at once, since the step would wait for itself.
@@ -323,7 +326,8 @@ class DurableEngine:
         """Send a value to an execution, which takes it by `ctx.receive(name, ...)`.
 
         Durable at return: whichever engine runs the execution journals it, in the order of
-        sending, once. It waits for an execution that does not receive yet. `ExecutionTerminal` for
+        sending, once. It waits for an execution that does not receive yet, and goes to the latest
+        one where the execution was continued. `ExecutionTerminal` for
         one that has ended, `ExecutionNotFound`, `DecodeError` or `PayloadTooLarge` for a value that
         cannot be encoded, `ConfigError` for a wrong name or without its key.
         """

@@ -37,6 +37,8 @@ class ExecutionHandle(Generic[T_co]):
     async def result(self, timeout: float | None = None) -> T_co:  # noqa: ASYNC109 - public API
         """The workflow's result, waiting for it wherever the execution runs.
 
+        Where it is continued, that of the last execution which continues it.
+
         `TimeoutError` after `timeout` seconds; the execution goes on. Otherwise raises what ended
         it: `ExecutionFailed`, `ExecutionCancelled`, `AmbiguousEffect` or `ReplayDivergence` (also
         at once while it is blocked), or the failure of the engine that ran it here:
