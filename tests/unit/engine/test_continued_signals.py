@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from durable_core import DurableContext, DurableEngine, step, workflow
+from durable_core.contracts.exchange import InboxRow
 from durable_core.engine.messages import Sender
 from durable_core.errors import ExecutionTerminal
 from durable_core.ids import ExecutionId
@@ -95,9 +96,10 @@ async def test_signals_by_the_id_of_the_first_reach_the_latest(open_engine: Open
     async with open_engine(takes) as engine, open_engine(recover=False) as other:
         handle = await engine.start(takes, [])
         for number in range(5):
-            await (engine if number % 2 else other).signal(handle.id, "number", number)
+            await other.signal(handle.id, "number", number)
         assert await handle.result(30) == list(range(5))
-        assert await engine.parts.backend.read_inbox() == []
+        while await engine.parts.backend.read_inbox():
+            await engine.parts.backend.probe()
         with pytest.raises(ExecutionTerminal):
             await engine.signal(handle.id, "number", 9)
 
@@ -131,9 +133,18 @@ async def test_one_that_a_link_holds_is_not_received_again(open_engine: OpenEngi
     async with open_engine(takes) as engine:
         handle = await engine.start(takes, [])
         await stage.reached.wait()
+        requests: list[InboxRow] = []
+        post = engine.parts.backend.post_inbox
+
+        async def kept(request: InboxRow) -> bool:
+            requests.append(request)
+            return await post(request)
+
+        vars(engine.parts.backend)["post_inbox"] = kept
         await engine.signal(handle.id, "number", 0)
         await engine.signal(handle.id, "number", 1)
-        requests = await engine.parts.backend.read_inbox()
+        del vars(engine.parts.backend)["post_inbox"]
+        assert len(requests) == 2
         await journaled(engine, handle.id, 2)
         stage.gate.set()
         while len(await rows_of(engine)) < 3:
@@ -144,7 +155,6 @@ async def test_one_that_a_link_holds_is_not_received_again(open_engine: OpenEngi
             await engine.parts.backend.probe()
         await engine.signal(handle.id, "number", 2)
         assert await handle.result(20) == [0, 1, 2]
-        assert len(requests) == 2
 
 
 async def test_whoever_is_led_on_takes_along_what_waits_on_the_way(
