@@ -13,17 +13,15 @@ import pytest
 from durable_core import DurableContext, DurableEngine, EffectClass, step, workflow
 from durable_core.engine.execution import Execution
 from durable_core.errors import (
-    DecodeError,
-    ExecutionError,
     ExecutionFailed,
-    PayloadTooLarge,
-    StepFailed,
+    ReplayDivergence,
 )
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow, Status
 from durable_core.wire.links import linked_execution
 from tests.engines import OpenEngine
+from tests.journals import MASTER, key_text
 
 pytestmark = pytest.mark.dialects
 
@@ -222,70 +220,6 @@ async def test_a_group_with_another_error_fails(open_engine: OpenEngine) -> None
         assert len(await links_of(engine, "inside")) == 1
 
 
-@workflow(name="refused")
-async def refused(ctx: DurableContext, where: str) -> str:
-    async def ask(*_: object) -> None:
-        ctx.continue_as_new(where)
-
-    async def branch(_: DurableContext) -> None:
-        await ask()
-
-    async def own(own: DurableContext) -> None:
-        own.continue_as_new(where)
-
-    try:
-        if where == "step":
-            await ctx.step(ask)
-        elif where == "task":
-            await asyncio.create_task(ask())
-        else:
-            async with ctx.parallel() as group:
-                group.start(own if where == "own context" else branch)
-    except StepFailed as failed:
-        return failed.error_type
-    except ExecutionError as error:
-        return str(error)
-    except ExceptionGroup as group_:
-        return str(group_.exceptions[0])
-    return "nothing"
-
-
-@pytest.mark.parametrize("where", ["step", "task", "branch", "own context"])
-async def test_it_is_refused_outside_of_the_workflows_own_code(
-    open_engine: OpenEngine, where: str
-) -> None:
-    async with open_engine(refused) as engine:
-        said = await engine.run(refused, where)
-        assert said == "ExecutionError" if where == "step" else "own code" in said
-        assert len(await links_of(engine, "refused")) == 1
-
-
-@pytest.mark.parametrize(
-    ("args", "error"),
-    [
-        ((1, 2, 3), TypeError),
-        ((object(),), DecodeError),
-        (("no number",), DecodeError),
-        ((0, "x" * 5000), PayloadTooLarge),
-    ],
-)
-async def test_arguments_that_do_not_fit_are_the_callers_mistake(
-    open_engine: OpenEngine, args: tuple[Any, ...], error: type[Exception]
-) -> None:
-    @workflow(name="mistaken")
-    async def mistaken(ctx: DurableContext, number: int, text: str = "") -> str:
-        try:
-            assert number == len(text) == 0
-            ctx.continue_as_new(*args)
-        except error as refused_:
-            return type(refused_).__name__
-
-    async with open_engine(mistaken, max_payload_bytes=4096) as engine:
-        assert await engine.run(mistaken, 0) == error.__name__
-        (row,) = await links_of(engine, "mistaken")
-        assert row.entry_count == 2
-
-
 async def test_one_that_was_started_without_waiting_can_continue_at_once(
     open_engine: OpenEngine,
 ) -> None:
@@ -352,3 +286,65 @@ async def test_payloads_that_did_not_end_a_workflow_are_kept_as_they_were(
         entries = await engine.parts.backend.journal.read_execution(row.execution_id)
         assert entries[-1].entry_kind == EntryKind.EXECUTION_FINISHED
         assert entries[-1].detail is None
+
+
+async def test_closing_while_links_come_and_go_loses_none(open_engine: OpenEngine) -> None:
+    last = 40
+    async with open_engine(counting) as engine:
+        handle = await engine.start(counting, 0, last, key="k")
+    for links in (3, 10, 20):
+        async with open_engine(counting) as engine:
+            while len(paid) < links:
+                await engine.parts.backend.probe()
+    async with open_engine(counting) as engine:
+        assert await (await engine.get(handle.id)).result(30) == last
+        assert len(paid) == len(await links_of(engine)) == last + 1
+        await engine.verify()
+
+
+async def test_a_program_that_continues_too_early_diverges(open_engine: OpenEngine) -> None:
+    reached = asyncio.Event()
+
+    async def body(ctx: DurableContext, number: int) -> int:
+        await ctx.step(pay, number)
+        await ctx.step(pay, number + 1)
+        reached.set()
+        await asyncio.Event().wait()
+        return number
+
+    async def changed(ctx: DurableContext, number: int) -> int:
+        await ctx.step(pay, number)
+        return ctx.continue_as_new(number)
+
+    program, other = workflow(name="program")(body), workflow(name="program")(changed)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program, 0)
+        await reached.wait()
+    async with open_engine(other) as engine:
+        with pytest.raises(ReplayDivergence):
+            await (await engine.get(handle.id)).result(20)
+        assert len(await links_of(engine, "program")) == 1
+
+
+async def test_the_next_link_is_under_the_current_key(open_engine: OpenEngine) -> None:
+    """And a signal that goes along is sealed by it."""
+    reached, gate = asyncio.Event(), asyncio.Event()
+
+    @workflow(name="rotated")
+    async def rotated(ctx: DurableContext, number: int) -> int:
+        if number:
+            return await ctx.receive("word", int)
+        reached.set()
+        await gate.wait()
+        return ctx.continue_as_new(1)
+
+    old, new = key_text((1, MASTER)), key_text((2, bytes(range(32, 64))), (1, MASTER))
+    async with open_engine(rotated, keys=old) as engine:
+        handle = await engine.start(rotated, 0)
+        await reached.wait()
+        await engine.signal(handle.id, "word", 5)
+    gate.set()
+    async with open_engine(rotated, keys=new) as engine:
+        assert await (await engine.get(handle.id)).result(20) == 5
+        assert [row.key_id for row in await links_of(engine, "rotated")] == [1, 2]
+        await engine.verify()
