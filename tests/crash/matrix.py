@@ -52,7 +52,8 @@ WHILE_WAITING: Final = (
     "engine.timer.due",
     "engine.timer.fired",
 )
-FAILPOINTS: Final = (*ON_OPEN, *ON_THE_WAY, *WHILE_WAITING)
+ON_CONTINUING: Final = ("engine.continue.after", "engine.continue.before")
+FAILPOINTS: Final = (*ON_OPEN, *ON_THE_WAY, *WHILE_WAITING, *ON_CONTINUING)
 """Every point at which the matrix kills, by name."""
 
 AT_ONCE: Final = 2

@@ -23,6 +23,7 @@ MEMBERS = {
         "flush",
         "get",
         "health",
+        "latest",
         "list",
         "open",
         "outcome",
@@ -40,6 +41,7 @@ MEMBERS = {
     ],
     DurableContext: [
         "await_promise",
+        "continue_as_new",
         "execution_id",
         "is_replaying",
         "now",

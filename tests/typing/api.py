@@ -141,6 +141,13 @@ async def a_branch_is_typed_by_its_function(ctx: DurableContext, order: Order) -
     assert_type(pages.result(), list[bytes])
 
 
+@workflow
+async def endless(ctx: DurableContext, number: int) -> str:
+    if number > 3:
+        await ctx.continue_as_new(number - 1)
+    return ctx.continue_as_new(number + 1)
+
+
 async def a_workflow_can_be_called_in_a_test(ctx: DurableContext, order: Order) -> None:
     assert_type(await checkout(ctx, order), Receipt)
     await checkout(ctx, "not an order")  # type: ignore[arg-type]

@@ -26,6 +26,7 @@ from durable_core.conformance.operations import (
     Start,
     advances,
     batch_of,
+    continued,
     lookups,
     mostly_all,
     numbers,
@@ -106,6 +107,29 @@ class ContractMachine(BothSides):
         batch = batch_of(begun, advanced, self.stored, looked_up)
         self.commit(side, batch)
         self.commit(side, batch)
+
+    @rule(
+        side=SIDES,
+        begun=st.lists(starts, max_size=1),
+        advanced=st.lists(advances, min_size=1, max_size=3, unique_by=_number),
+        heirs=st.lists(numbers, min_size=1, max_size=3, unique=True),
+        looked_up=lookups,
+        again=st.booleans(),
+    )
+    def succeed(
+        self,
+        side: int,
+        begun: list[Start],
+        advanced: list[Advance],
+        heirs: list[int],
+        looked_up: Lookups,
+        again: bool,  # noqa: FBT001 - drawn
+    ) -> None:
+        """Executions that continue others, of which some exist, or whose change is stale."""
+        batch = continued(batch_of(begun, advanced, self.stored, looked_up), heirs, self.stored)
+        self.commit(side, batch)
+        if again:
+            self.commit(side, batch)
 
     @rule(side=SIDES, one=advances)
     def finalize(self, side: int, one: Advance) -> None:

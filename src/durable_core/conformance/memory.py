@@ -117,7 +117,8 @@ class MemoryBackend(ExecutionBackend):
             (
                 start.execution_id
                 for start in batch.starts
-                if start.owner_id == ANYONE and start.execution_id not in outcome.taken
+                if start.owner_id == ANYONE
+                and start.execution_id not in outcome.taken.keys() | outcome.unmatched
             ),
         )
         return outcome

@@ -22,6 +22,7 @@ __all__ = [
     "Start",
     "advances",
     "batch_of",
+    "continued",
     "lookups",
     "mostly_all",
     "numbers",
@@ -233,3 +234,26 @@ def batch_of(
         ),
     )
     return looked_up.on(batch)
+
+
+def continued(
+    batch: CommitBatch, heirs: list[int], stored: dict[bytes, ExecutionRow]
+) -> CommitBatch:
+    """The batch, where these continue its first changes: with their workflows and keys."""
+    there = {start.execution_id for start in batch.starts}
+    there |= {change.execution_id for change in batch.changes}
+    free = [number for number in heirs if _ROWS.execution_id(number) not in there]
+    starts, successions = [], []
+    for number, change in zip(free, batch.changes, strict=False):
+        before = stored.get(change.execution_id) or _ROWS.execution(number)
+        start = _ROWS.execution(
+            number, workflow=before.workflow, execution_key=before.execution_key
+        )
+        starts.append(start)
+        successions.append((change.execution_id, start.execution_id))
+    return evolve(
+        batch,
+        starts=(*batch.starts, *starts),
+        rows=(*batch.rows, *(_ROWS.entry(number, 1) for number in free[: len(starts)])),
+        successions=tuple(successions),
+    )

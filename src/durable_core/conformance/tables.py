@@ -62,11 +62,8 @@ class Tables:
         unmatched = frozenset(
             change.execution_id for change in batch.changes if not self._change(change)
         )
-        taken: dict[bytes, bytes] = {}
-        for start in batch.starts:
-            holder = self._start(start)
-            if holder is not None:
-                taken[start.execution_id] = holder
+        unmatched |= {heir for one, heir in batch.successions if one in unmatched}
+        taken = self._begin(batch, unmatched)
         lost = unmatched | taken.keys()
         seqs = [None if row.execution_id in lost else self._insert(row) for row in batch.rows]
         for promise in batch.promises:
@@ -97,17 +94,41 @@ class Tables:
         self.executions[row.execution_id] = changed
         return True
 
+    def _begin(self, batch: CommitBatch, unmatched: frozenset[bytes]) -> dict[bytes, bytes]:
+        """What starts anew, then what continues another execution; who has the key of the rest."""
+        before = {heir: one for one, heir in batch.successions}
+        taken: dict[bytes, bytes] = {}
+        for start in batch.starts:
+            if start.execution_id not in before:
+                holder = self._start(start)
+                if holder is not None:
+                    taken[start.execution_id] = holder
+        for start in batch.starts:
+            if start.execution_id in before.keys() - unmatched:
+                self._continue(before[start.execution_id], start)
+        return taken
+
     def _start(self, start: ExecutionRow) -> bytes | None:
         """Create it, unless somebody has its key; who that is."""
         key = start.execution_key
         if key is not None and (holder := self.keys.get((start.workflow, key))) is not None:
             return holder
-        _check_execution(start)
-        _require(start.execution_id not in self.executions, "an execution starts once")
-        self.executions[start.execution_id] = start
+        self._create(start)
         if key is not None:
             self.keys[start.workflow, key] = start.execution_id
         return None
+
+    def _continue(self, before: bytes, start: ExecutionRow) -> None:
+        """Create it, and let its key lead to it where it led to `before`."""
+        self._create(start)
+        key = start.execution_key
+        if key is not None and self.keys.get((start.workflow, key)) == before:
+            self.keys[start.workflow, key] = start.execution_id
+
+    def _create(self, start: ExecutionRow) -> None:
+        _check_execution(start)
+        _require(start.execution_id not in self.executions, "an execution starts once")
+        self.executions[start.execution_id] = start
 
     def _insert(self, row: JournalRow) -> int:
         _check_entry(row)

@@ -79,7 +79,8 @@ class Journal(Protocol):
         """Write `batch` in one transaction and return once it is durable.
 
         Applies every `HeadChange` and start, then inserts the rows of those that applied, in
-        order, and keeps, arms and disarms what is theirs of promises and timers. Atomic: when it
+        order, and keeps, arms and disarms what is theirs of promises and timers. A start that
+        continues an execution takes over its key. Atomic: when it
         raises a known error, nothing of the batch is written. Called by one task at a time. A
         caller that is cancelled learns nothing about the outcome.
         """

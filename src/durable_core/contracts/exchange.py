@@ -89,6 +89,10 @@ class CommitBatch:
     of several that are one promise the same holds, in order. `timers` take the place of what is
     there, the last of several that are one timer counts. `disarmed`, pairs of an execution and a
     timer's id, go; a timer that stands in both is not there behind the batch.
+
+    `successions` are pairs of an execution in `changes` and one in `starts` that continues it, with
+    its workflow and key. Such a start applies where the change of the first does, and nowhere else,
+    whoever has its key; the key leads to it from then on, if it led to the first.
     """
 
     starts: tuple[ExecutionRow, ...]
@@ -97,6 +101,7 @@ class CommitBatch:
     promises: tuple[PromiseRow, ...] = ()
     timers: tuple[TimerRow, ...] = ()
     disarmed: tuple[tuple[bytes, str], ...] = ()
+    successions: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def has_lookups(self) -> bool:
@@ -109,8 +114,9 @@ class BatchOutcome:
     """What became of a batch that the database committed.
 
     `seqs` has one element for each row of the batch, None where the row was not written.
-    `unmatched` holds the executions whose `HeadChange` did not apply: none of their rows was
-    written. `taken` maps an execution that was to be started to the one that has its key already.
+    `unmatched` holds the executions whose `HeadChange` did not apply, and the starts that were to
+    continue those: none of their rows was written. `taken` maps an execution that was to be started
+    to the one that has its key already.
     """
 
     seqs: Sequence[int | None]

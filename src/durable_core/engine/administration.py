@@ -10,6 +10,7 @@ import asyncio
 from durable_core.engine.call import CURRENT
 from durable_core.engine.children import cancel_children
 from durable_core.engine.ending import finish
+from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import DID_NOT_RUN, finished_error
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
@@ -17,6 +18,7 @@ from durable_core.engine.requests import file_cancel, file_settle
 from durable_core.engine.reviving import Revival
 from durable_core.engine.roster import Roster
 from durable_core.engine.stored import OpenIntent, open_intents, read_input
+from durable_core.engine.succession import Successions
 from durable_core.engine.takeover import Takeover, require_not_terminal
 from durable_core.errors import (
     ExecutionCancelled,
@@ -35,33 +37,54 @@ class Administration:
     """Changes executions for one engine. For any task of its event loop."""
 
     def __init__(
-        self, parts: EngineParts, roster: Roster, ownership: Ownership, takeover: Takeover
+        self,
+        parts: EngineParts,
+        roster: Roster,
+        ownership: Ownership,
+        takeover: Takeover,
+        successions: Successions,
     ) -> None:
         self._parts = parts
         self._roster = roster
         self._ownership = ownership
         self._takeover = takeover
+        self._successions = successions
         self._revival = Revival(parts, roster, ownership, takeover)
 
     async def cancel(self, execution_id: ExecutionId) -> None:
         """See `DurableEngine.cancel`."""
-        cancelled = ExecutionCancelled(f"execution {execution_id} was cancelled")
         while True:
+            cancelled = ExecutionCancelled(f"execution {execution_id} was cancelled")
             running = self._roster.running(execution_id)
-            if running is not None:
-                running.stop(cancelled)
-                if _asked_within(execution_id):
-                    return
-                outcome = await running.outcome()
-                if isinstance(outcome.error, ExecutionCancelled):
-                    return
-                if outcome.error is None:
-                    message = f"execution {execution_id} completed before it could be cancelled"
-                    raise ExecutionTerminal(message)
-            # It may have ended otherwise than as cancelled, and may run again by now.
-            if await self._roster.unbroken(self._cancel_alone(execution_id, cancelled)):
+            if running is not None and await self._cancel_running(running, cancelled):
                 return
+            # It may have ended otherwise than as cancelled, and may run again by now.
+            latest = await self._latest(execution_id)
+            if latest != execution_id:
+                execution_id = latest
+                continue
+            try:
+                if await self._roster.unbroken(self._cancel_alone(execution_id, cancelled)):
+                    return
+            except ExecutionTerminal:
+                if await self._latest(execution_id) == execution_id:
+                    raise
             await asyncio.sleep(0)
+
+    async def _cancel_running(self, running: Execution, cancelled: ExecutionCancelled) -> bool:
+        """Cancel what runs here; False where it ended otherwise, or was continued."""
+        running.stop(cancelled)
+        if _asked_within(running.execution_id):
+            return True
+        outcome = await running.outcome()
+        if outcome.error is None and outcome.successor is None:
+            message = f"execution {running.execution_id} completed before it could be cancelled"
+            raise ExecutionTerminal(message)
+        return isinstance(outcome.error, ExecutionCancelled)
+
+    async def _latest(self, execution_id: ExecutionId) -> ExecutionId:
+        row = await self._successions.latest(execution_id)
+        return ExecutionId(bytes=row.execution_id)
 
     async def resume(self, execution_id: ExecutionId, *, anywhere: bool = False) -> ExecutionRow:
         """See `DurableEngine.resume`."""

@@ -79,7 +79,7 @@ class ChildHandle(Generic[T_co]):
 
         async def result(_child: str) -> object:
             async with run.waiting():
-                return await _end_of(run.parts.kin, run.parts, child)
+                return await _end_of(run.parts.kin, child)
 
         shape = evolve(CallShape.of(result), returns=self._workflow.shape.returns)
         spec = _idempotent(result, _RESULT + self._workflow.name, shape)
@@ -176,7 +176,7 @@ async def cancel_children(parts: EngineParts, row: ExecutionRow) -> None:
             await parts.kin.cancel(child)
 
 
-async def _end_of(kin: Kin, parts: EngineParts, child: ExecutionId) -> object:
+async def _end_of(kin: Kin, child: ExecutionId) -> object:
     """The child's result once it has ended for good; raises what it ended with."""
     while True:
         try:
@@ -188,8 +188,8 @@ async def _end_of(kin: Kin, parts: EngineParts, child: ExecutionId) -> object:
             outcome = Outcome(error=error)
         if outcome.error is None or isinstance(outcome.error, _OF_THE_CHILD):
             return outcome.take()
-        row = await parts.backend.load(child.bytes)
-        if row is not None and status_of(row.status) is Status.ABORTED:
+        row = await kin.latest(child)
+        if status_of(row.status) is Status.ABORTED:
             return outcome.take()
         _LOG.info("child %s is waited for: %s", child, type(outcome.error).__name__)
         await asyncio.sleep(_BLOCKED_S)

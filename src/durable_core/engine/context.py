@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from durable_core.engine.awaiting import await_promise
 from durable_core.engine.branch import Branch
 from durable_core.engine.children import ChildHandle, start_child
+from durable_core.engine.continuing import continue_as_new
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.descriptor import StepDescriptor
 from durable_core.engine.parallel import ParallelBlock
@@ -224,6 +225,25 @@ class DurableContext:
         """
         here = self._here("ctx.start_child()")
         return start_child(here, workflow, args, kwargs, key=key, where=run)
+
+    def continue_as_new(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """End this execution, and go on in a new one of the same workflow with these arguments.
+
+        For workflows without an end: the journal of each execution stays short. Never returns, so
+        that `ctx.continue_as_new(x)`, `return ctx.continue_as_new(x)` and `await` before it are the
+        same. It unwinds the workflow by something that `except Exception` does not catch; `finally`
+        blocks run, steps in them too, and what they raise counts instead.
+
+        When the workflow has unwound, the end of this execution (`completed`) and the start of the
+        next commit as one, with the key: a crash leaves both or neither. Handles, `engine.run`,
+        `engine.cancel` and `engine.signal` lead on to the latest one, and signals that were not
+        received go with it. As when a workflow returns, children go on by themselves, and promises
+        and timers of this execution come to nothing.
+
+        Raises at once, and nothing is recorded: `TypeError` or `DecodeError` for arguments that do
+        not fit, `PayloadTooLarge`, `ExecutionError` outside of the workflow's own code.
+        """
+        continue_as_new(self._run, self._strand, args, kwargs)
 
     def random(self) -> float:
         """A float in [0, 1), the same on every replay: derived, not journaled."""

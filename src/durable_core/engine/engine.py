@@ -25,6 +25,7 @@ from durable_core.engine.handle import ExecutionHandle
 from durable_core.engine.inbox import Inbox
 from durable_core.engine.messages import Sender
 from durable_core.engine.outcome import Outcome
+from durable_core.engine.outcomes import Outcomes
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.recovery import Recovery
@@ -32,16 +33,15 @@ from durable_core.engine.resolving import Resolver
 from durable_core.engine.retention import Retention, RetentionReport
 from durable_core.engine.roster import Roster
 from durable_core.engine.starting import Starter
-from durable_core.engine.stored import stored_outcome
+from durable_core.engine.succession import Successions
 from durable_core.engine.takeover import Takeover
 from durable_core.engine.verification import VerifyReport, verify
 from durable_core.engine.watch import Watch
-from durable_core.errors import ConfigError, ExecutionLocked, ExecutionNotFound
+from durable_core.errors import ConfigError, ExecutionNotFound
 from durable_core.ids import ExecutionId, PromiseId, execution_id_of, promise_id_of
 from durable_core.journal.settings import WriterHealth
-from durable_core.model.execution import ExecutionRow, Status, status_of
+from durable_core.model.execution import ExecutionRow, Status
 from durable_core.registry import Registry
-from durable_core.wire.payload import UNTYPED
 
 __all__ = ["DurableEngine"]
 
@@ -60,15 +60,24 @@ class DurableEngine:
         self.parts = parts
         self._roster = roster
         self._ownership = Ownership(parts)
-        self._starter = Starter(parts, roster, self._ownership)
+        self._successions = Successions(parts)
+        self._starter = Starter(parts, roster, self._ownership, self._successions)
         self._takeover = Takeover(parts, roster, self._ownership)
-        self._administration = Administration(parts, roster, self._ownership, self._takeover)
+        self._outcomes = Outcomes(parts, roster, self._ownership, self._takeover)
+        self._administration = Administration(
+            parts, roster, self._ownership, self._takeover, self._successions
+        )
         self._recovery = Recovery(
             parts, roster, self._ownership, self._takeover, recover=recover, claim=claim
         )
-        inbox = Inbox(parts, roster, self._ownership, self._administration)
+        inbox = Inbox(parts, roster, self._ownership, self._administration, self._successions)
         parts.kin.bind(
-            self._starter.start, self.outcome, self._administration.cancel, roster.require
+            self._starter.start,
+            self._outcomes.of,
+            self._administration.cancel,
+            roster.require,
+            self._successions.latest,
+            roster.sole,
         )
         self._sender = Sender(parts)
         self._resolver = Resolver(
@@ -140,9 +149,10 @@ class DurableEngine:
         With `run="anywhere"` it is left to whichever engine is opened with `claim=True` and has
         registered the workflow, this one included; the workflow need not be registered here.
 
-        `KeyConflict` if the key's execution was started with other arguments, unless
-        `on_conflict="existing"`. Also `ConfigError` for a workflow that is not registered,
-        `TypeError`/`DecodeError` for arguments that do not fit, `PayloadTooLarge`,
+        Of executions that continue each other the latest is found. `KeyConflict` if the key's
+        execution was started with other arguments, unless `on_conflict="existing"`, or it continues
+        another one, which has set its arguments. Also `ConfigError` for a workflow that is not
+        registered, `TypeError`/`DecodeError` for arguments that do not fit, `PayloadTooLarge`,
         `JournalUnavailable`.
         """
         self._roster.require_open()
@@ -223,6 +233,8 @@ class DurableEngine:
 
     async def cancel(self, execution_id: ExecutionId | str) -> None:
         """Cancel an execution; at return it is cancelled, or its live owner has the request.
+
+        Where it was continued, the latest one that continues it.
 
         Guarded functions that have begun here are finished and journaled first. From within a step
         of that execution it only asks and returns at once, since the step would wait for itself.
@@ -320,13 +332,15 @@ class DurableEngine:
         """Send a value to an execution, which takes it by `ctx.receive(name, ...)`.
 
         Durable at return: whichever engine runs the execution journals it, in the order of
-        sending, once. It waits for an execution that does not receive yet. `ExecutionTerminal` for
+        sending, once. It waits for an execution that does not receive yet, and goes to the latest
+        one where the execution was continued. `ExecutionTerminal` for
         one that has ended, `ExecutionNotFound`, `DecodeError` or `PayloadTooLarge` for a value that
         cannot be encoded, `ConfigError` for a wrong name or without its key.
         """
         self._roster.require_open()
-        row = await self._ownership.load(execution_id_of(execution_id))
+        row = await self._successions.latest(execution_id_of(execution_id))
         await self._sender.send(row, name, value)
+        await self._successions.carry_on(row.execution_id)
         self._say_requested(row.execution_id)
 
     async def verify(self, execution_id: ExecutionId | str | None = None) -> VerifyReport:
@@ -362,29 +376,12 @@ class DurableEngine:
 
     async def outcome(self, execution_id: ExecutionId) -> Outcome:
         """Wait for the outcome of an execution, wherever it runs; see `ExecutionHandle.result`."""
+        return await self._outcomes.of(execution_id)
+
+    async def latest(self, execution_id: ExecutionId) -> ExecutionRow:
+        """The committed row of the last execution that continues this one, or its own."""
         self._roster.require_open()
-        while True:
-            execution = self._roster.running(execution_id)
-            if execution is not None:
-                return await execution.outcome()
-            if self._roster.has_failed(execution_id):
-                failure = self._roster.failure(await self._ownership.load(execution_id))
-                if failure is not None:
-                    return failure
-            row = await self._ownership.wait_until_idle(
-                execution_id,
-                lambda row: self._roster.find(row.workflow) is not None,
-            )
-            if self._roster.running(execution_id) is not None:
-                continue
-            if status_of(row.status) is not Status.RUNNING:
-                workflow = self._roster.known(row.workflow)
-                returns = UNTYPED if workflow is None else workflow.shape.returns
-                return await stored_outcome(self.parts, row, returns)
-            try:
-                await self._takeover.take_over(row)
-            except ExecutionLocked:
-                continue  # somebody else was faster: wait for them
+        return await self._successions.latest(execution_id)
 
     def _say_requested(self, about: bytes) -> None:
         """Wake this engine's own rounds: the request may be for what it runs."""

@@ -14,9 +14,16 @@ from typing import Final
 from attrs import field, frozen
 
 from durable_core.contracts.exchange import InboxRow, PromiseRow, TimerRow
-from durable_core.engine.inspection import Inspector, RevealedPayload, SeenExecution, revealed
-from durable_core.engine.outcome import Failure, read_finished
+from durable_core.engine.inspection import (
+    Inspector,
+    RevealedPayload,
+    SeenExecution,
+    linked_to,
+    revealed,
+)
+from durable_core.engine.outcome import CONTINUED, Failure, read_finished
 from durable_core.engine.stored import IntentFinder, OpenIntent
+from durable_core.ids import ExecutionId
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import ANYONE, NOBODY, TERMINAL, status_of
 from durable_core.replay.detail import StepDetail
@@ -70,12 +77,14 @@ class FailedStep:
 class Ending:
     """The entry that ended the current generation; its payload only if that is revealed.
 
-    `error_type` is None for a value, and where the payload could not be checked.
+    `error_type` is None for a value, and where the payload could not be checked. `successor` is the
+    execution that continues this one.
     """
 
     row: JournalRow
     error_type: str | None
     payload: RevealedPayload | None = field(default=None, repr=False)
+    successor: ExecutionId | None = None
 
 
 @frozen
@@ -97,6 +106,8 @@ class Examined:
     requests: Sequence[InboxRow]
     failed_steps: Sequence[FailedStep]
     ending: Ending | None
+    predecessor: ExecutionId | None = None
+    """The execution that this one continues."""
 
     @property
     def payload_bytes(self) -> int:
@@ -121,6 +132,7 @@ async def examine(journal: Inspector, seen: SeenExecution, *, reveal: bool = Fal
         [request for request in requests if request.execution_id == seen.row.execution_id],
         entries.failed_steps,
         entries.ending,
+        entries.predecessor,
     )
 
 
@@ -150,6 +162,7 @@ class _Entries:
         self.intents = IntentFinder(seen.row.generation)
         self.failed_steps: list[FailedStep] = []
         self.ending: Ending | None = None
+        self.predecessor: ExecutionId | None = None
         self.longest = 0
         self._generation = seen.row.generation
         self._reveal = reveal
@@ -164,6 +177,8 @@ class _Entries:
         self.intents.take(row)
         if row.entry_kind == EntryKind.STEP_FAILED:
             self.failed_steps.append(self._failed(row, _opened(row, envelope)))
+        elif row.entry_kind == EntryKind.EXECUTION_STARTED:
+            self.predecessor = self.predecessor or linked_to(row)
         elif row.entry_kind == EntryKind.EXECUTION_FINISHED and row.generation == self._generation:
             self.ending = self._ended(row, _opened(row, envelope))
 
@@ -182,11 +197,13 @@ class _Entries:
         return FailedStep(row, name, failure.error_type, failure.attempts, message)
 
     def _ended(self, row: JournalRow, payload: bytes | None) -> Ending:
+        successor = linked_to(row)
         if payload is None:
-            return Ending(row, None)
-        finished = read_finished(payload)
+            return Ending(row, None, None, successor)
+        finished = payload if payload == CONTINUED else read_finished(payload)
         error_type = finished.error_type if isinstance(finished, Failure) else None
-        return Ending(row, error_type, revealed(row, payload) if self._reveal else None)
+        shown = revealed(row, payload) if self._reveal else None
+        return Ending(row, error_type, shown, successor)
 
 
 def _opened(row: JournalRow, envelope: ExecutionEnvelope | None) -> bytes | None:

@@ -15,6 +15,7 @@ from attrs import field, frozen
 from durable_core.engine.call import CURRENT
 from durable_core.engine.children import cancel_children
 from durable_core.engine.context import DurableContext
+from durable_core.engine.continuing import continuation_of, hand_on
 from durable_core.engine.definition import ACTIVE, Workflow
 from durable_core.engine.drive import Drive, RunEnded
 from durable_core.engine.ending import finish
@@ -24,7 +25,7 @@ from durable_core.engine.outcome import (
     finished_value,
 )
 from durable_core.engine.parts import EngineParts
-from durable_core.engine.places import Place, Places
+from durable_core.engine.places import Place
 from durable_core.engine.receiving import deliver
 from durable_core.engine.run import Run
 from durable_core.errors import (
@@ -73,6 +74,9 @@ class Execution:
         self.lane = lane
         self.execution_id = ExecutionId(bytes=row.execution_id)
         self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.successor: Execution | None = None
+        """What continues it, once that has begun; to be run in its place."""
+
         self._parts = parts
         self._row = row
         self._payload = payload
@@ -159,16 +163,14 @@ class Execution:
         if self._run is not None:
             self._run.abandon()
 
-    async def main(self, places: Places) -> Outcome:
-        """Run to the end. Never raises an engine failure: it is the outcome."""
-        place = Place(places)
+    async def main(self, place: Place) -> Outcome:
+        """Run to the end, in `place`. Never raises an engine failure: it is the outcome."""
         try:
             await self._take(place)
             return await self._generations(place)
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must learn it
             return Outcome(error=error)
         finally:
-            place.leave()
             self._parts.journal.detach(self.execution_id)
 
     async def _take(self, place: Place) -> None:
@@ -228,7 +230,7 @@ class Execution:
             run.end(divergence)
         if run.error is not None:
             return await self._stopped(run, run.error)
-        return await self._finished(ended)
+        return await self._finished(run, ended)
 
     async def _end_of(self, task: asyncio.Task[_Ended]) -> _Ended:
         """How the workflow's task ended; also where it was stopped before its first turn."""
@@ -260,8 +262,11 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - the workflow's own
             return _Ended(error=error)
 
-    async def _finished(self, ended: _Ended) -> Outcome:
+    async def _finished(self, run: Run, ended: _Ended) -> Outcome:
         if ended.error is not None:
+            continuation = continuation_of(ended.error)
+            if continuation is not None:
+                return await self._continue(run, continuation.payload)
             return await self._fail(ended.error)
         try:
             encoded, value = self._parts.codec.settle(ended.value, self.workflow.shape.returns)
@@ -270,6 +275,19 @@ class Execution:
             return await self._fail(type(error)(message), error)
         await self._finish(Status.COMPLETED, finished_value(encoded))
         return Outcome(value)
+
+    async def _continue(self, run: Run, payload: bytes) -> Outcome:
+        """End it, and make what goes on in its place. Nothing is waited for behind the commit."""
+        heir = await hand_on(run, payload)
+        self._recorded = True
+        if heir.committed.entries == 1:
+            successor = Execution(self._parts, self.workflow, heir, heir.row, payload)
+        else:
+            # It has signals to begin with, which it reads like anything that is journaled.
+            row = heir.start_as(heir.committed, heir.row.created_at)
+            successor = Execution(self._parts, self.workflow, heir, row)
+        self.successor = successor
+        return Outcome(successor=successor.execution_id)
 
     async def _fail(self, error: BaseException, cause: BaseException | None = None) -> Outcome:
         failure = self._parts.failure_of(error)

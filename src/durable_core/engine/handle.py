@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from durable_core.errors import ExecutionNotFound
 from durable_core.ids import ExecutionId
 from durable_core.model.execution import Status, status_of
 
@@ -18,7 +17,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class ExecutionHandle(Generic[T_co]):
-    """Names one execution. For any task of the engine's event loop, while the engine is open."""
+    """Names one execution, and whatever continues it (`DurableContext.continue_as_new`).
+
+    For any task of the engine's event loop, while the engine is open. `id` stays that of the one.
+    """
 
     def __init__(self, engine: DurableEngine, execution_id: ExecutionId, key: str | None) -> None:
         self._engine = engine
@@ -26,16 +28,16 @@ class ExecutionHandle(Generic[T_co]):
         self.key = key
 
     async def status(self) -> Status:
-        """The committed status; `ExecutionNotFound` if the execution was pruned."""
-        self._engine.require_open()
-        row = await self._engine.parts.backend.load(self.id.bytes)
-        if row is None:
-            message = f"execution {self.id} is not in this journal (any more)"
-            raise ExecutionNotFound(message)
-        return status_of(row.status)
+        """The committed status, where it was continued that of the latest execution.
+
+        `ExecutionNotFound` if the execution was pruned.
+        """
+        return status_of((await self._engine.latest(self.id)).status)
 
     async def result(self, timeout: float | None = None) -> T_co:  # noqa: ASYNC109 - public API
         """The workflow's result, waiting for it wherever the execution runs.
+
+        Where it is continued, that of the last execution which continues it.
 
         `TimeoutError` after `timeout` seconds; the execution goes on. Otherwise raises what ended
         it: `ExecutionFailed`, `ExecutionCancelled`, `AmbiguousEffect` or `ReplayDivergence` (also

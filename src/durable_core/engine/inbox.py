@@ -11,12 +11,13 @@ from typing import Final
 
 from durable_core.contracts.exchange import InboxRow
 from durable_core.engine.administration import Administration
-from durable_core.engine.messages import SIGNAL, read_signal
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.requests import CANCEL, RESUME, read_settle, settle_step
 from durable_core.engine.resolving import RESOLVE, read_resolution, resolved_by
 from durable_core.engine.roster import Roster
+from durable_core.engine.signals import SIGNAL, read_signal
+from durable_core.engine.succession import Successions
 from durable_core.engine.takeover import require_not_terminal
 from durable_core.errors import (
     ConfigError,
@@ -53,11 +54,13 @@ class Inbox:
         roster: Roster,
         ownership: Ownership,
         administration: Administration,
+        successions: Successions,
     ) -> None:
         self._parts = parts
         self._roster = roster
         self._ownership = ownership
         self._administration = administration
+        self._successions = successions
         self._answering: dict[tuple[bytes, str], asyncio.Task[None]] = {}
         self._left: set[tuple[bytes, str]] = set()
 
@@ -176,8 +179,13 @@ class Inbox:
         return False
 
     async def _hand_over(self, row: ExecutionRow, request: InboxRow) -> None:
-        """Journaled by the run that it is for; until there is one, the request waits."""
+        """Journaled by the run that it is for; until there is one, the request waits.
+
+        A signal to what was continued is filed with what continues it.
+        """
         if _is_refusing(row):
+            if request.kind == SIGNAL and await self._successions.carry_on(row.execution_id):
+                return
             require_not_terminal(row)
         execution = self._roster.running(ExecutionId(bytes=row.execution_id))
         if execution is None:

@@ -24,7 +24,7 @@ from durable_core.engine.compose import (
     payload_codec,
     wire_format,
 )
-from durable_core.engine.outcome import Failure, read_finished
+from durable_core.engine.outcome import CONTINUED, Failure, read_finished
 from durable_core.engine.recorded import read_settled
 from durable_core.engine.stored import OpenIntent, open_intents, read_all, reader_of
 from durable_core.engine.verification import VerifyReport, verify
@@ -36,6 +36,7 @@ from durable_core.registry import Registry
 from durable_core.replay.detail import StepDetail
 from durable_core.telemetry import Tracing
 from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
+from durable_core.wire.links import linked_execution
 from durable_core.wire.payload import PayloadCodec, load
 
 __all__ = [
@@ -44,11 +45,13 @@ __all__ = [
     "RevealedPayload",
     "SeenEntry",
     "SeenExecution",
+    "linked_to",
     "open_journal",
     "revealed",
 ]
 
 _ID_BYTES: Final = 16
+_LINKING: Final = frozenset({EntryKind.EXECUTION_STARTED, EntryKind.EXECUTION_FINISHED})
 
 
 class Check(enum.Enum):
@@ -106,6 +109,11 @@ class SeenEntry:
     row: JournalRow
     step_name: str | None
     payload: RevealedPayload | None = None
+
+    @property
+    def linked(self) -> ExecutionId | None:
+        """Of a start the execution that is continued, of an end the one that continues it."""
+        return linked_to(self.row)
 
 
 @frozen
@@ -250,6 +258,14 @@ async def open_journal(
         await backend.close()
 
 
+def linked_to(row: JournalRow) -> ExecutionId | None:
+    """The execution that a start or an end names as the one before, or behind, its own."""
+    if row.entry_kind not in _LINKING:
+        return None
+    linked = linked_execution(row.detail)
+    return None if linked is None else ExecutionId(bytes=linked)
+
+
 def _step_name(row: JournalRow) -> str | None:
     return StepDetail.name_in(row.detail) if row.entry_kind in STEP_KINDS else None
 
@@ -263,6 +279,8 @@ def revealed(row: JournalRow, payload: bytes) -> RevealedPayload:
             return _result(row, payload)
         case EntryKind.STEP_FAILED:
             return _failed(Failure.decode(payload))
+        case EntryKind.EXECUTION_FINISHED if payload == CONTINUED:
+            return RevealedPayload("continued as", str(linked_to(row)))
         case EntryKind.EXECUTION_FINISHED | EntryKind.PROMISE_RESOLVED:
             return _finished(payload)
         case EntryKind.INTENT_SETTLED:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 
 from durable_core.engine.outcome import Outcome
 from durable_core.ids import ExecutionId
+from durable_core.model.execution import ExecutionRow
 
 __all__ = ["Kin"]
 
@@ -20,6 +22,8 @@ class Kin:
     outcome: Callable[[ExecutionId], Awaitable[Outcome]] = field(init=False)
     cancel: Callable[[ExecutionId], Awaitable[None]] = field(init=False)
     require: Callable[[str], object] = field(init=False)
+    latest: Callable[[ExecutionId], Awaitable[ExecutionRow]] = field(init=False)
+    sole: Callable[[ExecutionId], asyncio.Lock] = field(init=False)
 
     def bind(
         self,
@@ -27,6 +31,13 @@ class Kin:
         outcome: Callable[[ExecutionId], Awaitable[Outcome]],
         cancel: Callable[[ExecutionId], Awaitable[None]],
         require: Callable[[str], object],
+        latest: Callable[[ExecutionId], Awaitable[ExecutionRow]],
+        sole: Callable[[ExecutionId], asyncio.Lock],
     ) -> None:
-        """Hand over what the engine does: start, wait, cancel, and know a workflow by its name."""
+        """Hand over what the engine does.
+
+        Start, wait, cancel, know a workflow by its name, find what continues an execution, and keep
+        others from taking one up.
+        """
         self.start, self.outcome, self.cancel, self.require = start, outcome, cancel, require
+        self.latest, self.sole = latest, sole

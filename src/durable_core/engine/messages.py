@@ -1,4 +1,4 @@
-"""Signals on their way: filed by whoever sends them, read by the owner; see `receiving`."""
+"""Signals as they are sent: filed with whoever owns the execution; see `receiving`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from durable_core.engine.insisting import insist
 from durable_core.engine.outcome import finished_value
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.receiving import checked_name
+from durable_core.engine.signals import SIGNAL
 from durable_core.engine.takeover import require_not_terminal
-from durable_core.errors import DecodeError
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
-from durable_core.wire.envelope import WireFormat
-from durable_core.wire.payload import dump, load
+from durable_core.wire.payload import dump
 
-__all__ = ["SIGNAL", "Sender", "read_signal"]
-
-SIGNAL: Final = "signal"
+__all__ = ["Sender"]
 
 _COUNTER: Final = 8
 _COUNTED: Final = 16
@@ -53,16 +50,3 @@ class Sender:
         self._last = max(self._last + 1, self._parts.clock.now_ms() << _COUNTED)
         unlike = self._parts.ids.execution_id().bytes[_COUNTER:]
         return self._last >> _COUNTED, self._last.to_bytes(_COUNTER, "big") + unlike
-
-
-def read_signal(wire: WireFormat, row: ExecutionRow, request: InboxRow) -> tuple[bytes, str, bytes]:
-    """The id of a signal's request, its name and its payload; `DecodeError` for anything else."""
-    request_id = bytes.fromhex(request.slot.removeprefix(f"{SIGNAL}:"))
-    envelope = wire.envelope(row)
-    plain = envelope.open_request(request.slot, EntryKind.PROMISE_RESOLVED, request.payload)
-    match load(plain):
-        case [str() as name, bytes() as payload]:
-            return request_id, name, payload
-        case _:
-            message = "the request of a signal does not follow the format"
-            raise DecodeError(message)

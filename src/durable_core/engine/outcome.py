@@ -2,6 +2,7 @@
 
 ```
 execution_finished   0x00 | value          or   0x01 | CBOR [error type, message]
+                     0x02: continued by the execution that its detail names
 step_result          outcome byte | value
 step_failed          CBOR [error type, message, attempts]
 intent_settled       0x01 | value (it ran) or   0x00 (it did not run)
@@ -16,10 +17,12 @@ from typing import Final
 from attrs import field, frozen
 
 from durable_core.errors import DecodeError, ExecutionFailed, StepFailed
+from durable_core.ids import ExecutionId
 from durable_core.wire.payload import dump, load
 
 __all__ = [
     "CANCELLED",
+    "CONTINUED",
     "DID_NOT_RUN",
     "STEP_CANCELLED",
     "Failure",
@@ -33,6 +36,9 @@ __all__ = [
 DID_NOT_RUN: Final = b"\x00"
 """The payload of an `intent_settled` that says that the function was not called."""
 
+CONTINUED: Final = b"\x02"
+"""The payload of an `execution_finished` behind which another execution goes on."""
+
 STEP_CANCELLED: Final = "StepCancelled"
 """The error type of a step that the workflow's own code cancelled."""
 
@@ -43,10 +49,13 @@ _FRAME: Final = 256
 
 @frozen
 class Outcome:
-    """How a run ended for those who wait: a value, or the error to raise."""
+    """How a run ended for those who wait: a value, the error to raise, or who goes on."""
 
     value: object = field(default=None, repr=False)
     error: Exception | None = field(default=None, repr=False)
+    successor: ExecutionId | None = None
+    """The execution that continues it: the outcome is that one's."""
+
     _trace: TracebackType | None = field(init=False, repr=False)
 
     @_trace.default

@@ -59,7 +59,10 @@ class Cell:
     entry_no: int | None = None
     """Where its resolution stands in the journal, or will: it is on its way from then on."""
 
+    detail: bytes | None = None
     payload: bytes | None = field(default=None, repr=False)
+    """What its resolution says, once that is on its way."""
+
     resolved: asyncio.Future[None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -102,7 +105,7 @@ class Cell:
         detail = detail or resolved_detail(self.promise_id)
         entry = PromiseResolved(run.execution_id, run.generation, NO_STEP, detail, payload)
         committed = writer.submit(run.lane, entry)
-        self.entry_no, self.payload = run.lane.accepted_count, payload
+        self.entry_no, self.detail, self.payload = run.lane.accepted_count, detail, payload
         committed.add_done_callback(lambda done: self._settle(run, done))
         await asyncio.shield(committed)
 

@@ -23,7 +23,7 @@ from durable_core.wire.waits import Signal
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["RECEIVE", "checked_name", "deliver", "receive"]
+__all__ = ["RECEIVE", "checked_name", "deliver", "receive", "unreceived"]
 
 RECEIVE: Final = "durable.receive"
 
@@ -58,6 +58,24 @@ async def deliver(run: Run, request_id: bytes, name: str, payload: bytes) -> Non
     received.add(signal)
     await cell.resolve(run, payload, signal.detail())
     run.parts.failpoints.reach("engine.signal.journaled")
+
+
+def unreceived(run: Run) -> list[tuple[Signal, bytes]]:
+    """The signals that are journaled, or on their way, and that the program has not been told of.
+
+    With their payloads, in the order of the journal. For a run that takes no more signals, and has
+    read its journal to the end.
+    """
+    found: dict[int, tuple[Signal, bytes]] = {}
+    for row in run.cursor.resolutions:
+        signal = Signal.find(row.detail)
+        if signal is not None:
+            found[row.entry_no] = signal, run.cursor.open_payload(row)
+    for cell in run.cells.values():
+        signal = Signal.find(cell.detail) if cell.detail else None
+        if signal is not None and cell.entry_no is not None:
+            found[cell.entry_no] = signal, cell.payload or b""
+    return [found[entry_no] for entry_no in sorted(found)]
 
 
 def checked_name(name: object) -> str:

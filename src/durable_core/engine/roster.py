@@ -18,7 +18,7 @@ from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import Outcome
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
-from durable_core.engine.places import Places
+from durable_core.engine.places import Place, Places
 from durable_core.errors import ConfigError, DurableError, ExecutionError, JournalUnavailable
 from durable_core.ids import ExecutionId
 from durable_core.journal.settings import Health
@@ -236,19 +236,43 @@ class Roster:
             raise ConfigError(message)
 
     async def _carry(self, execution: Execution) -> None:
+        """Run it, and whatever continues it, one after the other in one place."""
+        place = Place(self._places)
+        carried: Execution | None = execution
+        try:
+            while carried is not None:
+                carried = await self._carry_one(carried, place)
+        finally:
+            place.leave()
+            if self._parts is not None:
+                self._parts.notices.freed()
+
+    async def _carry_one(self, execution: Execution, place: Place) -> Execution | None:
         outcome: Outcome | None = None
         try:
-            outcome = await execution.main(self._places)
+            outcome = await execution.main(place)
             if execution.recorded:
                 self._setbacks.pop(execution.execution_id, None)
             else:
                 await self._note_failure(execution, outcome)
         finally:
             self._running.pop(execution.execution_id, None)
+            successor = self._follow(execution)
             self._count()
-            if self._parts is not None:
-                self._parts.notices.freed()
             execution.done.set_result(_interrupted() if outcome is None else outcome)
+        return successor
+
+    def _follow(self, execution: Execution) -> Execution | None:
+        """What continues it, and runs here from now on, unless the engine is closing."""
+        successor = execution.successor
+        if successor is None:
+            return None
+        if not self._open:
+            if self._parts is not None:
+                self._parts.journal.detach(successor.execution_id)
+            return None
+        self._running[successor.execution_id] = successor
+        return successor
 
     async def _note_failure(self, execution: Execution, outcome: Outcome) -> None:
         """Keep what ended the run here, and let other engines try unless the store has failed."""

@@ -11,7 +11,8 @@ from durable_core.engine.execution import Execution
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.roster import Roster, as_workflow
-from durable_core.engine.stored import read_input
+from durable_core.engine.stored import read_beginning
+from durable_core.engine.succession import Successions
 from durable_core.errors import ConfigError, DecodeError, ExecutionNotFound, KeyConflict, KeyTaken
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import ExecutionStarted
@@ -24,10 +25,17 @@ __all__ = ["Starter"]
 class Starter:
     """Starts executions for one engine."""
 
-    def __init__(self, parts: EngineParts, roster: Roster, ownership: Ownership) -> None:
+    def __init__(
+        self,
+        parts: EngineParts,
+        roster: Roster,
+        ownership: Ownership,
+        successions: Successions,
+    ) -> None:
         self._parts = parts
         self._roster = roster
         self._ownership = ownership
+        self._successions = successions
 
     async def start(
         self,
@@ -157,8 +165,13 @@ class Starter:
         payload: bytes,
         on_conflict: Literal["error", "existing"],
     ) -> ExecutionId:
+        """The latest execution of that key; one that continues another set its own arguments."""
+        row = await self._successions.latest(ExecutionId(bytes=row.execution_id))
         execution_id = ExecutionId(bytes=row.execution_id)
-        if on_conflict == "error" and await read_input(self._parts, row) != payload:
+        if on_conflict == "existing":
+            return execution_id
+        beginning = await read_beginning(self._parts, row)
+        if beginning.predecessor is None and beginning.payload != payload:
             message = (
                 f"execution {execution_id} has that key and was started with other arguments; "
                 'use another key, or on_conflict="existing"'

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from durable_core.config import DurableConfig
 from durable_core.contracts.backend import ExecutionBackend
-from durable_core.engine.outcome import Failure, Outcome, read_finished
+from durable_core.engine.outcome import CONTINUED, Failure, Outcome, read_finished
 from durable_core.errors import (
     AmbiguousEffect,
     DecodeError,
@@ -23,23 +23,28 @@ from durable_core.errors import (
     IntegrityError,
     ReplayDivergence,
 )
+from durable_core.ids import ExecutionId
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_of
 from durable_core.replay.detail import StepDetail
 from durable_core.replay.reader import ChainReader
 from durable_core.telemetry import Tracing
 from durable_core.wire.envelope import WireFormat
+from durable_core.wire.links import linked_execution
 from durable_core.wire.payload import UNTYPED, PayloadCodec
 
 __all__ = [
+    "Beginning",
     "IntentFinder",
     "OpenIntent",
     "ReadingParts",
     "open_intents",
     "read_all",
+    "read_beginning",
     "read_input",
     "reader_of",
     "stored_outcome",
+    "successor_of",
 ]
 
 
@@ -78,6 +83,14 @@ class OpenIntent:
 
     row: JournalRow
     name: str
+
+
+@frozen
+class Beginning:
+    """With which arguments the current generation began, and what the execution continues."""
+
+    payload: bytes = field(repr=False)
+    predecessor: ExecutionId | None
 
 
 class IntentFinder:
@@ -130,18 +143,51 @@ async def read_all(
 
 async def read_input(parts: ReadingParts, row: ExecutionRow) -> bytes:
     """The encoded arguments of the current generation."""
+    return (await read_beginning(parts, row)).payload
+
+
+async def read_beginning(parts: ReadingParts, row: ExecutionRow) -> Beginning:
+    """How the execution, and its current generation, began."""
     reader = reader_of(parts, row)
-    starts: deque[JournalRow] = deque(maxlen=1)
+    starts: list[JournalRow] = []
 
     def take(entry: JournalRow) -> None:
         if entry.entry_kind == EntryKind.EXECUTION_STARTED:
-            starts.append(entry)
+            starts[1:] = [entry]
 
     await read_all(parts, reader, take)
     if not starts:
         message = f"execution {row.execution_id.hex()} has no entry that starts it"
         raise DecodeError(message)
-    return reader.envelope.open(starts[0])
+    before = linked_execution(starts[0].detail)
+    predecessor = None if before is None else ExecutionId(bytes=before)
+    return Beginning(reader.envelope.open(starts[-1]), predecessor)
+
+
+async def successor_of(parts: ReadingParts, row: ExecutionRow) -> ExecutionId | None:
+    """The execution that continues this one; None where there is none, or it was pruned meanwhile.
+
+    Only the last entry is read, and checked against the anchor where its key is here.
+    """
+    if status_of(row.status) is not Status.COMPLETED:
+        return None
+    before = max(row.entry_count - 2, 0)
+    last = await parts.backend.journal.read_execution_range(row.execution_id, before, 2)
+    if len(last) < row.entry_count - before or not last:
+        return None
+    if row.key_id is None or row.key_id in parts.wire.keyring.key_ids:
+        envelope = parts.wire.verified(row)
+        head = last[0].hmac if row.entry_count > 1 else None
+        head = envelope.check(head or envelope.genesis, last[-1])
+        if row.stamped and head != row.head_hmac:
+            message = f"the last entry of execution {row.execution_id.hex()} was changed"
+            raise IntegrityError(message)
+    successor = linked_execution(last[-1].detail) if _is_end(last[-1]) else None
+    return None if successor is None else ExecutionId(bytes=successor)
+
+
+def _is_end(entry: JournalRow) -> bool:
+    return entry.entry_kind == EntryKind.EXECUTION_FINISHED
 
 
 async def open_intents(parts: ReadingParts, row: ExecutionRow) -> list[OpenIntent]:
@@ -166,7 +212,11 @@ async def stored_outcome(
     if not ending or ending[0].entry_kind != EntryKind.EXECUTION_FINISHED:
         message = f"execution {row.execution_id.hex()} is {status.label} without a closing entry"
         raise DecodeError(message)
-    finished = read_finished(reader.envelope.open(ending[0]))
+    payload = reader.envelope.open(ending[0])
+    successor = linked_execution(ending[0].detail)
+    if successor is not None and payload == CONTINUED:
+        return Outcome(successor=ExecutionId(bytes=successor))
+    finished = read_finished(payload)
     if isinstance(finished, bytes):
         return Outcome(parts.codec.decode(finished, returns))
     return Outcome(error=_error_of(status, finished, row))

@@ -13,10 +13,10 @@ from attrs import frozen
 from blake3 import blake3
 
 from durable_core.contracts.exchange import InboxRow
-from durable_core.engine.messages import SIGNAL, read_signal
 from durable_core.engine.requests import CANCEL, RESUME, SETTLE
 from durable_core.engine.resolving import RESOLVE, read_resolution
-from durable_core.engine.stored import ReadingParts, reader_of
+from durable_core.engine.signals import SIGNAL, read_signal
+from durable_core.engine.stored import ReadingParts, reader_of, successor_of
 from durable_core.errors import ExecutionNotFound, IntegrityError, PayloadError
 from durable_core.ids import ExecutionId, execution_id_of
 from durable_core.model.entries import EntryKind
@@ -114,10 +114,18 @@ async def _verify_one(parts: ReadingParts, row: ExecutionRow) -> int:
 
 
 async def _check_key(parts: ReadingParts, row: ExecutionRow) -> None:
-    """The table of keys leads to the execution whose record, under its anchor, has the key."""
+    """The table of keys leads to the execution whose record, under its anchor, has the key.
+
+    Of those that continue each other it is the last one that it leads to.
+    """
     if row.execution_key is None:
         return
-    if await parts.backend.find(row.workflow, row.execution_key) != row.execution_id:
+    found = await parts.backend.find(row.workflow, row.execution_key)
+    if (found == row.execution_id) == (await successor_of(parts, row) is not None):
+        now = await parts.backend.load(row.execution_id)
+        if now is not None and now.entry_count != row.entry_count:
+            await _check_key(parts, now)  # it has gone on since its row was read
+            return
         message = (
             f"the table of keys does not lead to execution {row.execution_id.hex()}, which has "
             f"the key: {_RESTORE}"

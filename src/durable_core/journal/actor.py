@@ -210,10 +210,10 @@ class Actor:
         self._intake.settle(pending)
         future = pending.future
         if error is None and seq is not None:
-            lane = pending.lane
-            lane.committed = pending.after
-            lane.stored = True
-            self.appended += 1
+            for one in (pending, *pending.heirs):
+                one.lane.committed = one.after
+                one.lane.stored = True
+            self.appended += 1 + len(pending.heirs)
             self.max_seq = max(self.max_seq, seq)
             if future is None:
                 return

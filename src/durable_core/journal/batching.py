@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 
 from durable_core.contracts.exchange import CommitBatch
@@ -19,10 +19,12 @@ __all__ = ["Pending", "batch_of", "form"]
 class Pending:
     """One accepted append (or bare change of status) on its way into the database.
 
-    `row` and `after` are set when its batch is formed and kept by every retry (INV-7).
+    `row` and `after` are set when its batch is formed and kept by every retry (INV-7). `heirs` are
+    the first entries of the execution that continues this one: they are formed, committed and
+    settled with it, and never without it.
     """
 
-    __slots__ = ("after", "entry", "formed", "future", "lane", "row", "settled", "status")
+    __slots__ = ("after", "entry", "formed", "future", "heirs", "lane", "row", "settled", "status")
 
     def __init__(
         self,
@@ -30,7 +32,9 @@ class Pending:
         entry: Entry | None,
         status: Status | None,
         future: asyncio.Future[int] | None,
+        heirs: Sequence[Pending] = (),
     ) -> None:
+        self.heirs = heirs
         self.lane = lane
         self.entry = entry
         self.status = status
@@ -53,7 +57,9 @@ def form(pending: Pending, now_ms: int) -> bool:
         return False
     if not pending.formed:
         try:
-            pending.row = lane.form(pending.entry, pending.status, now_ms)
+            for one in (pending, *pending.heirs):
+                one.row = one.lane.form(one.entry, one.status, now_ms)
+                one.after = one.lane.formed
         except DurableError as error:
             lane.failure = error
             return False
@@ -63,7 +69,6 @@ def form(pending: Pending, now_ms: int) -> bool:
                 "of its execution are not written",
             )
             return False
-        pending.after = lane.formed
         pending.formed = True
     lane.formed = pending.after
     return True
@@ -74,13 +79,17 @@ def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:
     states: dict[Lane, HeadState] = {}
     rows = []
     lookups = Lookups()
-    for pending in formed:
+    successions: list[tuple[bytes, bytes]] = []
+    for pending in _with_heirs(formed):
         states[pending.lane] = pending.after
         row = pending.row
         if row is not None:
             rows.append(row)
             if row.entry_kind in LOOKED_UP:
                 lookups.add(pending.lane, pending.entry, row.created_at)
+        if pending.heirs:
+            heir = pending.heirs[0].lane.row.execution_id
+            successions.append((pending.lane.row.execution_id, heir))
     starts = [lane.start_as(after, now_ms) for lane, after in states.items() if not lane.stored]
     changes = [lane.change_to(after, now_ms) for lane, after in states.items() if lane.stored]
     changes.sort(key=itemgetter(0))
@@ -91,4 +100,11 @@ def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:
         tuple(lookups.promises.values()),
         tuple(lookups.timers.values()),
         tuple(lookups.disarmed),
+        tuple(successions),
     )
+
+
+def _with_heirs(appends: Iterable[Pending]) -> Iterator[Pending]:
+    for pending in appends:
+        yield pending
+        yield from pending.heirs

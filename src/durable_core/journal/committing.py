@@ -8,7 +8,7 @@ match its fence is looked up before anything is said about it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from durable_core.clock import Clock
 from durable_core.contracts.backend import ExecutionBackend
@@ -90,7 +90,7 @@ class Committer:
         if not outcome.unmatched and not outcome.taken:
             seqs = iter(outcome.seqs)
             for pending in batch:
-                self._settle(pending, next(seqs) if pending.row is not None else 0, None)
+                self._settle(pending, _seq_of(pending, seqs), None)
             return
         await self._sort_out(batch, outcome)
 
@@ -98,7 +98,7 @@ class Committer:
         refused: dict[Lane, list[Pending]] = {}
         seqs = iter(outcome.seqs)
         for pending in batch:
-            seq = next(seqs) if pending.row is not None else 0
+            seq = _seq_of(pending, seqs)
             execution_id = pending.lane.row.execution_id
             if execution_id in outcome.unmatched or execution_id in outcome.taken:
                 refused.setdefault(pending.lane, []).append(pending)
@@ -146,3 +146,11 @@ class Committer:
     async def _reject(self, pending: Pending, error: EntryRejected) -> None:
         if await self.settle_landed(pending.lane, (pending,)):
             self._fail(pending.lane, (pending,), error)
+
+
+def _seq_of(pending: Pending, seqs: Iterator[int | None]) -> int | None:
+    """The seq of its row, 0 where it has none; those of its heirs are passed over."""
+    seq = next(seqs) if pending.row is not None else 0
+    for _ in pending.heirs:
+        next(seqs)
+    return seq

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 from durable_core.clock import Clock, SystemClock
 from durable_core.contracts.backend import ExecutionBackend
@@ -21,7 +22,7 @@ from durable_core.journal.lookups import LOOKED_UP, check_looked_up
 from durable_core.journal.losses import Losses
 from durable_core.journal.settings import Health, WriterHealth, WriterSettings
 from durable_core.journal.urgency import Urgency
-from durable_core.model.entries import Entry
+from durable_core.model.entries import Entry, ExecutionFinished
 from durable_core.model.execution import Status
 from durable_core.telemetry import NO_METRICS, Recorder
 from durable_core.wire.envelope import WireFormat
@@ -140,6 +141,26 @@ class JournalWriter:
         self._enter(lane, entry, future)
         return future
 
+    def hand_on(
+        self, lane: Lane, end: ExecutionFinished, heir: Lane, beginning: Sequence[Entry]
+    ) -> asyncio.Future[int]:
+        """Queue the end of an execution as one with the first entries of what continues it.
+
+        Both or neither are committed, in one transaction; the key, where they have one, leads to
+        the heir from then on. The first has to be stored, and its heir not to be: wait for
+        `barrier` where it was begun by a buffered append. Otherwise as `submit`.
+        """
+        self._require_up()
+        entries = [(lane, end), *((heir, entry) for entry in beginning)]
+        for its_lane, entry in entries:
+            self._check(its_lane, entry)
+        for its_lane, entry in entries:
+            its_lane.admit(entry)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        heirs = [Pending(heir, entry, None, None) for entry in beginning]
+        self._intake.put(Pending(lane, end, None, future, heirs))
+        return future
+
     def change_status(self, lane: Lane, status: Status) -> asyncio.Future[int]:
         """Queue a change between running and blocked, without an entry; committed like `submit`.
 
@@ -214,14 +235,17 @@ class JournalWriter:
         self._intake.urge(self._intake.accepted)
 
     def _enter(self, lane: Lane, entry: Entry, future: asyncio.Future[int] | None) -> None:
+        self._check(lane, entry)
+        lane.admit(entry)
+        self._intake.put(Pending(lane, entry, None, future))
+
+    def _check(self, lane: Lane, entry: Entry) -> None:
         check_entry(entry)
         payload = getattr(entry, "payload", None)
         if payload is not None:
             self.wire.guard(payload)
         if entry.kind in LOOKED_UP:
             check_looked_up(lane, entry)
-        lane.admit(entry)
-        self._intake.put(Pending(lane, entry, None, future))
 
     def _require_up(self) -> None:
         down = self._actor.down

@@ -119,13 +119,17 @@ class JournalRow(NamedTuple):
 
 @frozen
 class ExecutionStarted:
-    """Opens a generation; its payload is the encoded arguments."""
+    """Opens a generation; its payload is the encoded arguments.
+
+    The first one of an execution that continues another names that one in its `detail`.
+    """
 
     kind: ClassVar = EntryKind.EXECUTION_STARTED
     execution_id: ExecutionId
     generation: int
     payload: bytes = field(repr=False)
     step_id: StepId = NO_STEP
+    detail: bytes | None = None
 
 
 @frozen
@@ -192,7 +196,10 @@ class IntentSettled:
 
 @frozen
 class ExecutionFinished:
-    """Closes a generation and puts the execution into the terminal `status`."""
+    """Closes a generation and puts the execution into the terminal `status`.
+
+    Where another execution continues it, its `detail` names that one.
+    """
 
     kind: ClassVar = EntryKind.EXECUTION_FINISHED
     execution_id: ExecutionId
@@ -200,6 +207,7 @@ class ExecutionFinished:
     status: Status
     payload: bytes = field(repr=False)
     step_id: StepId = NO_STEP
+    detail: bytes | None = None
 
 
 @frozen

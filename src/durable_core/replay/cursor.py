@@ -111,6 +111,11 @@ class ReplayCursor:
         """The `promise_resolved` of that promise, if it was read; it stays for who asks again."""
         return self._resolutions.get(promise_id)
 
+    @property
+    def resolutions(self) -> list[JournalRow]:
+        """Those that were read and not forgotten."""
+        return list(self._resolutions.values())
+
     def forget_resolution(self, promise_id: bytes) -> None:
         """Nobody asks for it again."""
         self._resolutions.pop(promise_id, None)

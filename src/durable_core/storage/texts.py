@@ -23,6 +23,7 @@ __all__ = [
     "INSERT_KEY_CHECK",
     "INSERT_VERSION",
     "KEEP_PROMISES",
+    "MOVE_KEY",
     "PRUNE",
     "PRUNE_KEYS",
     "PRUNE_OWNED",
@@ -80,6 +81,10 @@ SELECT_SEQS: Final = f"SELECT seq FROM durable_journal {_PAGE}"
 SELECT_EXECUTION: Final = f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id = ?"
 SELECT_BY_KEY: Final = (
     "SELECT execution_id FROM durable_execution_keys WHERE workflow = ? AND execution_key = ?"
+)
+MOVE_KEY: Final = (
+    "UPDATE durable_execution_keys SET execution_id = ? "
+    "WHERE workflow = ? AND execution_key = ? AND execution_id = ?"
 )
 CLAIM: Final = (
     "UPDATE durable_executions SET owner_id = ?, owner_epoch = owner_epoch + 1, updated_at = ? "

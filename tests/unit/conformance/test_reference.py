@@ -18,6 +18,7 @@ from durable_core.conformance.backend.lookups import PromiseContract, TimerContr
 from durable_core.conformance.backend.pruning import EndedContract, PruneContract
 from durable_core.conformance.backend.reading import ReadContract
 from durable_core.conformance.backend.sharing import EvictionContract, NoticeContract
+from durable_core.conformance.backend.succession import SuccessionContract
 from durable_core.conformance.faults import FaultyBackend
 from durable_core.conformance.harness import BackendHarness, settings_of
 from durable_core.conformance.machine import StateMachineContract
@@ -63,6 +64,10 @@ class TestInbox(InboxContract):
 
 class TestKeyChecks(KeyCheckContract):
     """Checks of keys."""
+
+
+class TestSuccessions(SuccessionContract):
+    """What continues another."""
 
 
 class TestPromises(PromiseContract):

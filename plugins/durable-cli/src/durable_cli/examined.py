@@ -109,6 +109,7 @@ def examined_data(found: Examined, *, reveal: bool) -> dict[str, object]:
         ],
         "failed_steps": [_failed_data(one, reveal=reveal) for one in found.failed_steps],
         "outcome": ending_data(found.ending, reveal=reveal),
+        "continues": None if found.predecessor is None else str(found.predecessor),
     }
 
 
@@ -120,6 +121,7 @@ def ending_data(ending: Ending | None, *, reveal: bool) -> dict[str, object] | N
         "entry_no": ending.row.entry_no,
         "error_type": ending.error_type,
         "payload_bytes": len(ending.row.payload or b""),
+        "continued_as": None if ending.successor is None else str(ending.successor),
     }
     if reveal:
         data["meaning"] = None if ending.payload is None else ending.payload.meaning
@@ -132,6 +134,8 @@ def ending_words(found: Examined, *, reveal: bool) -> str:
     ending = found.ending
     if ending is None:
         return "-"
+    if ending.successor is not None:
+        return f"continued as {ending.successor}"
     if reveal and ending.payload is not None:
         return f"{ending.payload.meaning}: {pformat(printable(ending.payload.value), width=1000)}"
     size = f"{len(ending.row.payload or b'')} bytes"
@@ -145,12 +149,14 @@ def _fields(found: Examined, *, reveal: bool) -> list[tuple[str, str]]:
     key_id = "without a key" if row.key_id is None else f"key id {row.key_id}"
     sealed = f"{'' if row.sealed else 'not '}sealed, {'' if row.stamped else 'not '}stamped"
     sizes = f"payloads of {found.payload_bytes} bytes, the longest of {found.longest_payload}"
+    continues = [] if found.predecessor is None else [("continues", str(found.predecessor))]
     owner = f"{row.owner_id} " if found.owner in {OwnerState.LIVES, OwnerState.GONE} else ""
     return [
         ("execution", seen.name),
         ("workflow", row.workflow),
         ("key", row.execution_key or "-"),
         ("kind", row.kind),
+        *continues,
         ("status", row.status),
         ("generation", str(row.generation)),
         ("owner", f"{owner}({_OWNERS[found.owner]}), epoch {row.owner_epoch}"),

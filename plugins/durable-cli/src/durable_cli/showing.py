@@ -89,7 +89,7 @@ def print_entries(entries: list[SeenEntry]) -> None:
                 str(entry.row.generation),
                 entry.row.step_id or "-",
                 _kind(entry),
-                entry.step_name or "-",
+                _name(entry) or "-",
                 _effect(entry) or "-",
                 "-" if entry.row.payload is None else str(len(entry.row.payload)),
                 shown_time(entry.row.created_at) or "-",
@@ -164,6 +164,9 @@ def entry_data(entry: SeenEntry, *, reveal: bool) -> dict[str, object]:
         "payload_bytes": None if row.payload is None else len(row.payload),
         "created_at": shown_time(row.created_at),
     }
+    if entry.linked is not None:
+        ends = row.entry_kind == EntryKind.EXECUTION_FINISHED
+        data["continued_as" if ends else "continues"] = str(entry.linked)
     if reveal:
         data["meaning"] = None if entry.payload is None else entry.payload.meaning
         data["payload"] = None if entry.payload is None else entry.payload.value
@@ -172,6 +175,14 @@ def entry_data(entry: SeenEntry, *, reveal: bool) -> dict[str, object]:
 
 def _kind(entry: SeenEntry) -> str:
     return kind_word(entry.row.entry_kind)
+
+
+def _name(entry: SeenEntry) -> str | None:
+    """The step's name, or how the execution is tied to another one."""
+    if entry.linked is None:
+        return entry.step_name
+    ends = entry.row.entry_kind == EntryKind.EXECUTION_FINISHED
+    return f"{'continued as' if ends else 'continues'} {entry.linked}"
 
 
 def _effect(entry: SeenEntry) -> str | None:

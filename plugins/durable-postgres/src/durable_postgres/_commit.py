@@ -12,13 +12,12 @@ import asyncpg
 
 from durable_core.contracts import BatchOutcome, CommitBatch
 from durable_core.errors import TransientStoreError
-from durable_core.model.execution import ExecutionRow
-from durable_core.storage.batches import armed, kept
+from durable_core.storage.batches import armed, kept, key_of
 from durable_core.storage.keycheck import require_same
 from durable_postgres import _sql
 from durable_postgres._connections import Connection
 
-__all__ = ["holders_unseen", "outcome_of", "statement_of", "store_key_check"]
+__all__ = ["holders_unseen", "statement_of", "store_key_check"]
 
 
 async def store_key_check(connection: Connection, waiting: tuple[int, bytes] | None) -> None:
@@ -34,34 +33,10 @@ async def store_key_check(connection: Connection, waiting: tuple[int, bytes] | N
 def statement_of(batch: CommitBatch) -> tuple[str, list[list[object]]]:
     """The text that writes it, and its parameters: an array for each column of each part."""
     parts = batch.changes, batch.starts, batch.rows
-    if not batch.has_lookups:
+    if not batch.has_lookups and not batch.successions:
         return _sql.APPEND, _arrays(*parts)
-    lookups = kept(batch), armed(batch), batch.disarmed
-    return _sql.APPEND_AND_LOOKUPS, _arrays(*parts, *lookups)
-
-
-def outcome_of(batch: CommitBatch, written: Sequence[asyncpg.Record]) -> BatchOutcome:
-    """What `APPEND` returned, as the contract says it; holders that it did not see are missing."""
-    applied: set[bytes] = set()
-    seqs: dict[tuple[bytes, int], int] = {}
-    taken: dict[bytes, bytes] = {}
-    for execution_id, entry_no, seq, holder in written:
-        if holder is not None:
-            taken[execution_id] = holder
-            continue
-        applied.add(execution_id)
-        if seq is not None:
-            seqs[execution_id, entry_no] = seq
-    won = {_key(start): start.execution_id for start in batch.starts if start[0] in applied}
-    for start in batch.starts:
-        if start.execution_id not in applied and _key(start) in won:
-            taken[start.execution_id] = won[_key(start)]
-    unmatched = (change.execution_id for change in batch.changes)
-    return BatchOutcome(
-        [seqs.get((row.execution_id, row.entry_no)) for row in batch.rows],
-        frozenset(execution_id for execution_id in unmatched if execution_id not in applied),
-        taken,
-    )
+    rest = kept(batch), armed(batch), batch.disarmed, batch.successions
+    return _sql.APPEND_ANY, _arrays(*parts, *rest)
 
 
 async def holders_unseen(
@@ -79,7 +54,7 @@ async def holders_unseen(
     lost = [
         start
         for start in batch.starts
-        if start.execution_id not in applied and start.execution_id not in outcome.taken
+        if start.execution_id not in applied | outcome.taken.keys() | outcome.unmatched
     ]
     if not lost:
         return outcome
@@ -88,15 +63,11 @@ async def holders_unseen(
         (workflow, key): holder
         for workflow, key, holder in await connection.fetch(_sql.SELECT_KEYS, *keys)
     }
-    if any(_key(start) not in found for start in lost):
+    if any(key_of(start) not in found for start in lost):
         message = f"a key in {address} was held, and its execution is gone by now; try again"
         raise TransientStoreError(message, landed_unknown=True)
-    later = {start.execution_id: found[_key(start)] for start in lost}
+    later = {start.execution_id: found[key_of(start)] for start in lost}
     return BatchOutcome(outcome.seqs, outcome.unmatched, {**outcome.taken, **later})
-
-
-def _key(start: ExecutionRow) -> tuple[str, str | None]:
-    return start.workflow, start.execution_key
 
 
 def _arrays(*parts: Sequence[Sequence[object]]) -> list[list[object]]:

@@ -19,8 +19,9 @@ _TYPES: Final = (
     "bytea bytea text bytea bytea bigint",
     "bytea text bigint",
     "bytea text",
+    "bytea bytea",
 )
-"""Of the changes, the starts, the rows, the promises, the timers and the disarmed ones."""
+"""Of changes, starts, rows, promises, timers, what is disarmed, and successions."""
 
 COLUMNS: Final = tuple(len(types.split()) for types in _TYPES)
 
@@ -44,6 +45,7 @@ def _applied(part: int, columns: str) -> str:
 # `locked` waits for a claim that is open and looks at the row again when it has committed. The
 # fence is compared in a form that fits no index: while the tables have no statistics, the planner
 # takes the index of the statuses for the better one, and reads all that runs for each change.
+# What continues an execution starts where the change of that one applied, and takes its key.
 _APPEND: Final = f"""
 WITH changes AS (
     SELECT * FROM unnest({_arrays(0)})
@@ -63,7 +65,7 @@ WITH changes AS (
         RETURNING e.execution_id
 ), starts AS (
     SELECT * FROM unnest({_arrays(1)})
-        WITH ORDINALITY AS s ({EXECUTION}, place)
+        WITH ORDINALITY AS s ({EXECUTION}, place){{new}}
 ), keyed AS (
     INSERT INTO durable_execution_keys (workflow, execution_key, execution_id)
         SELECT workflow, execution_key, execution_id FROM starts
@@ -73,7 +75,7 @@ WITH changes AS (
 ), started AS (
     INSERT INTO durable_executions ({EXECUTION})
         SELECT {EXECUTION} FROM starts
-            WHERE execution_key IS NULL OR execution_id IN (SELECT execution_id FROM keyed)
+            WHERE execution_key IS NULL OR execution_id IN (SELECT execution_id FROM keyed){{heirs}}
         RETURNING execution_id
 ), applied AS (
     SELECT execution_id FROM changed UNION ALL SELECT execution_id FROM started
@@ -85,7 +87,7 @@ WITH changes AS (
             {_WHERE_APPLIED}
             ORDER BY place
         RETURNING execution_id, entry_no, seq
-){{lookups}}
+){{rest}}
 SELECT a.execution_id, w.entry_no, w.seq, NULL::bytea AS holder
     FROM applied AS a LEFT JOIN written AS w USING (execution_id)
 UNION ALL
@@ -93,15 +95,26 @@ SELECT s.execution_id, NULL, NULL, k.execution_id
     FROM starts AS s JOIN durable_execution_keys AS k USING (workflow, execution_key)
     WHERE s.execution_id NOT IN (SELECT execution_id FROM keyed)
 """
-APPEND: Final = _APPEND.format(lookups="")
-APPEND_AND_LOOKUPS: Final = _APPEND.format(
-    lookups=f""", promised AS (
+APPEND: Final = _APPEND.format(new="", heirs="", rest="")
+_SUCCESSIONS: Final = f"unnest({_arrays(6)}) AS n (predecessor, execution_id)"
+APPEND_ANY: Final = _APPEND.format(
+    new=f"""
+        WHERE execution_id NOT IN (SELECT execution_id FROM {_SUCCESSIONS})
+), heirs AS (
+    SELECT * FROM unnest({_arrays(1)}) AS s ({EXECUTION}) JOIN {_SUCCESSIONS} USING (execution_id)
+        WHERE predecessor IN (SELECT execution_id FROM changed)""",
+    heirs=f" UNION ALL SELECT {EXECUTION} FROM heirs",
+    rest=f""", moved AS (
+    UPDATE durable_execution_keys AS k SET execution_id = h.execution_id FROM heirs AS h
+        WHERE (k.workflow, k.execution_key, k.execution_id)
+            = (h.workflow, h.execution_key, h.predecessor)
+), promised AS (
     {texts.KEEP_PROMISES.format(rows=_applied(3, PROMISE))}
 ), armed AS (
     {texts.ARM_TIMERS.format(rows=_applied(4, TIMER))}
 ), disarmed AS (
     {texts.DISARM_TIMERS.format(rows=_applied(5, "execution_id, timer_id"))}
-)"""
+)""",
 )
 SELECT_KEYS: Final = (
     "SELECT k.workflow, k.execution_key, k.execution_id FROM durable_execution_keys AS k "

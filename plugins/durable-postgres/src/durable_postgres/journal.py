@@ -12,11 +12,11 @@ from attrs import define, field
 from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, Notice
 from durable_core.errors import TransientStoreError
 from durable_core.failpoints import VARIABLE, Failpoints
-from durable_core.storage.batches import ends_something, notices_of, uses_key
+from durable_core.storage import batches
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.statements import SqlJournal
 from durable_postgres import _sql
-from durable_postgres._commit import holders_unseen, outcome_of, statement_of, store_key_check
+from durable_postgres._commit import holders_unseen, statement_of, store_key_check
 from durable_postgres._connections import Connection, Reader, Writer
 from durable_postgres._errors import running
 
@@ -49,7 +49,7 @@ class PostgresJournal(SqlJournal):
         self._failpoints.reach("backend.commit.before")
         outcome = await self._writer.run(lambda connection: self._commit(connection, batch))
         self._failpoints.reach("backend.commit.after")
-        self._tell(notices_of(batch, outcome))
+        self._tell(batches.notices_of(batch, outcome))
         return outcome
 
     async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
@@ -62,7 +62,7 @@ class PostgresJournal(SqlJournal):
 
     async def _commit(self, connection: Connection, batch: CommitBatch) -> BatchOutcome:
         written = await self._write(connection, batch)
-        outcome = outcome_of(batch, written)
+        outcome = batches.outcome_of(batch, map(tuple, written))
         if not batch.starts:
             return outcome
         try:
@@ -73,13 +73,13 @@ class PostgresJournal(SqlJournal):
 
     async def _write(self, connection: Connection, batch: CommitBatch) -> Sequence[asyncpg.Record]:
         text, parameters = statement_of(batch)
-        waiting = self._key_check.waiting if uses_key(batch) else None
+        waiting = self._key_check.waiting if batches.uses_key(batch) else None
         if waiting is None and not self._stepwise:
             return await connection.fetch(text, *parameters)
         async with connection.transaction():
             await store_key_check(connection, waiting)
             written = await connection.fetch(text, *parameters)
-            if ends_something(batch):
+            if batches.ends_something(batch):
                 self._failpoints.reach("backend.finalize.inside")
             self._failpoints.reach("backend.commit.inside")
         self._key_check.committed(waiting)

@@ -32,6 +32,7 @@ from durable_core.conformance.backend.sharing import (
     EvictionContract,
     NoticeContract,
 )
+from durable_core.conformance.backend.succession import SuccessionContract
 from durable_core.conformance.backend.waiting import WaitingContract
 from durable_core.conformance.harness import BackendHarness
 from durable_core.conformance.machine import StateMachineContract
@@ -87,6 +88,10 @@ class TestInbox(InboxContract):
 
 class TestKeyChecks(KeyCheckContract):
     """Checks of keys."""
+
+
+class TestSuccessions(SuccessionContract):
+    """What continues another."""
 
 
 class TestPromises(PromiseContract):

@@ -15,7 +15,7 @@ from itertools import chain
 from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, HeadChange
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow
-from durable_core.storage.batches import armed, ends_something, keeps_status, uses_key
+from durable_core.storage import batches, texts
 from durable_core.storage.keycheck import KeyCheck
 from durable_sqlite import _sql
 from durable_sqlite._connection import abandon, immediate
@@ -33,18 +33,22 @@ def commit(
     """Write what of `batch` applies; on any exception nothing of it is written."""
     failpoints.reach("backend.commit.before")
     abandon(connection)
-    waiting = key_check.waiting if uses_key(batch) else None
+    waiting = key_check.waiting if batches.uses_key(batch) else None
     try:
-        unmatched = _begin_and_change(connection, batch.changes)
+        unmatched = batches.refused(batch, _begin_and_change(connection, batch.changes))
         store_key_check(connection, waiting)
-        taken = _taken(connection, batch.starts)
-        _start(connection, [start for start in batch.starts if start.execution_id not in taken])
+        own, continuing = batches.begun(batch, unmatched)
+        taken = _taken(connection, own)
+        _start(connection, [start for start in own if start.execution_id not in taken])
+        if continuing:
+            _insert(connection, _sql.INSERT_EXECUTIONS, continuing)
+            connection.executemany(texts.MOVE_KEY, batches.moved_keys(batch, continuing))
         lost = unmatched | taken.keys()
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
         last = _insert(connection, _sql.INSERT_ENTRIES, rows)
         if batch.has_lookups:
             _change_lookups(connection, batch, lost)
-        if ends_something(batch):
+        if batches.ends_something(batch):
             failpoints.reach("backend.finalize.inside")
         failpoints.reach("backend.commit.inside")
         connection.execute(_sql.COMMIT)
@@ -99,16 +103,16 @@ def _begin_and_change(
 
 def _change_alone(connection: sqlite3.Connection, change: HeadChange) -> bool:
     fence = change[:4]
-    if keeps_status(change):
+    if batches.keeps_status(change):
         return connection.execute(_sql.ADVANCE, (*change[5:10], *fence)).rowcount == 1
     return connection.execute(_sql.CHANGE, (*change[4:], *fence)).rowcount == 1
 
 
 def _change_together(connection: sqlite3.Connection, changes: Sequence[HeadChange]) -> bool:
-    advancing = [change for change in changes if keeps_status(change)]
+    advancing = [change for change in changes if batches.keeps_status(change)]
     applied = _update(connection, _sql.ADVANCE_MANY, advancing)
     if len(advancing) < len(changes):
-        others = [change for change in changes if not keeps_status(change)]
+        others = [change for change in changes if not batches.keeps_status(change)]
         applied += _update(connection, _sql.CHANGE_MANY, others)
     return applied == len(changes)
 
@@ -130,26 +134,19 @@ def _taken(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> di
     keyed = [start for start in starts if start.execution_key is not None]
     if not keyed:
         return {}
-    wanted = list(dict.fromkeys((start.workflow, start.execution_key) for start in keyed))
+    wanted = list(dict.fromkeys(map(batches.key_of, keyed)))
     holders: dict[tuple[str, str | None], bytes] = {}
     for chunk in _sql.in_chunks(wanted):
         stored = connection.execute(_sql.SELECT_KEYS[len(chunk)], _flat(chunk))
         holders.update(((workflow, key), holder) for workflow, key, holder in stored.fetchall())
-    taken: dict[bytes, bytes] = {}
-    for start in keyed:
-        place = (start.workflow, start.execution_key)
-        if place in holders:
-            taken[start.execution_id] = holders[place]
-        else:
-            holders[place] = start.execution_id
-    return taken
+    return batches.taken_keys(keyed, holders)
 
 
 def _start(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> None:
     if starts:
         _insert(connection, _sql.INSERT_EXECUTIONS, starts)
         keys = [
-            (start.workflow, start.execution_key, start.execution_id)
+            (*batches.key_of(start), start.execution_id)
             for start in starts
             if start.execution_key is not None
         ]
@@ -161,7 +158,7 @@ def _change_lookups(
 ) -> None:
     promises = [promise for promise in batch.promises if promise.execution_id not in lost]
     _insert(connection, _sql.KEEP_PROMISES, promises)
-    timers = [timer for timer in armed(batch) if timer.execution_id not in lost]
+    timers = [timer for timer in batches.armed(batch) if timer.execution_id not in lost]
     _insert(connection, _sql.ARM_TIMERS, timers)
     _insert(connection, _sql.DISARM_TIMERS, [one for one in batch.disarmed if one[0] not in lost])
 

@@ -26,6 +26,7 @@ from durable_core.conformance.backend.sharing import (
     EvictionContract,
     NoticeContract,
 )
+from durable_core.conformance.backend.succession import SuccessionContract
 from durable_core.conformance.backend.waiting import WaitingContract
 from durable_core.conformance.machine import StateMachineContract
 
@@ -68,6 +69,10 @@ class TestInbox(InboxContract):
 
 class TestKeyChecks(KeyCheckContract):
     """Checks of keys."""
+
+
+class TestSuccessions(SuccessionContract):
+    """What continues another."""
 
 
 class TestPromises(PromiseContract):
