@@ -36,8 +36,15 @@ def read_signal(wire: WireFormat, row: ExecutionRow, request: InboxRow) -> tuple
 
 
 def request_id_of(request: InboxRow) -> bytes:
-    """What tells a signal's request from every other one, wherever it is filed."""
-    return bytes.fromhex(request.slot.removeprefix(f"{SIGNAL}:"))
+    """What tells a signal's request from every other one, wherever it is filed.
+
+    `DecodeError` for a slot that nobody files.
+    """
+    try:
+        return bytes.fromhex(request.slot.removeprefix(f"{SIGNAL}:"))
+    except ValueError:
+        message = "the request of a signal has a slot that nobody files"
+        raise DecodeError(message) from None
 
 
 def resealed(

@@ -10,6 +10,7 @@ and in order, so that nothing that is filed later overtakes it.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Final
 
 from durable_core.contracts.exchange import InboxRow
@@ -102,19 +103,24 @@ class Successions:
         for row in (*passed[min(at[one.execution_id] for one in waiting) :], latest):
             held |= await self._held(row)
         for request in waiting:
-            if request_id_of(request) not in held:
-                await self._file(passed[at[request.execution_id]], request, latest)
+            again = self._again(passed[at[request.execution_id]], request, held, latest)
+            if again is not None:
+                patience = self._parts.config.journal_ack_timeout_ms
+                await insist(partial(self._parts.backend.post_inbox, again), patience)
             await self._parts.backend.remove_inbox(request.execution_id, request.slot)
         return True
 
-    async def _file(self, row: ExecutionRow, request: InboxRow, onto: ExecutionRow) -> None:
+    def _again(
+        self, row: ExecutionRow, request: InboxRow, held: set[bytes], onto: ExecutionRow
+    ) -> InboxRow | None:
+        """The request as it is filed with `onto`; None where that has it, or nobody can read it."""
         try:
-            again = resealed(self._parts.wire, row, request, onto)
+            if request_id_of(request) in held:
+                return None
+            return resealed(self._parts.wire, row, request, onto)
         except PayloadError as error:
             _LOG.warning("a request was refused: %s: %s", type(error).__name__, error)
-            return
-        patience = self._parts.config.journal_ack_timeout_ms
-        await insist(lambda: self._parts.backend.post_inbox(again), patience)
+            return None
 
     async def _held(self, row: ExecutionRow) -> set[bytes]:
         """The requests of the signals that its journal holds."""

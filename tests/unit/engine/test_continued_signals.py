@@ -16,6 +16,7 @@ from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
 from durable_core.wire.waits import Signal
 from tests.engines import OpenEngine
+from tests.journals import OTHER_MASTER, key_text
 from tests.programs import Stage
 
 pytestmark = pytest.mark.dialects
@@ -195,3 +196,55 @@ async def test_signals_sent_while_links_come_and_go_are_received_in_order(
             await asyncio.sleep(0)
         assert await handle.result(30) == list(range(20))
         await engine.verify()
+
+
+@pytest.mark.parametrize("slot", ["signal:no digits", "signal:00"])
+async def test_what_nobody_can_read_is_refused_and_keeps_nobody(
+    open_engine: OpenEngine, caplog: pytest.LogCaptureFixture, slot: str
+) -> None:
+    stage = Stage()
+    takes = taking(stage, 1, 2)
+    async with open_engine(takes) as engine:
+        handle = await engine.start(takes, [])
+        await stage.reached.wait()
+        await engine.signal(handle.id, "number", 0)
+        await journaled(engine, handle.id, 1)
+        await engine._watch.close()
+        damaged = InboxRow(handle.id.bytes, slot, "signal", b"\x01\x01no seal", 1)
+        assert await engine.parts.backend.post_inbox(damaged)
+        stage.gate.set()
+        while len(await rows_of(engine)) < 2:
+            await engine.parts.backend.probe()
+        latest = await engine.latest(handle.id)
+        await engine.signal(handle.id, "number", 1)
+        assert "a request was refused" in caplog.text
+        left = await engine.parts.backend.read_inbox()
+        assert {one.execution_id for one in left} == {latest.execution_id}
+    async with open_engine(takes) as engine:
+        assert await (await engine.get(handle.id)).result(20) == [0, 1]
+
+
+async def test_without_the_key_signals_stay_and_the_way_is_found(
+    open_engine: OpenEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage()
+    takes = taking(stage, 1, 2)
+    async with open_engine(takes) as engine:
+        handle = await engine.start(takes, [])
+        await stage.reached.wait()
+        row = await engine.latest(handle.id)
+        await engine.signal(handle.id, "number", 0)
+        await journaled(engine, handle.id, 1)
+        await engine._watch.close()
+        stage.gate.set()
+        while len(await rows_of(engine)) < 2:
+            await engine.parts.backend.probe()
+        await filed_late(engine, row, 1)
+        async with open_engine(recover=False, keys=key_text((2, OTHER_MASTER))) as other:
+            for _ in range(2):
+                latest = await other.latest(handle.id)
+                assert latest.execution_id == (await rows_of(engine))[-1].execution_id
+            assert "wait for an engine" in caplog.text
+            assert len(await other.parts.backend.read_inbox()) == 1
+    async with open_engine(takes) as engine:
+        assert await (await engine.get(handle.id)).result(20) == [0, 1]
