@@ -1,4 +1,4 @@
-"""The examples that wait, pay and destroy: killed in the middle, and started again."""
+"""The examples that wait, pay, destroy and never end: killed in the middle, and started again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,9 @@ class Place:
     def approval(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.command(str(EXAMPLES / "approval.py"), *arguments)
 
+    def cron(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.command(str(EXAMPLES / "cron.py"), *arguments)
+
     def agent(self, task: str, **more: str) -> subprocess.CompletedProcess[str]:
         return self.command(str(EXAMPLES / "agent_loop.py"), task, **more)
 
@@ -65,10 +70,10 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path, {"DURABLE_KEY": generate_key(), "PATH": os.environ["PATH"]})
 
 
-def mailed_and_killed(place: Place) -> tuple[str, str]:
-    """Start the purchase of a chair, and kill it when the mail is out; the promise, its token."""
+def killed_after(place: Place, lines: int, script: str, *arguments: str) -> list[str]:
+    """Start an example, kill it when it has printed so many lines, and return them."""
     with subprocess.Popen(
-        [sys.executable, str(EXAMPLES / "approval.py"), "run", "chair", "19900"],
+        [sys.executable, str(EXAMPLES / script), *arguments],
         cwd=place.folder,
         env=place.environment,
         stdout=subprocess.PIPE,
@@ -76,9 +81,15 @@ def mailed_and_killed(place: Place) -> tuple[str, str]:
     ) as child:
         try:
             assert child.stdout is not None
-            mail = re.fullmatch(MAIL, child.stdout.readline())
+            return [child.stdout.readline() for _ in range(lines)]
         finally:
             child.kill()
+
+
+def mailed_and_killed(place: Place) -> tuple[str, str]:
+    """Start the purchase of a chair, and kill it when the mail is out; the promise, its token."""
+    (printed,) = killed_after(place, 1, "approval.py", "run", "chair", "19900")
+    mail = re.fullmatch(MAIL, printed)
     assert mail is not None
     return mail[1], mail[2]
 
@@ -171,3 +182,27 @@ def test_deletion_that_nobody_can_tell_about_waits_for_an_operator(
     assert (settled.returncode, settled.stderr) == (0, "")
     assert place.agent("tidy up").stdout == "no logs are left\n"
     assert place.files() == ["keep.txt"]
+
+
+def test_loop_that_was_killed_reports_every_due_time_once(place: Place) -> None:
+    timing = ("--every", "0.02", "--times", "7")
+    assert len(killed_after(place, 3, "cron.py", *timing)) == 3
+    ended = place.cron(*timing)
+    assert ended.returncode == 0
+    reports = (place.folder / "reports.txt").read_text().splitlines()
+    assert ended.stdout.splitlines()[-1] == f"the last report was that of {reports[-1]}"
+    assert reports == sorted(set(reports))
+    assert len(reports) == 7
+    dues = [datetime.fromisoformat(report) for report in reports]
+    period = timedelta(milliseconds=20)
+    gaps = [later - due for due, later in pairwise(dues)]
+    assert [gap % period for gap in gaps] == [timedelta()] * 6
+    assert max(gaps) > period  # what passed while nothing ran is made up for once
+
+
+def test_loop_that_has_ended_does_not_begin_again(place: Place) -> None:
+    timing = ("--every", "0.01", "--times", "2")
+    last = place.cron(*timing).stdout.splitlines()[-1]
+    again = place.cron(*timing)
+    assert (again.stdout, again.stderr) == (f"{last}\n", "")
+    assert len((place.folder / "reports.txt").read_text().splitlines()) == 2
