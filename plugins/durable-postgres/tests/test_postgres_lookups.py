@@ -32,7 +32,7 @@ async def test_a_batch_with_promises_and_timers_is_one_statement_as_well(
     connection.add_query_logger(lambda logged: texts.append(logged.query))
     for batch in batches:
         await backend.journal.append(batch)
-    assert texts == [_sql.APPEND_AND_LOOKUPS] * 3
+    assert texts == [_sql.APPEND_ANY] * 3
     await backend.journal.append(rows.advance(5, 1))
     assert texts[3:] == [_sql.APPEND]
     assert await backend.promises_of(one) == [rows.promise(1, 7)]
