@@ -28,6 +28,7 @@ from durable_core.contracts import (
     CommitBatch,
     Durability,
     ExecutionBackend,
+    Fold,
     HeadChange,
     Journal,
     MasterKeys,
@@ -268,6 +269,10 @@ class CountedJournal:
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
         """As the real one."""
         return await self.journal.finalize(change, closing)
+
+    async def fold(self, fold: Fold) -> bool:
+        """As the real one."""
+        return await self.journal.fold(fold)
 
     async def prune(
         self,

@@ -20,6 +20,7 @@ from durable_core.contracts import (
     Claimable,
     CommitBatch,
     ExecutionBackend,
+    Fold,
     HeadChange,
     InboxRow,
     Journal,
@@ -166,6 +167,9 @@ class FaultyBackend(ExecutionBackend):
 
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
         return await self.real.journal.finalize(change, closing)
+
+    async def fold(self, fold: Fold) -> bool:
+        return await self.real.journal.fold(fold)
 
     async def prune(self, *, completed_before: int, failed_before: int, limit: int) -> PruneReport:
         return await self.real.journal.prune(

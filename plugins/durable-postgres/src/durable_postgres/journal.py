@@ -13,10 +13,11 @@ from durable_core.errors import TransientStoreError
 from durable_core.failpoints import VARIABLE, Failpoints
 from durable_core.storage.batches import ends_something, notices_of, retention_ages, uses_key
 from durable_core.storage.keycheck import KeyCheck
+from durable_core.storage.scripts import storing_check
 from durable_core.storage.statements import SqlJournal
 from durable_postgres import _sql
-from durable_postgres._commit import holders_unseen, outcome_of, statement_of, store_key_check
-from durable_postgres._connections import Connection, Reader, Writer
+from durable_postgres._commit import holders_unseen, outcome_of, statement_of
+from durable_postgres._connections import Connection, Reader, Writer, played
 from durable_postgres._errors import running
 
 __all__ = ["PostgresJournal"]
@@ -83,7 +84,7 @@ class PostgresJournal(SqlJournal):
         if waiting is None and not self._stepwise:
             return await connection.fetch(text, *parameters)
         async with connection.transaction():
-            await store_key_check(connection, waiting)
+            await played(connection, storing_check(waiting))
             written = await connection.fetch(text, *parameters)
             if ends_something(batch):
                 self._failpoints.reach("backend.finalize.inside")

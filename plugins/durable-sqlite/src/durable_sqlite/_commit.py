@@ -17,9 +17,9 @@ from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow
 from durable_core.storage.batches import armed, ends_something, keeps_status, uses_key
 from durable_core.storage.keycheck import KeyCheck
+from durable_core.storage.scripts import storing_check
 from durable_sqlite import _sql
-from durable_sqlite._connection import abandon
-from durable_sqlite._keycheck import store_key_check
+from durable_sqlite._connection import abandon, played
 
 __all__ = ["commit"]
 
@@ -36,7 +36,7 @@ def commit(
     waiting = key_check.waiting if uses_key(batch) else None
     try:
         unmatched = _begin_and_change(connection, batch.changes)
-        store_key_check(connection, waiting)
+        played(connection, storing_check(waiting))
         taken = _taken(connection, batch.starts)
         _start(connection, [start for start in batch.starts if start.execution_id not in taken])
         lost = unmatched | taken.keys()

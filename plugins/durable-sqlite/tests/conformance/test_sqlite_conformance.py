@@ -11,6 +11,7 @@ from durable_core.conformance.backend.claiming import (
 from durable_core.conformance.backend.concurrency import ConcurrencyContract
 from durable_core.conformance.backend.crash import CrashContract
 from durable_core.conformance.backend.fence import FenceContract, KeyContract
+from durable_core.conformance.backend.folding import FoldContract
 from durable_core.conformance.backend.integrity import DamageContract, RoundTripContract
 from durable_core.conformance.backend.lifecycle import (
     InboxContract,
@@ -76,6 +77,10 @@ class TestPromises(PromiseContract):
 
 class TestTimers(TimerContract):
     """Timers."""
+
+
+class TestFolds(FoldContract):
+    """Checkpoints in the place of entries."""
 
 
 class TestPrune(PruneContract):
