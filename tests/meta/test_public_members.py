@@ -69,7 +69,7 @@ MEMBERS = {
         "health",
         "new_lane",
     ],
-    Journal: ["append", "finalize", "prune", "read_execution", "read_execution_range"],
+    Journal: ["append", "finalize", "fold", "prune", "read_execution", "read_execution_range"],
 }
 
 SETTINGS = {
