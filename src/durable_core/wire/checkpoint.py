@@ -123,18 +123,19 @@ def snapshot_of(items: Sequence[bytes]) -> bytes:
 
 def checkpoint_of(
     envelope: ExecutionEnvelope,
-    rows: Sequence[JournalRow],
+    first: int,
+    last: JournalRow,
     snapshot: bytes,
     before: bytes,
     now_ms: int,
 ) -> JournalRow:
-    """The row that stands in place of `rows`, which continue the hmac `before`.
+    """The row that stands in place of the entries from `first` to `last`.
 
-    Sealed under a fresh nonce. `PayloadTooLarge` for a snapshot above the limit.
+    The first of them continues the hmac `before`. Sealed under a fresh nonce. `PayloadTooLarge`
+    for a snapshot above the limit.
     """
     envelope.wire.guard(snapshot)
-    last = rows[-1]
-    span = Span(rows[0].entry_no, None if last.hmac is None else before, last.hmac)
+    span = Span(first, None if last.hmac is None else before, last.hmac)
     entry = Checkpoint(
         ExecutionId(bytes=envelope.execution_id), last.generation, span.detail(), snapshot
     )
