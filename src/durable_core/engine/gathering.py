@@ -8,12 +8,14 @@ are, and so does a timer that has not fired.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from attrs import define, evolve, field, frozen
 
+from durable_core.clock import Clock
+from durable_core.config import DurableConfig
+from durable_core.contracts.backend import ExecutionBackend
 from durable_core.contracts.exchange import FoldedRange
-from durable_core.engine.parts import EngineParts
 from durable_core.errors import IntegrityError
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.replay.lookup import CLOSES
@@ -27,13 +29,32 @@ from durable_core.wire.checkpoint import (
 )
 from durable_core.wire.envelope import ExecutionEnvelope
 
-__all__ = ["Gathering", "gather"]
+__all__ = ["Gathering", "GatheringParts", "gather"]
 
 _RANGES: Final = 100
 """The most that one transaction takes."""
 
 _SMALL: Final = 65_536
 """A checkpoint below this is folded again, together with what comes behind it."""
+
+
+class GatheringParts(Protocol):
+    """What gathering needs of an engine."""
+
+    @property
+    def backend(self) -> ExecutionBackend:
+        """The journal."""
+        ...
+
+    @property
+    def config(self) -> DurableConfig:
+        """The limits."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """When a checkpoint was made."""
+        ...
 
 
 @define
@@ -80,7 +101,7 @@ class Gathering:
 
 
 async def gather(
-    parts: EngineParts,
+    parts: GatheringParts,
     envelope: ExecutionEnvelope,
     behind: Gathering,
     upto: int,
@@ -112,7 +133,7 @@ class _Taking:
 
     def __init__(
         self,
-        parts: EngineParts,
+        parts: GatheringParts,
         envelope: ExecutionEnvelope,
         behind: Gathering,
         generation: int,
