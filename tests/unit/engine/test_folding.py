@@ -262,3 +262,45 @@ async def test_a_checkpoint_belongs_in_the_branchs_own_task(open_engine: OpenEng
     program = version(body)
     async with open_engine(program) as engine:
         assert await engine.run(program) == "ExecutionError"
+
+
+async def test_steps_under_way_count_towards_the_cap(open_engine: OpenEngine) -> None:
+    """Nothing of them can be folded; when they are done there is room again."""
+
+    async def body(ctx: DurableContext) -> list[int]:
+        called = [ctx.step(plain, number) for number in range(CAP)]
+        with pytest.raises(StepCapExceeded, match="under way"):
+            _ = ctx.step(plain, CAP)
+        first = await asyncio.gather(*called)
+        return [*first, *await asyncio.gather(*(ctx.step(plain, one) for one in range(CAP)))]
+
+    program = version(body)
+    async with open_engine(program, max_steps_per_execution=CAP) as engine:
+        assert await engine.run(program) == [*range(CAP), *range(CAP)]
+
+
+async def test_inv_15_a_fold_of_a_run_that_was_taken_over_ends_it(open_engine: OpenEngine) -> None:
+    stage = Stage()
+
+    async def body(ctx: DurableContext) -> None:
+        await ctx.step(plain, 1)
+        await stage.pause()
+        await ctx.checkpoint()
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        await stage.reached.wait()
+        await engine.flush()
+        backend = engine.parts.backend
+        row = await backend.load(handle.id.bytes)
+        assert row is not None
+        claimed = await backend.claim(row, "another", 1)
+        assert claimed is not None
+        rows = await stored(engine, handle.id)
+        stage.gate.set()
+        execution = engine._roster.running(handle.id)
+        assert execution is not None
+        outcome = await execution.outcome()
+        assert type(outcome.error).__name__ == "ExecutionFenced"
+        assert await stored(engine, handle.id) == rows
