@@ -40,6 +40,7 @@ MEMBERS = {
     ],
     DurableContext: [
         "await_promise",
+        "checkpoint",
         "execution_id",
         "is_replaying",
         "now",
