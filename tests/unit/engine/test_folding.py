@@ -165,10 +165,12 @@ async def test_ec_38_every_kind_comes_back_from_a_checkpoint(open_engine: OpenEn
         values.append(await ctx.await_promise(promise, timeout=1000))
         values.append(await ctx.receive("word", str))
         values.append(str(await ctx.now()))
-        sleeping = asyncio.ensure_future(ctx.sleep(0.05))
-        await asyncio.sleep(0.01)
+        sleeping = asyncio.ensure_future(ctx.sleep(3600))
+        while not (seen or await kept[0].parts.backend.timers_of(ctx.execution_id.bytes)):
+            pass
         await ctx.checkpoint()
-        await sleeping
+        sleeping.cancel()
+        await asyncio.wait({sleeping})
         seen.append(values)
         await stage.pause()
         return values
