@@ -50,6 +50,7 @@ class Folding:
         self._done = Gathering.begin(run.lane.envelope)
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._applying: asyncio.Future[bool] | None = None
         self._next_at = 0
 
     @property
@@ -107,10 +108,12 @@ class Folding:
             await self._fold()
 
     async def ended(self) -> None:
-        """The run is over: give up what goes on beside it. A transaction under way may commit."""
+        """The run is over: give up what goes on beside it, but for a transaction under way."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        if self._applying is not None and not self._applying.done():
+            await asyncio.wait({self._applying})
 
     async def _in_background(self) -> None:
         run = self._run
@@ -135,7 +138,8 @@ class Folding:
     async def _fold_some(self, upto: int) -> None:
         """One transaction. Where its answer was lost, the next one reads what it did.
 
-        The fold of a run before this one, which was given up, may commit in between; once.
+        One without an answer may still commit until the next one begins, which finds other rows
+        then than it has gathered; once.
         """
         gathering = await self._gather(upto)
         if not await self._apply(gathering):
@@ -163,7 +167,10 @@ class Folding:
         parts, row = self._run.parts, self._run.lane.row
         fold = Fold(row.execution_id, row.owner_epoch, Status.RUNNING.label, gathering.ranges)
         parts.failpoints.reach("engine.fold.before")
-        applied = await parts.backend.journal.fold(fold)
+        applying = asyncio.ensure_future(parts.backend.journal.fold(fold))
+        applying.add_done_callback(_seen)
+        self._applying = applying
+        applied = await asyncio.shield(applying)
         if applied:
             parts.failpoints.reach("engine.fold.committed")
         return applied
@@ -180,3 +187,9 @@ class Folding:
         return ExecutionFenced(
             f"execution {self._run.execution_id} was taken over or has ended: nothing was folded"
         )
+
+
+def _seen(applying: asyncio.Future[bool]) -> None:
+    """Whoever was cancelled does not ask for the error."""
+    if not applying.cancelled():
+        applying.exception()

@@ -163,11 +163,7 @@ class _Taking:
         tail, self._tail = self._tail, None
         if row.entry_kind == EntryKind.CHECKPOINT:
             self._close()
-            self._envelope.check(before, row)
-            span = Span.decode(row)
-            if span.first != self.read_to + 1:
-                raise self.missing()
-            self._head = span.last or self._envelope.genesis
+            self._take_checkpoint(row, before, tail)
         else:
             if row.entry_no != self.read_to + 1:
                 raise self.missing()
@@ -186,6 +182,15 @@ class _Taking:
             f"entry {self.read_to + 1} of execution {self._envelope.execution_id.hex()} is "
             "missing: the journal was changed outside durable-core; restore it from a backup"
         )
+
+    def _take_checkpoint(self, row: JournalRow, before: bytes, tail: _Part | None) -> None:
+        span = Span.decode(row)
+        if tail is not None and span.first == tail.first:
+            before = tail.before  # it went on with that one, and its answer was lost
+        elif span.first != self.read_to + 1:
+            raise self.missing()
+        self._envelope.check(before, row)
+        self._head = span.last or self._envelope.genesis
 
     def _take_entry(self, row: JournalRow, before: bytes, tail: _Part | None) -> None:
         current = row.generation == self._generation
