@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from attrs import define
 
 from durable_core import DurableEngine
-from durable_core.storage.statements import Make, SqlBackend, Statements
+from durable_core.storage.scripts import Script
+from durable_core.storage.statements import Make, SqlBackend, Statements, Transactions
 
 __all__ = ["Counted"]
 
@@ -27,7 +29,7 @@ class Counted:
         """Count all that the engine's backend reads or changes by single statements from now on."""
         backend = engine.parts.backend
         assert isinstance(backend, SqlBackend), "the engine is on no database"
-        reads, writes = cls(backend._reads), cls(backend._writes)  # noqa: SLF001 - in their place
+        reads, writes = cls(backend._reads), _Committing(backend._writes)  # noqa: SLF001 - in their place
         backend._reads, backend._writes = reads, writes  # noqa: SLF001
         return [reads, writes]
 
@@ -37,3 +39,15 @@ class Counted:
         found = await self.asked.rows(make, text, *parameters)
         self.read += len(found)
         return found
+
+
+@define
+class _Committing(Counted):
+    """As `Counted`, before a connection that commits."""
+
+    asked: Transactions
+
+    async def transact(self, script: Callable[[], Script[T]]) -> T:
+        """What the connection answers; how many statements that takes is not looked at."""
+        self.statements += 1
+        return await self.asked.transact(script)

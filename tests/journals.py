@@ -29,6 +29,7 @@ from durable_core.contracts import (
     Durability,
     EndedRow,
     ExecutionBackend,
+    Fold,
     HeadChange,
     Journal,
     MasterKeys,
@@ -269,6 +270,10 @@ class CountedJournal:
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
         """As the real one."""
         return await self.journal.finalize(change, closing)
+
+    async def fold(self, fold: Fold) -> bool:
+        """As the real one."""
+        return await self.journal.fold(fold)
 
     async def ended(
         self, after: EndedRow | None, limit: int, *, newest_first: bool = False

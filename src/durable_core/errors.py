@@ -131,7 +131,7 @@ class ExecutionCancelled(ExecutionError):
 
 
 class StepCapExceeded(ExecutionError):
-    """The execution has issued more steps than `max_steps_per_execution` allows."""
+    """The execution has more steps that no fold can take than `max_steps_per_execution` allows."""
 
 
 class KeyConflict(ExecutionError):

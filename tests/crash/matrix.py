@@ -53,8 +53,11 @@ WHILE_WAITING: Final = (
     "engine.timer.fired",
 )
 ON_CONTINUING: Final = ("engine.continue.after", "engine.continue.before")
-FAILPOINTS: Final = (*ON_OPEN, *ON_THE_WAY, *WHILE_WAITING, *ON_CONTINUING)
-"""Every point at which the matrix kills, by name."""
+IN_A_FOLD: Final = ("engine.fold.before", "engine.fold.committed")
+"""Where `test_fold_kills.py` kills: a program has to be long to come there."""
+
+FAILPOINTS: Final = (*ON_OPEN, *ON_THE_WAY, *WHILE_WAITING, *ON_CONTINUING, *IN_A_FOLD)
+"""Every point at which crash tests kill, by name."""
 
 AT_ONCE: Final = 2
 NURSERIES: Final = 3

@@ -33,11 +33,14 @@ from durable_core.model.entries import (
     JournalRow,
     Outcome,
     StepResult,
+    TimerArmed,
+    TimerFired,
 )
 from durable_core.model.execution import ExecutionRow, Status
 from durable_core.replay.detail import argument_digests, detail_prefix, encode_detail
 from durable_core.wire.call import join
 from durable_core.wire.chain import GENESIS, anchor_mac
+from durable_core.wire.checkpoint import checkpoint_of, folded_item, snapshot_of, unfolded
 from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
 from durable_core.wire.fields import NULL, field, integer, text
 from durable_core.wire.fingerprint import ROOT_BRANCH, idempotency_key, step_fingerprint
@@ -50,6 +53,7 @@ from tests.meta.modules import ROOT
 MASTER = bytes(range(32))
 KEY_ID = 7
 ID = uuid.UUID("0197754b-1800-7abc-8def-0123456789ab")
+FOLD_NONCE = b"k" * 24
 NONCES = {1: b"a" * 24, 3: b"c" * 24, 4: b"d" * 24, 0: b"r" * 24}
 AT = 1_750_000_000_000
 SLOT = "settle:0"
@@ -162,6 +166,7 @@ def by_code() -> dict[str, bytes]:
         "draw_random": struct.pack(">d", draws.random()),
         **places_by_code(rows[1].fingerprint or b""),
         **waits_by_code(started.keys),
+        **checkpoint_by_code(rows[0].hmac or b""),
     }
 
 
@@ -197,6 +202,28 @@ def waits_by_code(keys: ExecutionKeys) -> dict[str, bytes]:
         "detail_resolved": resolved_detail(promise),
         "detail_armed": Timer("t0", AT).detail(),
         "detail_fired": fired_detail("t0"),
+    }
+
+
+def checkpoint_by_code(before: bytes) -> dict[str, bytes]:
+    """Entries 2 and 3 are the timer of above, armed and fired, in place of the guarded step."""
+    seal = envelope(FOLD_NONCE, execution(Status.RUNNING, 0, None))
+    armed = TimerArmed(ID, 0, StepId("0"), Timer("t0", AT).detail())
+    rows = [seal.row_of(armed, 2, before, AT + 2)]
+    fired = TimerFired(ID, 0, StepId("0"), fired_detail("t0"))
+    rows.append(seal.row_of(fired, 3, rows[0].hmac or b"", AT + 3))
+    snapshot = snapshot_of([folded_item(row, None) for row in rows])
+    made = checkpoint_of(seal, 2, rows[1], snapshot, before, AT + 9)
+    assert [row._replace(hmac=None) for row in unfolded(seal, made)] == [
+        row._replace(hmac=None) for row in rows
+    ]
+    return {
+        "folded_hmac_2": rows[0].hmac or b"",
+        "folded_hmac_3": rows[1].hmac or b"",
+        "checkpoint_detail": made.detail or b"",
+        "checkpoint_snapshot": snapshot,
+        "checkpoint_blob": made.payload or b"",
+        "checkpoint_hmac": made.hmac or b"",
     }
 
 
@@ -289,6 +316,7 @@ def by_hand() -> dict[str, bytes]:
         "draw_random": struct.pack(">d", number / 2**53),
         **places_by_hand(fingerprint),
         **waits_by_hand(),
+        **checkpoint_by_hand(mac_key, vectors["hmac_1"]),
     }
 
 
@@ -327,6 +355,35 @@ def waits_by_hand() -> dict[str, bytes]:
         "detail_resolved": b"\x81\x50" + promise,
         "detail_armed": b"\x82\x62t0\x1b" + struct.pack(">Q", AT),
         "detail_fired": b"\x81\x62t0",
+    }
+
+
+def checkpoint_by_hand(mac_key: bytes, before: bytes) -> dict[str, bytes]:
+    def mac(before: bytes, number: int, step: bytes, kind: int, *rest: bytes, at: int) -> bytes:
+        """`rest` is the detail and the blob."""
+        head = f(ID.bytes) + f(number) + f(0) + f(step) + f(kind) + NULL * 2 + f(0) + f(rest[0])
+        blob = blake3(b"".join(rest[1:])).digest()
+        return keyed(mac_key, b"row v1", before, head, f(1), f(AT + at), blob)
+
+    timer = waits_by_hand()
+    items, macs = [], [before]
+    for number, kind, detail in ((2, 7, timer["detail_armed"]), (3, 8, timer["detail_fired"])):
+        macs.append(mac(macs[-1], number, b"0", kind, detail, at=number))
+        short = bytes([0x40 | len(detail)]) + detail
+        at = b"\x1b" + struct.pack(">Q", AT + number)
+        fields = b"\x61\x30" + bytes([kind]) + b"\xf6\xf6\x00" + short + b"\xf6"
+        items.append(b"\x89" + fields + b"\x58\x20" + macs[-1] + at)
+    snapshot = b"\x01\x82" + b"".join(items)
+    detail = b"\x83\x02\x58\x20" + before + b"\x58\x20" + macs[2]
+    place = f(ID.bytes) + f(3) + f(0) + f(b"") + f(9) + f(0) + f(1)
+    blob = sealed(snapshot, FOLD_NONCE, f(1) + place + NULL * 2 + f(detail))
+    return {
+        "folded_hmac_2": macs[1],
+        "folded_hmac_3": macs[2],
+        "checkpoint_detail": detail,
+        "checkpoint_snapshot": snapshot,
+        "checkpoint_blob": blob,
+        "checkpoint_hmac": mac(before, 3, b"", 9, detail, blob, at=9),
     }
 
 

@@ -24,7 +24,7 @@ LISTED = re.compile(r"^\| (\d+) \| \[.*\]\((\d{4})-[\w-]+\.md\) \|$", re.MULTILI
 DOCUMENTS = [name_of(path) for path in files("*.md")]
 FORMAT = "spec/journal-format.md"
 ADR = "spec/adr/README.md"
-RESERVED = sorted(set(EntryKind) - PERSISTED_KINDS)
+NOT_APPENDED = sorted(set(EntryKind) - PERSISTED_KINDS)
 
 
 def document(name: str) -> str:
@@ -75,9 +75,9 @@ def test_format_document_has_the_code_of_the_kind(kind: EntryKind) -> None:
     assert row(document(FORMAT), f"`{kind.label}`", int(kind))
 
 
-def test_format_document_says_which_kinds_are_reserved() -> None:
-    assert [EntryKind.CHECKPOINT] == RESERVED
-    assert "Kind 9 is reserved" in document(FORMAT)
+def test_format_document_says_which_kinds_are_not_appended() -> None:
+    assert [EntryKind.CHECKPOINT] == NOT_APPENDED
+    assert "Kind 9 is never appended" in document(FORMAT)
 
 
 @pytest.mark.parametrize(

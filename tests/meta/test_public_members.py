@@ -41,6 +41,7 @@ MEMBERS = {
     ],
     DurableContext: [
         "await_promise",
+        "checkpoint",
         "continue_as_new",
         "execution_id",
         "is_replaying",
@@ -75,6 +76,7 @@ MEMBERS = {
         "append",
         "ended",
         "finalize",
+        "fold",
         "open_usage",
         "prune",
         "read_execution",

@@ -21,6 +21,7 @@ from durable_core.contracts import (
     CommitBatch,
     EndedRow,
     ExecutionBackend,
+    Fold,
     HeadChange,
     InboxRow,
     Journal,
@@ -167,6 +168,9 @@ class FaultyBackend(ExecutionBackend):
 
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
         return await self.real.journal.finalize(change, closing)
+
+    async def fold(self, fold: Fold) -> bool:
+        return await self.real.journal.fold(fold)
 
     async def ended(
         self, after: EndedRow | None, limit: int, *, newest_first: bool = False

@@ -207,6 +207,27 @@ class ContractMachine(BothSides):
 
     @rule(
         side=SIDES,
+        number=numbers,
+        first=st.integers(1, 3),
+        length=st.integers(1, 3),
+        stale=st.sampled_from((False, False, True)),
+    )
+    def fold(self, side: int, number: int, first: int, length: int, stale: bool) -> None:  # noqa: FBT001
+        """Some entries, of which some are not there, by an owner that may be stale."""
+        row = self.stored.get(ROWS.execution_id(number)) or ROWS.execution(number)
+        stored = self.database.tables.entries_of(row.execution_id)[first - 1 :][:length]
+        entries = stored or [ROWS.entry(number, first)]
+        fence = {"owner_epoch": row.owner_epoch - stale, "status": "running"}
+        fold = ROWS.fold(entries, checkpoint={"created_at": self.now()}, **fence)
+        before = self.database.tables.last_seq
+        self.both(side, lambda one: one.journal.fold(fold))
+        if self.database.tables.last_seq > before:
+            place = row.execution_id, entries[-1].entry_no
+            ((seq,),) = [self.run(self.real[side].stored_seqs(place[0], place[1] - 1, 1))]
+            self.seqs[self.database.tables.seqs[place]] = seq
+
+    @rule(
+        side=SIDES,
         after=st.integers(0, 4),
         limit=st.sampled_from((0, 1, 2, 9)),
         stale=st.sampled_from((None, None, None, "epoch", "time", "status")),

@@ -21,6 +21,7 @@ from durable_core.contracts import (
     CommitBatch,
     EndedRow,
     ExecutionBackend,
+    Fold,
     HeadChange,
     InboxRow,
     Journal,
@@ -137,6 +138,17 @@ class MemoryBackend(ExecutionBackend):
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
         """A batch of one."""
         return (await self.append(CommitBatch((), (change,), (closing,)))).seqs[0]
+
+    async def fold(self, fold: Fold) -> bool:
+        """On a copy, which takes the place of the tables where it applies."""
+        work = self._tables.begin()
+        if self._announced is not None:
+            work.store_check(*self._announced)
+        if not work.fold(fold):
+            return False
+        self._tables.commit(work)
+        self._announced = None
+        return True
 
     async def ended(
         self, after: EndedRow | None, limit: int, *, newest_first: bool = False

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from durable_core.contracts import (
     BatchOutcome,
     CommitBatch,
     ExecutionBackend,
+    Fold,
+    FoldedRange,
     HeadChange,
     InboxRow,
     PromiseRow,
@@ -111,6 +115,24 @@ class Rows:
             tuple(self.change(number, count, **changes) for number in numbers),
             tuple(self.entry(number, count) for number in numbers),
         )
+
+    def fold(
+        self,
+        *ranges: Sequence[JournalRow],
+        checkpoint: Mapping[str, Any] = MappingProxyType({}),
+        **changes: Any,
+    ) -> Fold:
+        """The fold of these entries; `checkpoint` is what is unusual in what stands for them."""
+        usual = {"entry_kind": EntryKind.CHECKPOINT, "payload": b"\x00part", "step_id": ""}
+        made = [
+            FoldedRange(
+                tuple((entry.entry_no, entry.hmac) for entry in entries),
+                entries[-1]._replace(**{**usual, "hmac": b"c" * 32, **checkpoint}),
+            )
+            for entries in ranges
+        ]
+        fold = Fold(ranges[0][0].execution_id, 1, "running", tuple(made))
+        return evolve(fold, **changes)
 
     def request(self, number: int, slot: str = "cancel", **changes: Any) -> InboxRow:
         """A request for that execution."""

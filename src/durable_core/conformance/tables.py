@@ -16,6 +16,7 @@ from durable_core.contracts import (
     BatchOutcome,
     CommitBatch,
     EndedRow,
+    Fold,
     HeadChange,
     InboxRow,
     PromiseRow,
@@ -146,6 +147,26 @@ class Tables:
         self.entries[place] = row
         self.seqs[place] = self.last_seq
         return self.last_seq
+
+    def fold(self, fold: Fold) -> bool:
+        """Put checkpoints in the place of entries; False, half done, where it does not apply."""
+        row = self.executions.get(fold.execution_id)
+        if row is None or (row.owner_epoch, row.status) != (fold.owner_epoch, fold.status):
+            return False
+        for entries, checkpoint in fold.ranges:
+            first, last = entries[0][0], entries[-1][0]
+            places = [
+                place
+                for place in self.entries
+                if place[0] == fold.execution_id and first <= place[1] <= last
+            ]
+            stored = [(place[1], self.entries[place].hmac) for place in sorted(places)]
+            if stored != list(entries):
+                return False
+            for place in places:
+                del self.entries[place], self.seqs[place]
+            self._insert(checkpoint)
+        return True
 
     def _keep(self, promise: PromiseRow) -> None:
         _require(promise.execution_id in self.executions, "a promise belongs to an execution")

@@ -19,6 +19,7 @@ from durable_core.contracts.exchange import (
     Claimable,
     CommitBatch,
     EndedRow,
+    Fold,
     HeadChange,
     InboxRow,
     Notice,
@@ -104,6 +105,16 @@ class Journal(Protocol):
 
         `append` for one change and one row, for callers that end an execution without a writer. An
         engine never calls it: what it ends goes through its writer, in order with everything else.
+        """
+        ...
+
+    async def fold(self, fold: Fold) -> bool:
+        """Let checkpoints take the place of entries; whether it applied. Durable at return.
+
+        One transaction: where something is not as `fold` says, or it raises a known error, nothing
+        is deleted and nothing is written. The row of the execution stays as it is. What commits
+        meanwhile stays too, as long as it is in none of the ranges. A caller that is cancelled
+        learns nothing about the outcome.
         """
         ...
 

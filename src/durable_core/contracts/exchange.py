@@ -20,6 +20,8 @@ __all__ = [
     "Claimable",
     "CommitBatch",
     "EndedRow",
+    "Fold",
+    "FoldedRange",
     "HeadChange",
     "InboxRow",
     "Notice",
@@ -122,6 +124,30 @@ class BatchOutcome:
     seqs: Sequence[int | None]
     unmatched: frozenset[bytes] = frozenset()
     taken: Mapping[bytes, bytes] = MappingProxyType({})
+
+
+class FoldedRange(NamedTuple):
+    """Entries that follow one another, and the checkpoint that stands in their place.
+
+    `entries` are the `entry_no` and the `hmac` of each, by `entry_no`.
+    """
+
+    entries: tuple[tuple[int, bytes | None], ...]
+    checkpoint: JournalRow
+
+
+@frozen
+class Fold:
+    """Entries of one execution that give way to checkpoints, in one transaction.
+
+    It applies only where the stored row has `owner_epoch` and `status`, and where between the first
+    and the last entry of each range exactly those of the range stand, by number and by `hmac`.
+    """
+
+    execution_id: bytes
+    owner_epoch: int
+    status: str
+    ranges: tuple[FoldedRange, ...]
 
 
 class InboxRow(NamedTuple):

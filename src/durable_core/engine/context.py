@@ -157,6 +157,7 @@ class DurableContext:
         """
         run = self._here("ctx.parallel()")
         place = run.take_place("ctx.parallel()")
+        run.folding.settle(place)  # it has no entry
         return ParallelBlock(run, self._strand, place, lambda strand: DurableContext(run, strand))
 
     def promise(self, kind: type[T], *, name: str) -> Coroutine[Any, Any, DurablePromise[T]]:
@@ -225,6 +226,17 @@ class DurableContext:
         """
         here = self._here("ctx.start_child()")
         return start_child(here, workflow, args, kwargs, key=key, where=run)
+
+    def checkpoint(self) -> Coroutine[Any, Any, None]:
+        """Fold what has finished, so that it does not count towards the cap any more; durable.
+
+        Entries of finished steps, waits and promises give way to checkpoints, which hold them;
+        those of guarded steps stay. A replay sees no difference. The engine does it by itself at
+        90 % of `max_steps_per_execution`, so a workflow need not call this. It takes no step id,
+        and folds nothing where the run replays. Raises at once: `ExecutionError` in another task
+        than the branch's own.
+        """
+        return self._here("ctx.checkpoint()").checkpoint()
 
     def continue_as_new(self, *args: Any, **kwargs: Any) -> NoReturn:
         """End this execution, and go on in a new one of the same workflow with these arguments.

@@ -24,7 +24,7 @@ from durable_core.engine.inspection import (
 from durable_core.engine.outcome import CONTINUED, Failure, read_finished
 from durable_core.engine.stored import IntentFinder, OpenIntent
 from durable_core.ids import ExecutionId
-from durable_core.model.entries import EntryKind, JournalRow
+from durable_core.model.entries import EntryKind, FoldedRow, JournalRow
 from durable_core.model.execution import ANYONE, NOBODY, TERMINAL, status_of
 from durable_core.replay.detail import StepDetail
 from durable_core.wire.envelope import ExecutionEnvelope
@@ -170,7 +170,9 @@ class _Entries:
         self._bytes: Counter[int] = Counter()
 
     def take(self, row: JournalRow, envelope: ExecutionEnvelope | None) -> None:
-        size = 0 if row.payload is None else len(row.payload)
+        # What was folded lies in its checkpoint.
+        stored = None if isinstance(row, FoldedRow) else row.payload
+        size = 0 if stored is None else len(stored)
         self._entries[row.entry_kind] += 1
         self._bytes[row.entry_kind] += size
         self.longest = max(self.longest, size)

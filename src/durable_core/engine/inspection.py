@@ -35,6 +35,7 @@ from durable_core.model.execution import ExecutionRow, Status
 from durable_core.registry import Registry
 from durable_core.replay.detail import StepDetail
 from durable_core.telemetry import Tracing
+from durable_core.wire.checkpoint import Span
 from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
 from durable_core.wire.links import linked_execution
 from durable_core.wire.payload import PayloadCodec, load
@@ -104,7 +105,11 @@ class RevealedPayload:
 
 @frozen
 class SeenEntry:
-    """A journal row, the step's name where it has one, and its payload where that was asked for."""
+    """A journal row, the step's name where it has one, and its payload where that was asked for.
+
+    The name of a checkpoint is the range of entries that it stands for. Those follow it, as rows
+    that are not stored (`FoldedRow`), where there is a key to open it.
+    """
 
     row: JournalRow
     step_name: str | None
@@ -163,7 +168,8 @@ class Inspector:
 
         def take(row: JournalRow, envelope: ExecutionEnvelope | None) -> None:
             payload = None
-            if reveal and row.payload is not None and envelope is not None:
+            opened = reveal and row.entry_kind != EntryKind.CHECKPOINT
+            if opened and row.payload is not None and envelope is not None:
                 payload = revealed(row, envelope.open(row))
             entries.append(SeenEntry(row, _step_name(row), payload))
 
@@ -182,7 +188,8 @@ class Inspector:
         Checks and raises as `entries` does, and holds one segment at a time.
         """
         if reveal or seen.check is not Check.NO_KEY:
-            reader = reader_of(self if reveal else self._lenient, seen.row)
+            parts = self if reveal else self._lenient
+            reader = reader_of(parts, seen.row, checkpoints=True)
             envelope = reader.envelope if reveal or seen.verified else None
             await read_all(self, reader, lambda row: take(row, envelope))
             return
@@ -267,6 +274,8 @@ def linked_to(row: JournalRow) -> ExecutionId | None:
 
 
 def _step_name(row: JournalRow) -> str | None:
+    if row.entry_kind == EntryKind.CHECKPOINT:
+        return f"entries {Span.decode(row).first} to {row.entry_no}"
     return StepDetail.name_in(row.detail) if row.entry_kind in STEP_KINDS else None
 
 

@@ -88,6 +88,7 @@ async def _within(
         return result
     finally:
         run.activity.left(step_id)
+        run.folding.settle(step_id)
         run.place.rest(run.activity.under_way)
 
 
@@ -98,6 +99,9 @@ async def _perform(run: Run, call: StepCall) -> object:
             run.parts.metrics.record("durable.engine.steps_replayed", 1)
             return await replay(run, call, found.row, cancelled=cancelled)
         run.parts.metrics.record("durable.engine.steps", 1)
+        if run.folding.full:
+            _, cancelled_too = await run.activity.outlast_read(run.folding.make_room())
+            cancelled |= cancelled_too
         if not run.parts.standing.held:
             _, cancelled_too = await run.activity.outlast_read(run.parts.standing.regained())
             cancelled |= cancelled_too

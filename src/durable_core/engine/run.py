@@ -16,16 +16,17 @@ from durable_core.engine.activity import Activity
 from durable_core.engine.branch import Branch
 from durable_core.engine.call import StepCall
 from durable_core.engine.definition import ACTIVE, Workflow
+from durable_core.engine.folding import Folding
 from durable_core.engine.mailbox import Mailbox
 from durable_core.engine.parts import EngineParts
-from durable_core.engine.perform import perform
+from durable_core.engine.perform import called, perform
 from durable_core.engine.places import Place
 from durable_core.engine.promise import Cell
 from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
 from durable_core.engine.strand import Strand, Strands
-from durable_core.errors import DecodeError, ExecutionError, StepCapExceeded
+from durable_core.errors import DecodeError, ExecutionError
 from durable_core.ids import ExecutionId, StepId
 from durable_core.journal.lane import Lane
 from durable_core.model.effects import EffectClass
@@ -78,7 +79,8 @@ class Run:
             self._failed,
             lambda: self.strands.forked or cursor.forked,
         )
-        self._issued = 0
+        self.folding = Folding(self)
+        self._checkpoints = 0
         self._prompt_upto = 0
 
     @property
@@ -106,7 +108,7 @@ class Run:
         own = self.strands.own() is strand
         if not own:
             self.strands.note_foreign(name)
-        self._require_room()
+        self.folding.require_room()
         try:
             call = StepCall.make(
                 self.execution_id,
@@ -121,7 +123,7 @@ class Run:
         except DecodeError as error:
             message = f"step {name!r} cannot be called: {error}"
             raise DecodeError(message) from error
-        self._issued += 1
+        self.folding.issue(call.step_id, guarded=spec.descriptor.guarded)
         if spec.descriptor.guarded:
             # Whoever is performed before it must not take its effect of an earlier run for lost.
             self.cursor.prior.consume(call.idem_key)
@@ -136,9 +138,18 @@ class Run:
         strand = self._strand_of_caller(what)
         if self.strands.own() is not strand:
             raise foreign_task(what)
-        self._require_room()
-        self._issued += 1
-        return strand.branch.next_step()
+        self.folding.require_room()
+        step_id = strand.branch.next_step()
+        self.folding.issue(step_id)
+        return step_id
+
+    def checkpoint(self) -> Coroutine[Any, Any, None]:
+        """The coroutine folds all that is finished. It takes no place; raises as `take_place`."""
+        what = "ctx.checkpoint()"
+        if self.strands.own() is not self._strand_of_caller(what):
+            raise foreign_task(what)
+        self._checkpoints += 1
+        return called(self, f"checkpoint {self._checkpoints}", _fold)
 
     def note_effect(self, effect: int) -> None:
         """Remember whether everything journaled in this generation is idempotent."""
@@ -251,6 +262,7 @@ class Run:
         self.over = True
         await self.activity.steps_cancelled()
         await self.strands.closed()
+        await self.folding.ended()
 
     def abandon(self) -> None:
         """Cancel everything, guarded functions too: their intents stay open for their policies."""
@@ -261,15 +273,6 @@ class Run:
         if not isinstance(error, Exception):
             error = ExecutionError(type(error).__name__)
         self.end(error)
-
-    def _require_room(self) -> None:
-        limit = self.parts.config.max_steps_per_execution
-        if self._issued >= limit:
-            message = (
-                f"execution {self.execution_id} has issued max_steps_per_execution = {limit} "
-                "steps; raise the limit or split the workflow"
-            )
-            raise StepCapExceeded(message)
 
     def _strand_of_caller(self, name: str) -> Strand:
         """The strand in whose branch the caller stands; `ExecutionError` if there is none."""
@@ -284,3 +287,7 @@ class Run:
         if strand.over:
             raise outlived(name, strand.branch)
         return strand
+
+
+async def _fold(run: Run) -> None:
+    await run.folding.fold()

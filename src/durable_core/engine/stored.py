@@ -114,8 +114,11 @@ class IntentFinder:
         ]
 
 
-def reader_of(parts: ReadingParts, row: ExecutionRow) -> ChainReader:
-    """A reader of the execution, once its own row was checked against its anchor."""
+def reader_of(parts: ReadingParts, row: ExecutionRow, *, checkpoints: bool = False) -> ChainReader:
+    """A reader of the execution, once its own row was checked against its anchor.
+
+    With `checkpoints` it hands these out too, each in front of the entries that it stands for.
+    """
     return ChainReader(
         parts.backend.journal,
         row,
@@ -123,6 +126,7 @@ def reader_of(parts: ReadingParts, row: ExecutionRow) -> ChainReader:
         parts.tracing,
         parts.config.replay_segment,
         complete=status_of(row.status) in TERMINAL - {Status.FAILED},
+        checkpoints=checkpoints,
     )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "EntryKind",
     "ExecutionFinished",
     "ExecutionStarted",
+    "FoldedRow",
     "IntentSettled",
     "JournalRow",
     "Outcome",
@@ -84,7 +85,7 @@ PERSISTED_KINDS: Final = (
     | PROMISE_KINDS
     | {EntryKind.EXECUTION_STARTED, EntryKind.EXECUTION_FINISHED}
 )
-"""The kinds that this build can persist; every other fails closed."""
+"""The kinds that are appended; a checkpoint takes the place of entries, by `Journal.fold` alone."""
 
 
 class Outcome(enum.IntEnum):
@@ -115,6 +116,15 @@ class JournalRow(NamedTuple):
     payload_version: int
     hmac: bytes | None
     created_at: int
+
+
+class FoldedRow(JournalRow):
+    """An entry that a checkpoint stands for: its `payload` is plain, all else is as it was.
+
+    Storage never makes one, so that no stored row is ever taken for opened.
+    """
+
+    __slots__ = ()
 
 
 @frozen
@@ -262,9 +272,9 @@ class Checkpoint:
     kind: ClassVar = EntryKind.CHECKPOINT
     execution_id: ExecutionId
     generation: int
-    step_id: StepId
     detail: bytes
     payload: bytes = field(repr=False)
+    step_id: StepId = NO_STEP
 
 
 Entry = (

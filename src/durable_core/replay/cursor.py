@@ -12,9 +12,9 @@ from typing import Final
 
 from durable_core.errors import DecodeError, IntegrityError, PayloadError, ReplayDivergence
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import STEP_KINDS, TIMER_KINDS, EntryKind, JournalRow
+from durable_core.model.entries import STEP_KINDS, TIMER_KINDS, EntryKind, FoldedRow, JournalRow
 from durable_core.replay.divergence import describe, leftover
-from durable_core.replay.lookup import FRESH, Found, StepRecord, Wanted
+from durable_core.replay.lookup import CLOSES, FRESH, Found, StepRecord, Wanted
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
 from durable_core.replay.received import Received
@@ -38,6 +38,9 @@ class ReplayCursor:
         self.prior = PriorEffects()
         self.signals = Received()
         self.only_idempotent = True
+        self.folded = 0
+        """How many places of the current generation were read from checkpoints."""
+
         self._reader = reader
         self._input: JournalRow | None = None
         self._steps: dict[str, StepRecord] = {}
@@ -174,6 +177,7 @@ class ReplayCursor:
         elif not current:
             self.prior.add(row)
         elif row.entry_kind in _AT_A_PLACE:
+            self.folded += isinstance(row, FoldedRow) and row.entry_kind in CLOSES
             self._take_step(row)
         elif row.entry_kind != EntryKind.EXECUTION_FINISHED:
             message = (

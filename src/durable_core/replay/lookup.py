@@ -10,6 +10,7 @@ from durable_core.errors import DecodeError
 from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow
 
 __all__ = [
+    "CLOSES",
     "FRESH",
     "Armed",
     "Found",
@@ -21,7 +22,7 @@ __all__ = [
     "Wanted",
 ]
 
-_CLOSES: Final = frozenset(
+CLOSES: Final = frozenset(
     {
         EntryKind.STEP_RESULT,
         EntryKind.STEP_FAILED,
@@ -127,12 +128,12 @@ class StepRecord:
 
     def _set(self, row: JournalRow) -> None:
         self.row = row
-        self.closed = row.entry_kind in _CLOSES
+        self.closed = row.entry_kind in CLOSES
 
     def answer(self) -> Found:
         """What the entries so far say."""
         match self.row.entry_kind:
-            case closing if closing in _CLOSES:
+            case closing if closing in CLOSES:
                 return Recorded(self.row)
             case EntryKind.TIMER_ARMED:
                 return Armed(self.row)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from durable_core.contracts.backend import Journal
-from durable_core.errors import IntegrityError
+from durable_core.errors import DecodeError, IntegrityError
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import ExecutionRow
 from durable_core.telemetry import SpanName, Tracing
+from durable_core.wire.checkpoint import Span, unfolded
 from durable_core.wire.envelope import ExecutionEnvelope
 
 __all__ = ["ChainReader"]
@@ -23,6 +25,10 @@ class ChainReader:
     Entries that were committed after `row` was read are left alone once the first of them was seen
     to continue the chain. `complete` says that there can be none: the execution has ended for good,
     or the caller owns it and has nothing under way. One call at a time.
+
+    A checkpoint is read as the rows that it stands for; with `checkpoints` it is handed out in
+    front of them. Its owner may fold what is being read. Memory is that of a segment of stored
+    rows, and of one checkpoint.
     """
 
     def __init__(
@@ -34,6 +40,7 @@ class ChainReader:
         segment: int = _SEGMENT,
         *,
         complete: bool = False,
+        checkpoints: bool = False,
     ) -> None:
         self.row = row
         self.envelope = envelope
@@ -41,6 +48,9 @@ class ChainReader:
         self._tracing = tracing
         self._segment = segment
         self._complete = complete
+        self._checkpoints = checkpoints
+        self._unchecked: deque[JournalRow] = deque()
+        self._no_more = False
         self._read_to = 0
         self._generation = -1
         self._head = envelope.genesis
@@ -53,30 +63,49 @@ class ChainReader:
     async def segment(self) -> list[JournalRow]:
         """The next rows, verified; empty when exhausted. `IntegrityError` for any damage.
 
-        The end is checked against the execution's row, so a cut or lengthened tail is found.
+        Instead of a checkpoint come the rows that it stands for, as a segment of their own. The end
+        is checked against the execution's row, so a cut or lengthened tail is found.
         """
+        if self.exhausted:
+            return []
+        if not self._unchecked:
+            await self._read()
+        rows: list[JournalRow] = []
+        while self._unchecked and not self.exhausted:
+            if self._unchecked[0].entry_kind == EntryKind.CHECKPOINT:
+                if not rows:
+                    rows = self._take_checkpoint(self._unchecked.popleft())
+                break
+            row = self._unchecked.popleft()
+            self._check(row)
+            rows.append(row)
+        if self._read_to >= self.row.entry_count:
+            await self._check_end()
+        elif self._no_more and not self._unchecked:
+            raise self._missing()
+        return rows
+
+    async def _read(self) -> None:
+        """Read the next segment of stored rows, and at the end one more that must not be there."""
         left = self.row.entry_count - self._read_to
         limit = min(self._segment, left)
-        if limit <= 0:
-            return []
+        limit += limit == left
         with self._tracing.span(SpanName.JOURNAL_READ_SEGMENT, {"durable.entries": limit}):
             rows = await self._journal.read_execution_range(
-                self.row.execution_id,
-                self._read_to,
-                limit + (limit == left),
+                self.row.execution_id, self._read_to, limit
             )
-        beyond = rows[limit:]
-        del rows[limit:]
-        for row in rows:
-            self._check(row)
-        if len(rows) < limit:
-            raise self._missing()
-        if self.exhausted and self.row.stamped and self._head != self.row.head_hmac:
+        self._unchecked.extend(rows)
+        self._no_more = len(rows) < limit
+
+    async def _check_end(self) -> None:
+        if self.row.stamped and self._head != self.row.head_hmac:
             message = f"the last entry of execution {self._name} is not the one its anchor names"
             raise IntegrityError(message)
-        if beyond:
-            self._check_beyond(beyond[0])
-        return rows
+        if not self._unchecked and not self._no_more:
+            await self._read()  # it ended with a checkpoint, which stands for many
+        if self._unchecked:
+            self._check_beyond(self._unchecked[0])
+            self._unchecked.clear()
 
     async def each(self, take: Callable[[JournalRow], object]) -> None:
         """Hand every row from here on, verified and in order, to `take`; raises as it does."""
@@ -93,19 +122,63 @@ class ChainReader:
         starts = row.entry_kind == EntryKind.EXECUTION_STARTED
         self._generation += starts
         if row.generation != self._generation:
-            message = f"entry {row.entry_no} of execution {self._name} is out of its generation"
+            raise self._out_of_generation(row)
+
+    def _take_checkpoint(self, checkpoint: JournalRow) -> list[JournalRow]:
+        """The rows that it stands for, but for those that were read before they were folded."""
+        rows = self._unfolded(checkpoint)
+        left = self.row.entry_count - self._read_to
+        if len(rows) > left and self._complete:
+            raise self._beyond()
+        del rows[left:]
+        self._head = rows[-1].hmac or self.envelope.genesis
+        self._read_to = rows[-1].entry_no
+        return [checkpoint, *rows] if self._checkpoints else rows
+
+    def _unfolded(self, checkpoint: JournalRow) -> list[JournalRow]:
+        """What of a checkpoint's range is not read yet, once the chain was seen to go on there."""
+        try:
+            span = Span.decode(checkpoint)
+        except DecodeError:
+            # Who changed it is found by the chain.
+            self.envelope.check(self._head, checkpoint)
+            raise
+        known = self._read_to + 1 - span.first
+        if known < 0 or checkpoint.entry_no <= self._read_to:
+            raise self._missing()
+        before = self._head if known == 0 else span.before or self.envelope.genesis
+        self.envelope.check(before, checkpoint)
+        rows: list[JournalRow] = list(unfolded(self.envelope, checkpoint))
+        if known and (rows[known - 1].hmac or self.envelope.genesis) != self._head:
+            message = (
+                f"the checkpoint in entry {checkpoint.entry_no} of execution {self._name} does not "
+                "hold what stood in its place"
+            )
             raise IntegrityError(message)
+        if checkpoint.generation != self._generation:
+            raise self._out_of_generation(checkpoint)
+        return rows[known:]
 
     def _check_beyond(self, row: JournalRow) -> None:
         if self._complete:
-            message = (
-                f"execution {self._name} holds an entry beyond its last one: the journal was "
-                "changed outside durable-core; restore it from a backup"
-            )
-            raise IntegrityError(message)
-        if row.entry_no != self._read_to + 1:
+            raise self._beyond()
+        if row.entry_kind == EntryKind.CHECKPOINT:
+            self._unfolded(row)
+        elif row.entry_no != self._read_to + 1:
             raise self._missing()
-        self.envelope.check(self._head, row)
+        else:
+            self.envelope.check(self._head, row)
+
+    def _out_of_generation(self, row: JournalRow) -> IntegrityError:
+        return IntegrityError(
+            f"entry {row.entry_no} of execution {self._name} is out of its generation"
+        )
+
+    def _beyond(self) -> IntegrityError:
+        return IntegrityError(
+            f"execution {self._name} holds an entry beyond its last one: the journal was "
+            "changed outside durable-core; restore it from a backup"
+        )
 
     def _missing(self) -> IntegrityError:
         return IntegrityError(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
 from durable_core.contracts.backend import ExecutionBackend, Journal
 from durable_core.contracts.exchange import (
     BatchOutcome,
     CommitBatch,
     EndedRow,
+    Fold,
     HeadChange,
     InboxRow,
     OwnerLoad,
@@ -25,8 +26,9 @@ from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow
 from durable_core.storage import texts
 from durable_core.storage.keycheck import KeyCheck
+from durable_core.storage.scripts import NotAsFolded, Script, filing, folding
 
-__all__ = ["Make", "SqlBackend", "SqlJournal", "Statements"]
+__all__ = ["Make", "SqlBackend", "SqlJournal", "Statements", "Transactions"]
 
 T = TypeVar("T")
 Make: TypeAlias = Callable[[Any], T]
@@ -47,6 +49,17 @@ class Statements(Protocol):
         ...
 
 
+class Transactions(Statements, Protocol):
+    """A connection that commits, and runs what it is handed one after the other."""
+
+    async def transact(self, script: Callable[[], Script[T]]) -> T:
+        """What the script returns, run as one transaction; errors are translated.
+
+        It goes on where the caller is cancelled.
+        """
+        ...
+
+
 class SqlBackend(ExecutionBackend):
     """The part of a backend that reads or changes one table by one statement.
 
@@ -56,7 +69,10 @@ class SqlBackend(ExecutionBackend):
     _journal: Journal
     """To be set by the dialect."""
 
-    def __init__(self, address: str, reads: Statements, writes: Statements) -> None:
+    _insert_request: ClassVar[str]
+    """The text that files a request unless its slot is taken, and returns a row if it did."""
+
+    def __init__(self, address: str, reads: Statements, writes: Transactions) -> None:
         self._address = address
         self._reads = reads
         self._writes = writes
@@ -140,6 +156,14 @@ class SqlBackend(ExecutionBackend):
         # Each database of a server may order texts in another way, so that this is done here.
         return sorted(rows, key=itemgetter(2, 1))
 
+    async def post_inbox(self, row: InboxRow) -> bool:
+        """File a request unless its slot is taken; `EntryRejected` without such an execution."""
+        check = self._key_check
+        waiting = None if row.payload is None else check.waiting
+        filed = await self._writes.transact(lambda: filing(row, self._insert_request, waiting))
+        check.committed(waiting)
+        return filed
+
     async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
         """The oldest requests, all or those for executions of one owner."""
         if owner_id is None:
@@ -149,12 +173,15 @@ class SqlBackend(ExecutionBackend):
 
 
 class SqlJournal(ABC):
-    """The part of a `Journal` that needs no more than a query, which `reads` answers.
+    """The part of a `Journal` that needs no text of a dialect's own.
 
-    What may take long runs on what `upkeep` gives, in the way of neither appends nor reads.
+    `reads` never waits behind the writer, and `writer` commits. What may take long runs on what
+    `upkeep` gives, in the way of neither appends nor reads.
     """
 
     _reads: Statements
+    _writer: Transactions
+    _key_check: KeyCheck
 
     @abstractmethod
     async def _upkeep(self) -> Statements: ...
@@ -176,6 +203,16 @@ class SqlJournal(ABC):
         """At most `limit` committed rows with `entry_no > after`, by `entry_no`."""
         page = execution_id, after, limit
         return await self._reads.rows(JournalRow._make, texts.SELECT_ENTRY_RANGE, *page)
+
+    async def fold(self, fold: Fold) -> bool:
+        """Let checkpoints take the place of entries, in one transaction; whether it applied."""
+        waiting = self._key_check.waiting
+        try:
+            await self._writer.transact(lambda: folding(fold, waiting))
+        except NotAsFolded:
+            return False
+        self._key_check.committed(waiting)
+        return True
 
     async def finalize(self, change: HeadChange, closing: JournalRow) -> int | None:
         """`append` for one change and one row, without a writer; its seq, or None if fenced."""

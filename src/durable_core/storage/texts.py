@@ -18,8 +18,11 @@ from durable_core.storage.tables import ENTRY, EXECUTION, OWNED, PROMISE, REQUES
 __all__ = [
     "ARM_TIMERS",
     "CLAIM",
+    "DELETE_ENTRIES",
     "DISARM_TIMERS",
     "ENDED_PAGES",
+    "HOLD_EXECUTION",
+    "INSERT_ENTRY",
     "INSERT_KEY_CHECK",
     "INSERT_VERSION",
     "KEEP_PROMISES",
@@ -78,6 +81,19 @@ _PAGE: Final = "WHERE execution_id = ? AND entry_no > ? ORDER BY entry_no LIMIT 
 SELECT_ENTRY_RANGE: Final = f"SELECT {ENTRY} FROM durable_journal {_PAGE}"
 SELECT_SEQS: Final = f"SELECT seq FROM durable_journal {_PAGE}"
 
+DELETE_ENTRIES: Final = (
+    "DELETE FROM durable_journal WHERE execution_id = ? AND entry_no >= ? AND entry_no <= ? "
+    "RETURNING entry_no, hmac"
+)
+INSERT_ENTRY: Final = (
+    f"INSERT INTO durable_journal ({ENTRY}) VALUES ({', '.join('?' * ENTRY.count(',') + '?')})"
+)
+
+# Changes nothing, and lets nobody else change the row before the transaction ends.
+HOLD_EXECUTION: Final = (
+    "UPDATE durable_executions SET updated_at = updated_at "
+    "WHERE execution_id = ? AND owner_epoch = ? AND status = ? RETURNING 1"
+)
 SELECT_EXECUTION: Final = f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id = ?"
 SELECT_BY_KEY: Final = (
     "SELECT execution_id FROM durable_execution_keys WHERE workflow = ? AND execution_key = ?"

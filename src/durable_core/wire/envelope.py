@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 
 from durable_core.contracts.cipher import BoundCipher, PayloadCipher, encode_aad
 from durable_core.errors import ConfigError, DecodeError, IntegrityError, PayloadTooLarge
-from durable_core.model.entries import PAYLOAD_VERSION, Entry, JournalRow
+from durable_core.model.entries import PAYLOAD_VERSION, Entry, FoldedRow, JournalRow
 from durable_core.model.execution import ExecutionRow
 from durable_core.wire.chain import GENESIS, AnchorPrefix, check_anchor, check_row, row_mac
 from durable_core.wire.keys import ExecutionKeys, Keyring
@@ -194,6 +194,8 @@ class ExecutionEnvelope:
         formats and truncated blobs, `IntegrityError` for a blob that was not sealed at this place.
         """
         blob = row.payload
+        if blob and isinstance(row, FoldedRow):
+            return blob  # opened with its checkpoint
         if row.payload_version != PAYLOAD_VERSION:
             message = (
                 f"entry {row.entry_no} has payload version {row.payload_version}; this build "

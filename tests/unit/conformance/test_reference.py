@@ -8,6 +8,7 @@ from hypothesis.errors import Flaky
 from durable_core.conformance.backend.append import AppendContract
 from durable_core.conformance.backend.claiming import ClaimContract, ClaimWaitingContract
 from durable_core.conformance.backend.fence import FenceContract, KeyContract
+from durable_core.conformance.backend.folding import FoldContract
 from durable_core.conformance.backend.integrity import RoundTripContract
 from durable_core.conformance.backend.lifecycle import (
     InboxContract,
@@ -80,6 +81,10 @@ class TestTimers(TimerContract):
 
 class TestEnded(EndedContract):
     """What has ended."""
+
+
+class TestFolds(FoldContract):
+    """Checkpoints in the place of entries."""
 
 
 class TestPrune(PruneContract):

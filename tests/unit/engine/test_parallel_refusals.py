@@ -10,6 +10,8 @@ import pytest
 from durable_core import (
     DurableContext,
     DurableEngine,
+    EffectClass,
+    step,
 )
 from durable_core.errors import (
     ConfigError,
@@ -29,11 +31,17 @@ async def steps_of(engine: DurableEngine, execution_id: Any) -> list[str]:
 
 
 async def test_the_step_cap_counts_all_branches(open_engine: OpenEngine) -> None:
+    """Of steps that cannot be folded."""
+
+    @step(effect=EffectClass.EXACTLY_ONCE_GUARDED)
+    async def charge(value: str) -> str:
+        return value
+
     async def branch(ctx: DurableContext) -> int:
         count = 0
         try:
             while True:
-                await ctx.step(place, "x")
+                await ctx.step(charge, "x")
                 count += 1
         except StepCapExceeded:
             return count
@@ -46,7 +54,7 @@ async def test_the_step_cap_counts_all_branches(open_engine: OpenEngine) -> None
 
     program = version(body)
     async with open_engine(program, max_steps_per_execution=12) as engine:
-        assert await engine.run(program) == 10, "one more is the block's own place"
+        assert await engine.run(program) == 12
 
 
 async def test_a_context_belongs_to_its_branch(open_engine: OpenEngine) -> None:

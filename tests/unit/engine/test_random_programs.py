@@ -15,6 +15,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from durable_core.ids import ExecutionId
+from durable_core.model.entries import EntryKind, JournalRow
+from tests.folds import fold_stored
+from tests.journals import opened, reader_of, sqlite_url
 from tests.unit.engine.random_programs import KINDS, Kill, Life, Node, live
 
 LABELS = "ab"
@@ -60,13 +64,33 @@ def without_numbers(result: Any) -> Any:
     return re.sub(r"#.*", "", str(result))
 
 
-async def live_through(node: Node, plan: Sequence[Kill], seed: int, folder: Path) -> list[Life]:
+async def live_through(
+    node: Node, plan: Sequence[Kill], seed: int, folder: Path, *, folded: bool
+) -> list[Life]:
     lives: list[Life] = []
     for number, kill in enumerate(plan):
         life = Life(number, Random(f"{seed} {number}"), kill, folder / f"{number + 1}.db")
         await live(node, life, folder / f"{number}.db")
         lives.append(life)
+        if folded:
+            life.recorded = await fold(life.copy)
     return lives
+
+
+async def fold(journal: Path) -> int:
+    """Fold everything that a kill has left, into small parts; how many steps that closes."""
+    closed = 0
+
+    def count(row: JournalRow) -> None:
+        nonlocal closed
+        closed += row.entry_kind in {EntryKind.STEP_RESULT, EntryKind.STEP_FAILED}
+
+    async with opened(sqlite_url(journal)) as backend:
+        for row in await backend.list_executions(statuses=("running",)):
+            execution_id = ExecutionId(bytes=row.execution_id)
+            await fold_stored(backend, execution_id, part=600)
+            await (await reader_of(backend, execution_id)).each(count)
+    return closed
 
 
 def check(node: Node, lives: Sequence[Life]) -> None:
@@ -80,13 +104,19 @@ def check(node: Node, lives: Sequence[Life]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(programs, st.tuples(kills, kills, kills), st.integers(0, 1 << 32))
+@given(programs, st.tuples(kills, kills, kills), st.integers(0, 1 << 32), st.booleans())
 def test_ec_15_what_was_recorded_comes_back_where_it_was(
-    node: Node, plan: Sequence[Kill], seed: int
+    node: Node,
+    plan: Sequence[Kill],
+    seed: int,
+    folded: bool,  # noqa: FBT001 - drawn
 ) -> None:
-    """Of any two lives, the later one began as the kill of the one before had left the journal."""
+    """Of any two lives, the later one began as the kill of the one before had left the journal.
+
+    Also where all of that was folded in between (EC-38).
+    """
     with tempfile.TemporaryDirectory() as folder:
-        lives = asyncio.run(live_through(node, plan, seed, Path(folder)))
+        lives = asyncio.run(live_through(node, plan, seed, Path(folder), folded=folded))
     for pair in itertools.pairwise(lives):
         check(node, pair)
 
@@ -120,7 +150,7 @@ def test_inv_13_no_guarded_function_runs_twice_for_one_key(
 ) -> None:
     """Whether the run before was killed, and is replayed, or failed, and is begun afresh."""
     with tempfile.TemporaryDirectory() as folder:
-        lives = asyncio.run(live_through(node, plan, seed, Path(folder)))
+        lives = asyncio.run(live_through(node, plan, seed, Path(folder), folded=False))
     committed: set[bytes] = set()
     for life in lives:
         assert len(life.fired) == len(set(life.fired))

@@ -92,11 +92,17 @@ async def test_calls_outside_a_running_workflow_are_refused(
 
 
 async def test_the_step_cap_is_a_mistake_of_the_caller(open_engine: OpenEngine) -> None:
+    """Of steps that cannot be folded: guarded ones."""
+
+    @step(effect=GUARDED)
+    async def charge(value: str) -> str:
+        return value
+
     async def body(ctx: DurableContext) -> int:
         count = 0
         try:
             while True:
-                await ctx.step(echo, "x")
+                await ctx.step(charge, "x")
                 count += 1
         except StepCapExceeded:
             return count

@@ -245,9 +245,8 @@ async def test_no_execution_ends_without_its_entry(url: str, status: Status) -> 
 async def test_entries_of_later_versions_fail_closed(url: str) -> None:
     async with opened(url) as backend, writing(backend) as journal:
         execution = await begun(journal)
-        step = StepId("0")
         with pytest.raises(UnsupportedEntryKind, match="nothing was written"):
-            journal.append_buffered(Checkpoint(execution, 0, step, b"range", b"part"))
+            journal.append_buffered(Checkpoint(execution, 0, b"range", b"part"))
         assert len(await backend.journal.read_execution(execution.bytes)) == 1
 
 

@@ -55,7 +55,7 @@ async def edited(
 
 
 async def test_ec_17_an_entry_of_an_unknown_kind_stops_the_replay(url: str) -> None:
-    kind = EntryKind.CHECKPOINT
+    kind = max(EntryKind) + 1
     statement = f"UPDATE durable_journal SET entry_kind = {kind:d} WHERE entry_no = 4"
     async with opened(url) as backend, writing(backend, wire_format(None)) as journal:
         cursor = await edited(backend, journal, url, statement)

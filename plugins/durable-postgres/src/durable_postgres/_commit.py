@@ -13,21 +13,10 @@ import asyncpg
 from durable_core.contracts import BatchOutcome, CommitBatch
 from durable_core.errors import TransientStoreError
 from durable_core.storage.batches import armed, kept, key_of
-from durable_core.storage.keycheck import require_same
 from durable_postgres import _sql
 from durable_postgres._connections import Connection
 
-__all__ = ["holders_unseen", "statement_of", "store_key_check"]
-
-
-async def store_key_check(connection: Connection, waiting: tuple[int, bytes] | None) -> None:
-    """Store what was announced, if anything, in the open transaction.
-
-    `EntryRejected` if the id has another check.
-    """
-    if waiting is not None:
-        await connection.fetch(_sql.INSERT_KEY_CHECK, *waiting)
-        require_same(*waiting, await connection.fetchval(_sql.SELECT_KEY_CHECK, waiting[0]))
+__all__ = ["holders_unseen", "statement_of"]
 
 
 def statement_of(batch: CommitBatch) -> tuple[str, list[list[object]]]:

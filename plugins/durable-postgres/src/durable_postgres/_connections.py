@@ -18,12 +18,13 @@ from durable_core.storage.forking import at_fork
 from durable_core.storage.jobs import Jobs
 from durable_core.storage.patience import ask_again
 from durable_core.storage.refusals import closed
+from durable_core.storage.scripts import Script
 from durable_core.storage.statements import Make
 from durable_core.storage.texts import numbered
 from durable_postgres import _sql
 from durable_postgres._errors import connecting, running
 
-__all__ = ["CONNECT_S", "Connection", "Connector", "Reader", "Session", "Writer", "end"]
+__all__ = ["CONNECT_S", "Connection", "Connector", "Reader", "Session", "Writer", "end", "played"]
 
 T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -156,6 +157,15 @@ class Writer:
         found = await self.run(lambda connection: connection.fetch(text, *parameters))
         return [make(row) for row in found]
 
+    async def transact(self, script: Callable[[], Script[T]]) -> T:
+        """What the script returns, run as one transaction."""
+
+        async def job(connection: Connection) -> T:
+            async with connection.transaction():
+                return await played(connection, script())
+
+        return await self.run(job)
+
     async def run(self, job: Callable[[Connection], Awaitable[T]]) -> T:
         """What `job` returns; driver errors are translated, as `Journal` says."""
         return await self._jobs.run(lambda: self._run(job))
@@ -243,6 +253,18 @@ async def _answer(
     except (TimeoutError, asyncio.CancelledError):
         connection.terminate()  # its answer is still to come, or never will
         raise
+
+
+async def played(connection: Connection, script: Script[T]) -> T:
+    """What the script returns, run in the transaction that is open."""
+    try:
+        text, parameters = next(script)
+        while True:
+            found = await connection.fetch(numbered(text), *parameters)
+            text, parameters = script.send([tuple(row) for row in found])
+    except StopIteration as end:
+        returned: T = end.value
+        return returned
 
 
 async def end(connection: Connection) -> None:

@@ -138,8 +138,6 @@ LIST: Final = (
 )
 # --- ownership, keys, inbox
 
-INSERT_KEY_CHECK: Final = texts.numbered(texts.INSERT_KEY_CHECK)
-SELECT_KEY_CHECK: Final = texts.numbered(texts.SELECT_KEY_CHECK)
 INSERT_REQUEST: Final = (
     f"INSERT INTO durable_inbox ({REQUEST}) SELECT $1, $2, $3, $4, $5 "
     "WHERE EXISTS (SELECT FROM durable_executions WHERE execution_id = $1 FOR KEY SHARE) "

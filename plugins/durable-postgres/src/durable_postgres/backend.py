@@ -25,9 +25,7 @@ from durable_core.failpoints import Failpoints
 from durable_core.model.execution import NOBODY, ExecutionRow
 from durable_core.storage.owners import is_owner_id, require_owner_id
 from durable_core.storage.statements import SqlBackend
-from durable_core.storage.texts import SELECT_EXECUTION, numbered
 from durable_postgres import _sql
-from durable_postgres._commit import store_key_check
 from durable_postgres._connections import CONNECT_S, Connection, Connector, Reader, Writer
 from durable_postgres._errors import NotAllowed, opening
 from durable_postgres._migrate import migrate, require_session
@@ -50,6 +48,7 @@ class PostgresBackend(SqlBackend):
 
     name: ClassVar = "postgres"
     capabilities: ClassVar = BackendCapabilities(shared=True, notifies=True, evicts=True)
+    _insert_request: ClassVar = _sql.INSERT_REQUEST
 
     def __init__(self, connector: Connector, writer: Writer, failpoints: Failpoints) -> None:
         self._writer = writer
@@ -179,7 +178,7 @@ class PostgresBackend(SqlBackend):
 
     async def post_inbox(self, row: InboxRow) -> bool:
         """File a request unless its slot is taken; `EntryRejected` without such an execution."""
-        filed = await self._writer.run(lambda connection: self._post(connection, row))
+        filed = await super().post_inbox(row)
         if filed:
             self._session.tell([Notice(NoticeKind.REQUEST, row.execution_id)])
         return filed
@@ -192,19 +191,6 @@ class PostgresBackend(SqlBackend):
     async def probe(self) -> None:
         """Commit something that changes nothing; raises like `Journal.append` if that fails."""
         await self._writer.rows(tuple, _sql.PROBE)
-
-    async def _post(self, connection: Connection, row: InboxRow) -> bool:
-        waiting = None if row.payload is None else self._key_check.waiting
-        async with connection.transaction():
-            await store_key_check(connection, waiting)
-            filed = bool(await connection.fetch(_sql.INSERT_REQUEST, *row))
-            if not filed and not await connection.fetch(
-                numbered(SELECT_EXECUTION), row.execution_id
-            ):
-                message = f"{self._address} holds no execution that the request could be for"
-                raise EntryRejected(message)
-        self._key_check.committed(waiting)
-        return filed
 
 
 async def _opened(

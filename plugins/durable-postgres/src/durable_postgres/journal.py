@@ -14,10 +14,11 @@ from durable_core.errors import TransientStoreError
 from durable_core.failpoints import VARIABLE, Failpoints
 from durable_core.storage import batches
 from durable_core.storage.keycheck import KeyCheck
+from durable_core.storage.scripts import storing_check
 from durable_core.storage.statements import SqlJournal
 from durable_postgres import _sql
-from durable_postgres._commit import holders_unseen, statement_of, store_key_check
-from durable_postgres._connections import Connection, Reader, Writer
+from durable_postgres._commit import holders_unseen, statement_of
+from durable_postgres._connections import Connection, Reader, Writer, played
 from durable_postgres._errors import running
 
 __all__ = ["PostgresJournal"]
@@ -77,7 +78,7 @@ class PostgresJournal(SqlJournal):
         if waiting is None and not self._stepwise:
             return await connection.fetch(text, *parameters)
         async with connection.transaction():
-            await store_key_check(connection, waiting)
+            await played(connection, storing_check(waiting))
             written = await connection.fetch(text, *parameters)
             if batches.ends_something(batch):
                 self._failpoints.reach("backend.finalize.inside")

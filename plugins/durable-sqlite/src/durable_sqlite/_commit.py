@@ -17,9 +17,9 @@ from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow
 from durable_core.storage import batches, texts
 from durable_core.storage.keycheck import KeyCheck
+from durable_core.storage.scripts import storing_check
 from durable_sqlite import _sql
-from durable_sqlite._connection import abandon, immediate
-from durable_sqlite._keycheck import store_key_check
+from durable_sqlite._connection import abandon, immediate, played
 
 __all__ = ["commit", "prune"]
 
@@ -36,7 +36,7 @@ def commit(
     waiting = key_check.waiting if batches.uses_key(batch) else None
     try:
         unmatched = batches.refused(batch, _begin_and_change(connection, batch.changes))
-        store_key_check(connection, waiting)
+        played(connection, storing_check(waiting))
         own, continuing = batches.begun(batch, unmatched)
         taken = _taken(connection, own)
         _start(connection, [start for start in own if start.execution_id not in taken])

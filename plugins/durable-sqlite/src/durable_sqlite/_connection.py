@@ -12,6 +12,7 @@ import aiosqlite
 
 from durable_core.contracts import BackendSettings
 from durable_core.storage.refusals import closed
+from durable_core.storage.scripts import Script, play
 from durable_core.storage.statements import Make
 from durable_sqlite import _sql
 from durable_sqlite._errors import JournalErrors, opening_errors
@@ -21,6 +22,7 @@ __all__ = [
     "abandon",
     "connect",
     "immediate",
+    "played",
     "prepare_pruner",
     "prepare_reader",
     "prepare_writer",
@@ -85,6 +87,15 @@ class Connection(aiosqlite.Connection):
         return await self.call(
             lambda raw: [make(row) for row in raw.execute(text, parameters).fetchall()]
         )
+
+    async def transact(self, script: Callable[[], Script[T]]) -> T:
+        """What the script returns, run as one write transaction in one hop to the thread."""
+
+        def job(raw: sqlite3.Connection) -> T:
+            with immediate(raw):
+                return played(raw, script())
+
+        return await self.call(job)
 
     async def close(self) -> None:
         """Finish the jobs that were handed over, close, and wait for the thread. Idempotent."""
@@ -175,6 +186,11 @@ def immediate(connection: sqlite3.Connection, begin: str = _sql.BEGIN) -> Iterat
     except BaseException:
         abandon(connection)
         raise
+
+
+def played(connection: sqlite3.Connection, script: Script[T]) -> T:
+    """What the script returns, run in the transaction that is open."""
+    return play(script, lambda *step: connection.execute(*step).fetchall())
 
 
 def abandon(connection: sqlite3.Connection) -> None:

@@ -141,7 +141,7 @@ CLAIM_WAITING: Final = (
 
 INSERT_REQUEST: Final = (
     f"INSERT INTO durable_inbox ({REQUEST}) VALUES (?, ?, ?, ?, ?) "
-    "ON CONFLICT (execution_id, slot) DO NOTHING"
+    "ON CONFLICT (execution_id, slot) DO NOTHING RETURNING 1"
 )
 DELETE_REQUEST: Final = (
     "DELETE FROM durable_inbox WHERE execution_id = ? AND slot = CAST(? AS TEXT)"

@@ -26,14 +26,12 @@ from durable_sqlite import _sql
 from durable_sqlite._connection import (
     Connection,
     connect,
-    immediate,
     prepare_pruner,
     prepare_reader,
     stored_bytes,
 )
 from durable_sqlite._errors import opening_errors
 from durable_sqlite._file import OpenedFile
-from durable_sqlite._keycheck import store_key_check
 from durable_sqlite._migrate import open_file, open_memory
 from durable_sqlite._owners import OwnerLocks
 from durable_sqlite._url import Location, parse_url
@@ -54,6 +52,7 @@ class LocalBackend(SqlBackend):
 
     name: ClassVar = "sqlite"
     capabilities: ClassVar = BackendCapabilities(shared=False, notifies=False, evicts=False)
+    _insert_request: ClassVar = _sql.INSERT_REQUEST
 
     def __init__(
         self,
@@ -198,18 +197,8 @@ class LocalBackend(SqlBackend):
 
         `EntryRejected` where the execution does not exist.
         """
-        check = self._key_check
-
-        def job(connection: sqlite3.Connection) -> bool:
-            self._file.require_in_place()
-            waiting = None if row.payload is None else check.waiting
-            with immediate(connection):
-                store_key_check(connection, waiting)
-                filed = connection.execute(_sql.INSERT_REQUEST, row).rowcount == 1
-            check.committed(waiting)
-            return filed
-
-        return await self._writer.call(job)
+        self._file.require_in_place()
+        return await super().post_inbox(row)
 
     async def read_inbox(self, owner_id: str | None = None, limit: int = 100) -> list[InboxRow]:
         """The oldest requests, all or those for executions of one owner.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 
-from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow
+from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, Fold
 from durable_core.failpoints import Failpoints
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.statements import SqlJournal
@@ -23,6 +23,8 @@ class SqliteJournal(SqlJournal):
     `writer` commits, and `reader` never waits for it. `pruner` opens, at its first call, the
     connection that deletes and counts: neither may stand before an append in one queue.
     """
+
+    _writer: Connection
 
     def __init__(
         self,
@@ -52,6 +54,11 @@ class SqliteJournal(SqlJournal):
             return commit(connection, *rest)
 
         return await self._writer.call(job)
+
+    async def fold(self, fold: Fold) -> bool:
+        """Let checkpoints take the place of entries, in one transaction; whether it applied."""
+        self._file.require_in_place()
+        return await super().fold(fold)
 
     async def prune(self, rows: Sequence[EndedRow]) -> frozenset[bytes]:
         """Delete what is as in `rows` still. Appends wait while it runs."""

@@ -11,6 +11,7 @@ from durable_core.conformance.backend.claiming import (
 from durable_core.conformance.backend.concurrency import ConcurrencyContract
 from durable_core.conformance.backend.crash import CrashContract
 from durable_core.conformance.backend.fence import FenceContract, KeyContract
+from durable_core.conformance.backend.folding import FoldContract
 from durable_core.conformance.backend.integrity import DamageContract, RoundTripContract
 from durable_core.conformance.backend.lifecycle import (
     InboxContract,
@@ -85,6 +86,10 @@ class TestTimers(TimerContract):
 
 class TestEnded(EndedContract):
     """What has ended."""
+
+
+class TestFolds(FoldContract):
+    """Checkpoints in the place of entries."""
 
 
 class TestPrune(PruneContract):
