@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeVar
 
 from attrs import define
 
 from durable_core import DurableEngine
-from durable_core.storage.scripts import Script
 from durable_core.storage.statements import Make, SqlBackend, Statements, Transactions
 
 __all__ = ["Counted"]
@@ -24,12 +22,13 @@ class Counted:
     statements: int = 0
     read: int = 0
 
-    @classmethod
-    def beside(cls, engine: DurableEngine) -> list[Counted]:
+    @staticmethod
+    def beside(engine: DurableEngine) -> list[Counted]:
         """Count all that the engine's backend reads or changes by single statements from now on."""
         backend = engine.parts.backend
         assert isinstance(backend, SqlBackend), "the engine is on no database"
-        reads, writes = cls(backend._reads), _Committing(backend._writes)  # noqa: SLF001 - in their place
+        reads = Counted(backend._reads)  # noqa: SLF001 - takes its place
+        writes = _Committing(backend._writes)  # noqa: SLF001
         backend._reads, backend._writes = reads, writes  # noqa: SLF001
         return [reads, writes]
 
@@ -41,13 +40,9 @@ class Counted:
         return found
 
 
-@define
 class _Committing(Counted):
-    """As `Counted`, before a connection that commits."""
+    """As `Counted`, before a connection that commits; transactions are not counted."""
 
-    asked: Transactions
-
-    async def transact(self, script: Callable[[], Script[T]]) -> T:
-        """What the connection answers; how many statements that takes is not looked at."""
-        self.statements += 1
-        return await self.asked.transact(script)
+    def __init__(self, asked: Transactions) -> None:
+        super().__init__(asked)
+        self.transact = asked.transact

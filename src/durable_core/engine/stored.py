@@ -29,6 +29,7 @@ from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_
 from durable_core.replay.detail import StepDetail
 from durable_core.replay.reader import ChainReader
 from durable_core.telemetry import Tracing
+from durable_core.wire.checkpoint import head_behind
 from durable_core.wire.envelope import WireFormat
 from durable_core.wire.links import linked_execution
 from durable_core.wire.payload import UNTYPED, PayloadCodec
@@ -181,7 +182,7 @@ async def successor_of(parts: ReadingParts, row: ExecutionRow) -> ExecutionId | 
         return None
     if row.key_id is None or row.key_id in parts.wire.keyring.key_ids:
         envelope = parts.wire.verified(row)
-        head = last[0].hmac if row.entry_count > 1 else None
+        head = head_behind(last[0]) if row.entry_count > 1 else None
         head = envelope.check(head or envelope.genesis, last[-1])
         if row.stamped and head != row.head_hmac:
             message = f"the last entry of execution {row.execution_id.hex()} was changed"

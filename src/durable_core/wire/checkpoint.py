@@ -40,6 +40,7 @@ __all__ = [
     "Span",
     "checkpoint_of",
     "folded_item",
+    "head_behind",
     "is_foldable",
     "part_size",
     "snapshot_of",
@@ -92,6 +93,14 @@ class Span:
                     "format"
                 )
                 raise DecodeError(message)
+
+
+def head_behind(row: JournalRow) -> bytes | None:
+    """The hmac that the row behind this one continues; None in an unstamped execution.
+
+    `DecodeError` for a checkpoint that does not say which.
+    """
+    return Span.decode(row).last if row.entry_kind == EntryKind.CHECKPOINT else row.hmac
 
 
 def folded_item(row: JournalRow, payload: bytes | None) -> bytes:

@@ -22,6 +22,7 @@ from durable_core.model.execution import ExecutionRow, Status
 from durable_core.wire.links import linked_execution
 from tests.engines import OpenEngine
 from tests.journals import MASTER, key_text
+from tests.unit.engine.promising import note
 
 pytestmark = pytest.mark.dialects
 
@@ -347,4 +348,28 @@ async def test_the_next_link_is_under_the_current_key(open_engine: OpenEngine) -
     async with open_engine(rotated, keys=new) as engine:
         assert await (await engine.get(handle.id)).result(20) == 5
         assert [row.key_id for row in await links_of(engine, "rotated")] == [1, 2]
+        await engine.verify()
+
+
+async def test_ec_38_a_link_may_end_behind_a_checkpoint(open_engine: OpenEngine) -> None:
+    @workflow(name="folding")
+    async def folding(ctx: DurableContext, number: int) -> int:
+        await ctx.step(note, "before the checkpoint")
+        await ctx.checkpoint()
+        return number if number == 2 else ctx.continue_as_new(number + 1)
+
+    async with open_engine(folding) as engine:
+        first = await engine.start(folding, 0, key="k")
+        assert await first.result(20) == 2
+    async with open_engine(folding) as engine:
+        rows = await links_of(engine, "folding")
+        for row in rows:
+            entries = await engine.parts.backend.journal.read_execution(row.execution_id)
+            assert [entry.entry_kind for entry in entries] == [
+                EntryKind.EXECUTION_STARTED,
+                EntryKind.CHECKPOINT,
+                EntryKind.EXECUTION_FINISHED,
+            ]
+        assert (await engine.latest(first.id)).execution_id == rows[-1].execution_id
+        assert await (await engine.get(first.id)).result(20) == 2
         await engine.verify()
