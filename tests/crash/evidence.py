@@ -11,10 +11,11 @@ import sqlite3
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from attrs import frozen
 
@@ -91,9 +92,13 @@ class Evidence:
         return found[0] if found else None
 
 
-def look(folder: Path) -> Evidence:
-    """What is in a folder in which no process lives any more."""
-    return Evidence(effects_of(folder), _executions(folder))
+def look(folder: Path, url: str = "sqlite:///journal.db") -> Evidence:
+    """What is in a folder in which no process lives any more, and in its journal.
+
+    A server at `url` is asked, which may commit yet what it was sent.
+    """
+    executions = _of_files(folder) if url.startswith("sqlite:") else _of_server(url)
+    return Evidence(effects_of(folder), executions)
 
 
 def effects_of(folder: Path) -> list[Effect]:
@@ -121,28 +126,35 @@ def _effect(line: str) -> Effect:
     return Effect(name, key, execution, int(number))
 
 
-def _executions(folder: Path) -> dict[str, Execution]:
+def _of_files(folder: Path) -> dict[str, Execution]:
     with tempfile.TemporaryDirectory() as copy:
         for name in ("journal.db", "journal.db-wal"):
             if (folder / name).exists():
                 shutil.copy(folder / name, copy)
         with closing(sqlite3.connect(Path(copy) / "journal.db")) as connection:
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            return _read(connection) if tables else {}
+            return _executions(lambda text: connection.execute(text).fetchall()) if tables else {}
 
 
-def _read(connection: sqlite3.Connection) -> dict[str, Execution]:
+def _of_server(url: str) -> dict[str, Execution]:
+    ((tables,),) = query(url, "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()")
+    return _executions(partial(query, url)) if tables else {}
+
+
+def _executions(ask: Callable[[str], Sequence[tuple[Any, ...]]]) -> dict[str, Execution]:
     entries: dict[bytes, list[tuple[int, str, EntryKind, str | None]]] = {}
-    for execution_id, number, step_id, kind, key in connection.execute(
+    for execution_id, number, step_id, kind, key in ask(
         "SELECT execution_id, entry_no, step_id, entry_kind, idem_key FROM durable_journal "
         "ORDER BY execution_id, entry_no"
     ):
         entry = (number, step_id, EntryKind(kind), key.hex() if key else None)
         entries.setdefault(execution_id, []).append(entry)
-    rows = connection.execute(
-        "SELECT execution_id, execution_key, status, generation, entry_count "
-        "FROM durable_executions"
-    ).fetchall()
+    rows = [
+        *ask(
+            "SELECT execution_id, execution_key, status, generation, entry_count "
+            "FROM durable_executions"
+        )
+    ]
     lost = entries.keys() - {row[0] for row in rows}
     rows += [(execution_id, "", "gone", 0, 0) for execution_id in lost]
     executions = [

@@ -19,7 +19,11 @@ from tests.crash.matrix import IN_A_FOLD
 CHAINS = 8
 KILLS = 8
 LINES_OF_A_LIFE = STEPS + 5
-COUNTS = ((1,), (2,), (4,), (1, 1), (2, 1, 2))
+COUNTS = ((1,), (2, 1, 2))
+MORE_COUNTS = ((2,), (4,), (1, 1))
+"""On the faster database alone."""
+
+pytestmark = pytest.mark.dialects
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +38,24 @@ def calls(folder: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def entries(folder: Path) -> list[tuple[int, EntryKind]]:
+def entries(folder: Path, url: str) -> list[tuple[int, EntryKind]]:
     """The stored entries of the one execution."""
     return [
         (number, kind)
-        for execution in look(folder).executions.values()
+        for execution in look(folder, url).executions.values()
         for number, _, kind, _ in execution.entries
     ]
 
 
-def play(lives: Nursery, folder: Path, moments: Sequence[Moment]) -> int:
+def play(lives: Nursery, folder: Path, url: str, moments: Sequence[Moment]) -> int:
     """A life for each moment, and one to the end; how many were killed."""
     killed = 0
     told: list[str] = []
     ending: Ending | None = None
     for moment in (*moments, Moment()):
-        ending = lives.live(folder, {"the one": None}, moment)
+        ending = lives.live(folder, {"url": url}, moment)
         killed += ending.killed
-        require_sound(folder, ending)
+        require_sound(folder, url, ending)
         for words in ending.said("folded"):
             both = min(len(words), len(told))
             assert words[:both] == told[:both], "what was folded comes back as it was"
@@ -64,7 +68,7 @@ def play(lives: Nursery, folder: Path, moments: Sequence[Moment]) -> int:
     assert [value.partition("#")[0] for value in values] == [str(one) for one in range(STEPS)]
     assert values[: len(told)] == told
     assert set(values) <= set(calls(folder))
-    stored = entries(folder)
+    stored = entries(folder, url)
     kinds = [kind for _, kind in stored]
     assert kinds.count(EntryKind.EFFECT_INTENT) == -(-STEPS // GUARDED), "none of them is folded"
     assert kinds.count(EntryKind.CHECKPOINT) > 1
@@ -72,29 +76,35 @@ def play(lives: Nursery, folder: Path, moments: Sequence[Moment]) -> int:
     return killed
 
 
-def require_sound(folder: Path, ending: Ending) -> None:
+def require_sound(folder: Path, url: str, ending: Ending) -> None:
     """It ended or was killed, and numbers are missing only in front of a checkpoint."""
     if not ending.killed and (ending.hung or ending.status):
         log = (folder / "log").read_text(errors="replace")[-3000:]
         pytest.fail(f"ended with {ending.status}\n{log}")
     before = 0
-    for number, kind in entries(folder):
+    for number, kind in entries(folder, url):
         assert number == before + 1 or (kind == EntryKind.CHECKPOINT and number > before)
         before = number
 
 
 @pytest.mark.parametrize("name", IN_A_FOLD)
-@pytest.mark.parametrize("counts", COUNTS, ids=lambda counts: "-".join(map(str, counts)))
+@pytest.mark.parametrize(
+    "counts",
+    [*COUNTS, *(pytest.param(counts, marks=pytest.mark.files) for counts in MORE_COUNTS)],
+    ids=lambda counts: "-".join(map(str, counts)),
+)
 def test_ec_38_a_kill_at_a_failpoint_of_the_fold(
-    name: str, counts: Sequence[int], lives: Nursery, tmp_path: Path
+    name: str, counts: Sequence[int], lives: Nursery, tmp_path: Path, url: str
 ) -> None:
     moments = [Moment(failpoint=f"{name}:{count}") for count in counts]
-    assert play(lives, tmp_path, moments) >= 1, "a chain without a kill proves nothing"
+    assert play(lives, tmp_path, url, moments) >= 1, "a chain without a kill proves nothing"
 
 
-@pytest.mark.parametrize("number", range(CHAINS))
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(each, marks=pytest.mark.files) for each in range(1, CHAINS))]
+)
 def test_ec_38_a_kill_at_any_moment_of_a_long_program(
-    number: int, lives: Nursery, tmp_path: Path
+    number: int, lives: Nursery, tmp_path: Path, url: str
 ) -> None:
     rng = random.Random(f"folds {number}")
     moments = [
@@ -103,4 +113,4 @@ def test_ec_38_a_kill_at_any_moment_of_a_long_program(
         else Moment(lines=rng.randint(0, LINES_OF_A_LIFE))
         for _ in range(KILLS)
     ]
-    play(lives, tmp_path, [Moment(lines=rng.randint(1, STEPS // 2)), *moments])
+    play(lives, tmp_path, url, [Moment(lines=rng.randint(1, STEPS // 2)), *moments])

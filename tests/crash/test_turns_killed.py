@@ -27,6 +27,8 @@ POINTS = (
     "backend.finalize.inside",
 )
 
+pytestmark = pytest.mark.dialects
+
 
 @pytest.fixture(scope="module")
 def lives() -> Iterator[Nursery]:
@@ -34,12 +36,12 @@ def lives() -> Iterator[Nursery]:
         yield serving
 
 
-def check(folder: Path, ending: Ending) -> None:
+def check(folder: Path, url: str, ending: Ending) -> None:
     """What must hold after every life: one turn runs, and none was taken twice."""
     if not ending.killed:
         log = (folder / "log").read_text(errors="replace")[-3000:]
         assert (ending.status, ending.hung) == (0, False), log
-    found = look(folder)
+    found = look(folder, url)
     statuses = Counter(execution.status for execution in found.executions.values())
     assert set(statuses) <= {"running", "completed"}
     assert statuses["running"] <= 1
@@ -50,7 +52,7 @@ def check(folder: Path, ending: Ending) -> None:
     assert len(found.executions) - 1 <= len(numbers) <= max(1, len(found.executions))
 
 
-def check_the_end(folder: Path, ending: Ending) -> None:
+def check_the_end(folder: Path, url: str, ending: Ending) -> None:
     """Every signal that was surely filed was received once, in order."""
     ((result,),) = [["".join(words)] for words in ending.said("result")]
     received = json.loads(result)
@@ -58,15 +60,17 @@ def check_the_end(folder: Path, ending: Ending) -> None:
     assert received == sorted(set(received))
     assert {int(number) for word, number in filed if word == "filed"} <= set(received)
     assert set(received) <= set(range(SIGNALS))
-    found = look(folder)
+    found = look(folder, url)
     assert {execution.status for execution in found.executions.values()} == {"completed"}
     assert {execution.key for execution in found.executions.values()} == {KEY}
     assert len(found.effects) == len(found.executions)
 
 
-@pytest.mark.parametrize("number", range(CHAINS))
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(each, marks=pytest.mark.files) for each in range(1, CHAINS))]
+)
 def test_inv_13_each_turn_is_taken_once_whenever_it_is_killed(
-    number: int, lives: Nursery, tmp_path: Path
+    number: int, lives: Nursery, tmp_path: Path, url: str
 ) -> None:
     rng = random.Random(f"turns {number}")
     killed = 0
@@ -78,25 +82,25 @@ def test_inv_13_each_turn_is_taken_once_whenever_it_is_killed(
                 Moment(failpoint=f"{rng.choice(POINTS)}:{rng.randint(1, 6)}"),
             ]
         )
-        ending = lives.live(tmp_path, {KEY: None}, moment)
-        check(tmp_path, ending)
+        ending = lives.live(tmp_path, {"url": url}, moment)
+        check(tmp_path, url, ending)
         if not ending.killed:
             break
         killed += 1
-    ending = lives.live(tmp_path, {KEY: None}, Moment())
-    check(tmp_path, ending)
+    ending = lives.live(tmp_path, {"url": url}, Moment())
+    check(tmp_path, url, ending)
     assert killed, "a chain without a kill proves nothing"
-    check_the_end(tmp_path, ending)
+    check_the_end(tmp_path, url, ending)
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_around_a_continuation_leaves_both_or_neither(
-    point: str, lives: Nursery, tmp_path: Path
+    point: str, lives: Nursery, tmp_path: Path, url: str
 ) -> None:
     for count in (1, 2, 3, 1):
-        ending = lives.live(tmp_path, {KEY: None}, Moment(failpoint=f"{point}:{count}"))
+        ending = lives.live(tmp_path, {"url": url}, Moment(failpoint=f"{point}:{count}"))
         assert ending.killed, "the point was reached"
-        check(tmp_path, ending)
-    ending = lives.live(tmp_path, {KEY: None}, Moment())
-    check(tmp_path, ending)
-    check_the_end(tmp_path, ending)
+        check(tmp_path, url, ending)
+    ending = lives.live(tmp_path, {"url": url}, Moment())
+    check(tmp_path, url, ending)
+    check_the_end(tmp_path, url, ending)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from durable_core import DurableContext, DurableEngine, step, workflow
 from durable_core.errors import ExecutionTerminal
 from durable_core.registry import Registry
-from tests.crash.program import KEYS, declaration, note, say, serve, url_of, value_of
+from tests.crash.program import KEYS, declaration, note, say, serve, value_of
 
 __all__ = ["KEY", "SENT", "SIGNALS", "STEP"]
 
@@ -66,17 +66,16 @@ async def send(engine: DurableEngine, first: str, file: Path) -> None:
 
 async def live(folder: Path, plans: Mapping[str, Any], registry: Registry) -> None:
     """Verify what the last life left, and go on to the end."""
-    opening = DurableEngine.open(url_of(folder), workflows=[turns], keys=KEYS, registry=registry)
+    opening = DurableEngine.open(plans["url"], workflows=[turns], keys=KEYS, registry=registry)
     async with opening as engine:
         await engine.verify()
-        for key in plans:
-            handle = await engine.start(turns, 0, [], key=key)
-            first = folder / "first"
-            if not first.exists():
-                first.write_text(str(handle.id))
-            sending = asyncio.create_task(send(engine, first.read_text(), folder / SENT))
-            say("result", json.dumps(await handle.result()))
-            await sending
+        handle = await engine.start(turns, 0, [], key=KEY)
+        first = folder / "first"
+        if not first.exists():
+            first.write_text(str(handle.id))
+        sending = asyncio.create_task(send(engine, first.read_text(), folder / SENT))
+        say("result", json.dumps(await handle.result()))
+        await sending
         await engine.verify()
     say("done")
 
