@@ -22,6 +22,9 @@ nox.options.error_on_external_run = True
 
 ROOT: Final = Path(__file__).parent
 CONSTRAINTS: Final = ("-c", "constraints/dev.txt")
+INSTALLED: Final = ("--no-compile", *CONSTRAINTS)
+"""How everything is installed: what is imported is compiled then, and most never is."""
+
 WORKERS: Final = ("-n", "3")
 """One more than the cores of a small machine: many tests wait for processes, servers and locks."""
 
@@ -45,6 +48,9 @@ BACKENDS: Final = [
 SERVED_BY: Final = {"postgres": ("python", "-m", "tests.postgres", "--")}
 """Dialect → the command in front of what its sessions run, which gives it a server meanwhile."""
 
+MATRIX: Final = tuple(
+    f"tests/crash/test_{name}.py" for name in ("crash_matrix", "random_kills", "checker")
+)
 FULLY_COVERED: Final = ("wire", "journal", "replay")
 
 
@@ -91,7 +97,7 @@ def install_built(session: nox.Session, *requirements: str) -> None:
     since it holds the same version of an earlier build.
     """
     ours = [built(session, text) for text in requirements if is_ours(text)]
-    session.install(*CONSTRAINTS, *ours, *from_elsewhere(requirements))
+    session.install(*INSTALLED, *ours, *from_elsewhere(requirements))
     used = Path(session.bin).parent / "used-before"
     if used.exists():
         session.install("--no-deps", "--force-reinstall", *ours)
@@ -101,7 +107,7 @@ def install_built(session: nox.Session, *requirements: str) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and the usual mistakes, and the formatting."""
-    session.install(*CONSTRAINTS, *group("lint"))
+    session.install(*INSTALLED, *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("python", "tests/meta/modules.py")
@@ -110,7 +116,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Strict typing of everything; each plugin's tests alone, since their module names repeat."""
-    session.install(*CONSTRAINTS, *from_elsewhere(group("types")), *everything_needed())
+    session.install(*INSTALLED, *from_elsewhere(group("types")), *everything_needed())
     sources = [str(folder / "src") for folder in FOLDERS.values()]
     rest = [name for name in ("tests", "examples", "bench") if any(ROOT.glob(f"{name}/**/*.py"))]
     session.run("mypy", *sources, *rest, "noxfile.py")
@@ -125,7 +131,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def layers(session: nox.Session) -> None:
     """Imports go down only, plugins stay apart and use the published surface."""
-    session.install(*CONSTRAINTS, *group("layers"))
+    session.install(*INSTALLED, *group("layers"))
     path = os.pathsep.join(str(folder / "src") for folder in FOLDERS.values())
     session.run("lint-imports", env={"PYTHONPATH": path})
 
@@ -133,7 +139,7 @@ def layers(session: nox.Session) -> None:
 @nox.session(default=False)
 def build(session: nox.Session) -> None:
     """Build sdists, and from them wheels, of every distribution and third-party example."""
-    session.install(*CONSTRAINTS, *group("build"))
+    session.install(*INSTALLED, *group("build"))
     shutil.rmtree(wheelhouse(session), ignore_errors=True)
     for folder in (*FOLDERS.values(), *THIRD_PARTY_FOLDERS):
         where = ("--outdir", str(wheelhouse(session)), str(folder))
@@ -195,7 +201,14 @@ def core_tests(session: nox.Session) -> None:
 def crash(session: nox.Session) -> None:
     """Child processes killed with SIGKILL; `nox -s crash -- --kills 5000` for a long run."""
     install_built(session, CORE, *group("tests"))
-    session.run("pytest", "tests/crash", *session.posargs)
+    if session.posargs:
+        session.run("pytest", "tests/crash", *session.posargs)
+        return
+    # The matrix counts its kills in one process, and kills several at once by itself.
+    session.run("pytest", *MATRIX)
+    session.run(
+        "pytest", *WORKERS, "--dist=loadfile", *map("--ignore={}".format, MATRIX), "tests/crash"
+    )
 
 
 @nox.session(requires=["build"])

@@ -77,8 +77,14 @@ def url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
         yield database
 
 
+@pytest.fixture(scope="session")
+def installed() -> Registry:
+    """What is installed, found once: that takes longer than all else that opens an engine."""
+    return Registry.discover()
+
+
 @pytest.fixture
-def open_engine(url: str, key: str) -> OpenEngine:
+def open_engine(url: str, key: str, installed: Registry) -> OpenEngine:
     """Opens an engine on `url` with `key`; see `tests.engines.OpenEngine`."""
 
     def open_it(
@@ -97,7 +103,7 @@ def open_engine(url: str, key: str) -> OpenEngine:
             keys=keys,
             recover=recover,
             claim=claim,
-            registry=registry,
+            registry=registry or installed,
         )
 
     return open_it

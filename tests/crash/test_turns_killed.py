@@ -74,7 +74,7 @@ def test_inv_13_each_turn_is_taken_once_whenever_it_is_killed(
 ) -> None:
     rng = random.Random(f"turns {number}")
     killed = 0
-    for _ in range(KILLS):
+    for life in range(KILLS):
         moment = rng.choice(
             [
                 Moment(seconds=rng.uniform(0, SECONDS)),
@@ -82,6 +82,8 @@ def test_inv_13_each_turn_is_taken_once_whenever_it_is_killed(
                 Moment(failpoint=f"{rng.choice(POINTS)}:{rng.randint(1, 6)}"),
             ]
         )
+        if life == 0:
+            moment = Moment(lines=rng.randint(1, SIGNALS // 2))
         ending = lives.live(tmp_path, {"url": url}, moment)
         check(tmp_path, url, ending)
         if not ending.killed:

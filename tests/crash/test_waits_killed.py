@@ -146,7 +146,7 @@ class Chain:
         return broken
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.files)])
 @pytest.mark.parametrize("name", WHILE_WAITING)
 def test_ec_35_ec_37_a_kill_while_it_waits_loses_and_repeats_nothing(
     name: str, count: int, lives: Lives, tally: Tally, url: str, tmp_path: Path

@@ -14,7 +14,7 @@ from tests.meta.modules import ROOT, files, name_of
 INVARIANTS = [f"INV-{number}" for number in range(1, 22)]
 NOT_BUILT_YET: set[str] = set()
 EDGE_CASES = [
-    *(f"{number:02}" for number in range(1, 38)),
+    *(f"{number:02}" for number in range(1, 40)),
     *("18b", "24b", "32b", "32c", "40", "41"),
 ]
 SECTION = re.compile(r"^## (INV-\d+) +(\S.*)$", re.MULTILINE)
@@ -31,6 +31,7 @@ def sections() -> dict[str, str]:
     return dict(zip(parts[::3], parts[2::3], strict=True))
 
 
+@functools.cache
 def cases_in(path: Path) -> list[str]:
     """The names of the test functions in a file, those in classes included."""
     functions = (

@@ -14,8 +14,6 @@ from tests.engines import OpenEngine
 from tests.holding import turns
 from tests.programs import Stage, version
 
-pytestmark = pytest.mark.dialects
-
 LONGEST_S = 20.0
 
 

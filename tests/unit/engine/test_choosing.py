@@ -7,7 +7,7 @@ import uuid
 from typing import Any, Final
 
 from attrs import evolve, frozen
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durable_core.config import RetentionConfig
@@ -117,6 +117,7 @@ journals = st.builds(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(journal=journals)
 def test_ec_39_what_goes_is_what_the_rule_says(journal: Journal) -> None:
     async def check() -> None:
@@ -127,6 +128,7 @@ def test_ec_39_what_goes_is_what_the_rule_says(journal: Journal) -> None:
     asyncio.run(check())
 
 
+@settings(max_examples=40, deadline=None)
 @given(journal=journals)
 def test_ec_39_behind_a_run_nothing_is_left_to_do(journal: Journal) -> None:
     """The caps hold then, unless all that is left may not go."""

@@ -21,8 +21,6 @@ from tests.programs import Stage, version
 from tests.unit.engine.placing import place, rows_of
 from tests.unit.engine.replaying import live_and_replayed
 
-pytestmark = pytest.mark.dialects
-
 Line = Callable[[DurableContext], Awaitable[str]]
 guarded = step(effect=EffectClass.EXACTLY_ONCE_GUARDED, on_ambiguous=OnAmbiguous.FAIL)
 

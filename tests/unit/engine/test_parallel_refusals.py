@@ -22,8 +22,6 @@ from tests.engines import OpenEngine
 from tests.programs import version
 from tests.unit.engine.placing import place
 
-pytestmark = pytest.mark.dialects
-
 
 async def steps_of(engine: DurableEngine, execution_id: Any) -> list[str]:
     rows = await engine.parts.backend.journal.read_execution(execution_id.bytes)
