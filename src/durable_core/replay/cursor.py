@@ -42,6 +42,9 @@ class ReplayCursor:
         """How many places of the current generation were read from checkpoints."""
 
         self._reader = reader
+        self._taken = reader.exhausted
+        """Whether every row is taken in: the reader is further than that while it ends a read."""
+
         self._input: JournalRow | None = None
         self._steps: dict[str, StepRecord] = {}
         self._beside = 0
@@ -52,7 +55,7 @@ class ReplayCursor:
     @property
     def exhausted(self) -> bool:
         """Whether every entry has been read, and none of them was damaged."""
-        return self._reader.exhausted and self._damage is None
+        return self._taken and self._damage is None
 
     @property
     def replaying(self) -> bool:
@@ -157,6 +160,7 @@ class ReplayCursor:
         try:
             for row in await self._reader.segment():
                 self._take(row)
+            self._taken = self._reader.exhausted
         except PayloadError as error:
             self._damage = error
             raise

@@ -18,10 +18,12 @@ from durable_core.journal import JournalWriterHandle
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import FoldedRow, JournalRow
 from durable_core.replay.cursor import ReplayCursor
+from durable_core.replay.lookup import Recorded
 from durable_core.replay.reader import ChainReader
 from durable_core.wire.envelope import WireFormat
-from tests.cursors import cursor_of, steps, value
+from tests.cursors import cursor_of, steps, value, wanted
 from tests.folds import fold_stored
+from tests.holding import held
 from tests.journals import (
     CountedJournal,
     begun,
@@ -119,6 +121,24 @@ async def test_ec_38_each_step_gets_its_own_result(url: str, segment: int) -> No
         ]
         await cursor.finish()
         assert cursor.folded == 9
+
+
+async def test_ec_13_nothing_is_answered_while_the_end_behind_a_checkpoint_is_read(
+    url: str,
+) -> None:
+    """All entries are verified by then, and none is taken in: no step is fresh, or open."""
+    async with opened(url) as backend, writing(backend) as journal:
+        execution_id = await steps(journal, 3)
+        assert await fold_stored(backend, execution_id) == 1
+        cursor = await cursor_of(backend, execution_id, 1)
+        with held(backend.journal, "read_execution_range", skip=2) as reads:
+            looking = asyncio.create_task(cursor.look_up(wanted(0)))
+            await reads.reached.wait()
+            assert len(reads.calls) == 3, "the last one looks for what must not be there"
+            assert [cursor.answer(wanted(step)) for step in range(3)] == [None] * 3
+            reads.gate.set()
+            assert isinstance(await looking, Recorded)
+        assert [await value(cursor, step) for step in (1, 2)] == [b"\x00\x01", b"\x00\x02"]
 
 
 async def test_memory_is_that_of_a_segment_and_one_checkpoint(url: str) -> None:
