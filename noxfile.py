@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import nox
+from nox.command import CommandFailed
 from packaging.requirements import Requirement
 
 nox.needs_version = ">=2025.5.1"
@@ -22,8 +23,6 @@ nox.options.error_on_external_run = True
 
 ROOT: Final = Path(__file__).parent
 CONSTRAINTS: Final = ("-c", "constraints/dev.txt")
-INSTALLED: Final = ("--no-compile", *CONSTRAINTS)
-"""How everything is installed: what is imported is compiled then, and most never is."""
 
 WORKERS: Final = ("-n", "3")
 """One more than the cores of a small machine: many tests wait for processes, servers and locks."""
@@ -90,6 +89,24 @@ def built(session: nox.Session, text: str) -> str:
     return f"{wheel}[{','.join(requirement.extras)}]" if requirement.extras else str(wheel)
 
 
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install by `uv` where there is one: a session has its environment in a second or two.
+
+    Without it, or where it fails, pip does it. What is imported is compiled then; most never is.
+    """
+    uv = Path(session.cache_dir).parent / "installer" / "bin" / "uv"
+    if session.venv_backend != "uv" and uv.exists():
+        command = (str(uv), "pip", "install", "--quiet", *CONSTRAINTS, *requirements)
+        environment = {"VIRTUAL_ENV": str(Path(session.bin).parent)}
+        try:
+            session.run(*command, env=environment, external=True)
+        except CommandFailed:
+            session.warn("uv could not install that; pip does")
+        else:
+            return
+    session.install("--no-compile", *CONSTRAINTS, *requirements)
+
+
 def install_built(session: nox.Session, *requirements: str) -> None:
     """Install the requirements, those that are ours from the wheels of this run.
 
@@ -97,26 +114,33 @@ def install_built(session: nox.Session, *requirements: str) -> None:
     since it holds the same version of an earlier build.
     """
     ours = [built(session, text) for text in requirements if is_ours(text)]
-    session.install(*INSTALLED, *ours, *from_elsewhere(requirements))
+    install(session, *ours, *from_elsewhere(requirements))
     used = Path(session.bin).parent / "used-before"
     if used.exists():
         session.install("--no-deps", "--force-reinstall", *ours)
     used.touch()
 
 
-@nox.session
+@nox.session(default=False)
+def installer(session: nox.Session) -> None:
+    """What installs what the other sessions need; see `install`."""
+    if session.venv_backend != "uv":
+        session.install("--no-compile", *CONSTRAINTS, "uv")
+
+
+@nox.session(requires=["installer"])
 def lint(session: nox.Session) -> None:
     """Style and the usual mistakes, and the formatting."""
-    session.install(*INSTALLED, *group("lint"))
+    install(session, *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("python", "tests/meta/modules.py")
 
 
-@nox.session
+@nox.session(requires=["installer"])
 def types(session: nox.Session) -> None:
     """Strict typing of everything; each plugin's tests alone, since their module names repeat."""
-    session.install(*INSTALLED, *from_elsewhere(group("types")), *everything_needed())
+    install(session, *from_elsewhere(group("types")), *everything_needed())
     sources = [str(folder / "src") for folder in FOLDERS.values()]
     rest = [name for name in ("tests", "examples", "bench") if any(ROOT.glob(f"{name}/**/*.py"))]
     session.run("mypy", *sources, *rest, "noxfile.py")
@@ -128,18 +152,18 @@ def types(session: nox.Session) -> None:
             session.run("mypy", str(own / "conformance"))
 
 
-@nox.session
+@nox.session(requires=["installer"])
 def layers(session: nox.Session) -> None:
     """Imports go down only, plugins stay apart and use the published surface."""
-    session.install(*INSTALLED, *group("layers"))
+    install(session, *group("layers"))
     path = os.pathsep.join(str(folder / "src") for folder in FOLDERS.values())
     session.run("lint-imports", env={"PYTHONPATH": path})
 
 
-@nox.session(default=False)
+@nox.session(default=False, requires=["installer"])
 def build(session: nox.Session) -> None:
     """Build sdists, and from them wheels, of every distribution and third-party example."""
-    session.install(*INSTALLED, *group("build"))
+    install(session, *group("build"))
     shutil.rmtree(wheelhouse(session), ignore_errors=True)
     for folder in (*FOLDERS.values(), *THIRD_PARTY_FOLDERS):
         where = ("--outdir", str(wheelhouse(session)), str(folder))
