@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from durable_core import (
     DurableContext,
     EffectClass,
@@ -16,8 +14,6 @@ from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
 from tests.unit.engine.replaying import live_and_replayed
-
-pytestmark = pytest.mark.dialects
 
 
 async def test_ec_32c_a_timeout_around_a_guarded_step_that_has_begun(

@@ -15,8 +15,6 @@ from tests.engines import OpenEngine
 from tests.holding import held, turns
 from tests.programs import Stage, version
 
-pytestmark = pytest.mark.dialects
-
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
 SEGMENT = 6
 """Entries of a segment: a start and five steps, so that the next step's entry has to be read."""

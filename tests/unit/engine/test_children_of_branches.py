@@ -13,8 +13,6 @@ from tests.engines import OpenEngine
 from tests.programs import version
 from tests.unit.engine.replaying import live_and_replayed
 
-pytestmark = pytest.mark.dialects
-
 
 @workflow(name="child")
 async def child(_ctx: DurableContext, endless: bool) -> str:  # noqa: FBT001 - a workflow's argument

@@ -26,8 +26,6 @@ from tests.engines import OpenEngine
 from tests.programs import Stage, version
 from tests.unit.engine.placing import rows_of
 
-pytestmark = pytest.mark.dialects
-
 
 async def test_inv_13_an_open_intent_meets_its_policy_with_its_own_key(
     open_engine: OpenEngine,

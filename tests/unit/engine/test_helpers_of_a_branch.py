@@ -24,8 +24,6 @@ from tests.programs import Stage, version
 from tests.unit.engine.placing import place, rows_of
 from tests.unit.engine.replaying import live_and_replayed
 
-pytestmark = pytest.mark.dialects
-
 
 async def test_ids_are_made_of_content_and_occurrence(open_engine: OpenEngine) -> None:
     async def helper(ctx: DurableContext, name: str) -> None:

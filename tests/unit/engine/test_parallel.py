@@ -23,8 +23,6 @@ from tests.programs import Stage, version
 from tests.unit.engine.placing import place
 from tests.unit.engine.replaying import live_and_replayed
 
-pytestmark = pytest.mark.dialects
-
 
 async def test_branches_number_their_own_steps(open_engine: OpenEngine) -> None:
     async def inner(ctx: DurableContext, name: str) -> list[str]:
