@@ -24,8 +24,8 @@ nox.options.error_on_external_run = True
 ROOT: Final = Path(__file__).parent
 CONSTRAINTS: Final = ("-c", "constraints/dev.txt")
 
-WORKERS: Final = ("-n", "3")
-"""One more than the cores of a small machine: many tests wait for processes, servers and locks."""
+WORKERS: Final = ("-n", "4", "--dist=worksteal")
+"""Two more than the cores of a small machine: many tests wait for processes, servers and locks."""
 
 CORE: Final = "durable-core"
 PLUGINS: Final = tuple(sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")))

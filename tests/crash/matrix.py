@@ -59,8 +59,8 @@ IN_A_FOLD: Final = ("engine.fold.before", "engine.fold.committed")
 FAILPOINTS: Final = (*ON_OPEN, *ON_THE_WAY, *WHILE_WAITING, *ON_CONTINUING, *IN_A_FOLD)
 """Every point at which crash tests kill, by name."""
 
-AT_ONCE: Final = 2
-NURSERIES: Final = 3
+AT_ONCE: Final = 3
+NURSERIES: Final = 4
 """One more than lives at once: a chain moves from one hash seed to another."""
 
 
