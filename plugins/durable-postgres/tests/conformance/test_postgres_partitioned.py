@@ -1,4 +1,4 @@
-"""The kit on tables in parts; only what makes the tables itself is left out.
+"""The kit on tables in parts; what makes the tables itself, or asks none, is left out.
 
 The parts are by hash, by the columns that a distributed database would use.
 """
@@ -13,11 +13,10 @@ from durable_core.conformance.backend.append import AppendContract
 from durable_core.conformance.backend.claiming import (
     ClaimContract,
     ClaimWaitingContract,
-    OwnerLockContract,
 )
 from durable_core.conformance.backend.concurrency import ConcurrencyContract
-from durable_core.conformance.backend.crash import CrashContract
 from durable_core.conformance.backend.fence import FenceContract, KeyContract
+from durable_core.conformance.backend.folding import FoldContract
 from durable_core.conformance.backend.integrity import DamageContract, RoundTripContract
 from durable_core.conformance.backend.lifecycle import (
     InboxContract,
@@ -27,11 +26,6 @@ from durable_core.conformance.backend.lifecycle import (
 from durable_core.conformance.backend.lookups import PromiseContract, TimerContract
 from durable_core.conformance.backend.pruning import EndedContract, PruneContract
 from durable_core.conformance.backend.reading import ReadContract
-from durable_core.conformance.backend.sharing import (
-    CapabilityContract,
-    EvictionContract,
-    NoticeContract,
-)
 from durable_core.conformance.backend.succession import SuccessionContract
 from durable_core.conformance.backend.waiting import WaitingContract
 from durable_core.conformance.harness import BackendHarness
@@ -74,10 +68,6 @@ class TestClaimsOfMany(ClaimWaitingContract):
     """Claims of many at once."""
 
 
-class TestOwnerLocks(OwnerLockContract):
-    """Who lives."""
-
-
 class TestLifecycle(LifecycleContract):
     """Ends."""
 
@@ -102,6 +92,10 @@ class TestTimers(TimerContract):
     """Timers."""
 
 
+class TestFolds(FoldContract):
+    """Checkpoints in the place of entries."""
+
+
 class TestEnded(EndedContract):
     """What has ended."""
 
@@ -118,28 +112,12 @@ class TestWaiting(WaitingContract):
     """What does not wait."""
 
 
-class TestCrash(CrashContract):
-    """SIGKILL."""
-
-
 class TestRoundTrips(RoundTripContract):
     """Columns keep what they were given."""
 
 
 class TestDamage(DamageContract):
     """Tables that others have changed."""
-
-
-class TestCapabilities(CapabilityContract):
-    """What is declared."""
-
-
-class TestNotices(NoticeContract):
-    """Notices."""
-
-
-class TestEvictions(EvictionContract):
-    """Evictions."""
 
 
 class TestStateMachine(StateMachineContract):
