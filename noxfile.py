@@ -197,8 +197,16 @@ def tests(session: nox.Session, distribution: str) -> None:
     run_served(session, distribution, "pytest", *WORKERS, *(session.posargs or [*rest, str(own)]))
     if distribution == "postgres" and not session.posargs:
         install_built(session, *group("tests"))
-        on_postgres = ("--dialect", "postgres", "--ignore=tests/thirdparty", "tests")
+        on_postgres = ("--dialect", "postgres", *of_dialects())
         run_served(session, distribution, "pytest", *WORKERS, *on_postgres)
+
+
+def of_dialects() -> list[str]:
+    """The files of core's tests in which something carries a marker for a server's dialect."""
+    marks = ("mark.dialects", "mark.postgres")
+    paths = sorted(ROOT.glob("tests/**/test_*.py"))
+    marked = [path for path in paths if any(mark in path.read_text("utf-8") for mark in marks)]
+    return [str(path.relative_to(ROOT)) for path in marked]
 
 
 @nox.session(requires=["build"])

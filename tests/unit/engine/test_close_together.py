@@ -11,8 +11,6 @@ from durable_core import DurableContext, EffectClass, OnAmbiguous, step
 from tests.engines import OpenEngine
 from tests.unit.engine.replaying import live_and_replayed
 
-pytestmark = pytest.mark.dialects
-
 
 @step(name="plain")
 async def plain(number: int) -> int:

@@ -15,8 +15,6 @@ from tests.engines import OpenEngine
 from tests.holding import held
 from tests.programs import Body, Stage, version
 
-pytestmark = pytest.mark.dialects
-
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
 LONGEST_S = 20.0
 

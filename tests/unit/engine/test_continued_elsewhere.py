@@ -25,8 +25,6 @@ from tests.dialects import query
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
 
-pytestmark = pytest.mark.dialects
-
 
 @step(name="note")
 async def note(number: int) -> int:

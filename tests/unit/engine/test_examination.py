@@ -28,7 +28,6 @@ from durable_core.model.entries import EntryKind
 from tests.engines import AnyWorkflow, OpenEngine
 from tests.programs import Stage, version
 
-pytestmark = pytest.mark.dialects
 CANARY = "canary-52d1"
 TWICE = RetryPolicy(attempts=2, initial=0.001)
 

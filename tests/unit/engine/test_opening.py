@@ -13,8 +13,6 @@ from tests.programs import Stage, version
 from tests.unit.engine.owning import answering, program_of
 from tests.unit.engine.processes import child
 
-pytestmark = pytest.mark.dialects
-
 
 async def test_opening_resumes_what_dead_owners_left(open_engine: OpenEngine, url: str) -> None:
     """Nobody asks for the executions."""

@@ -16,8 +16,6 @@ from tests.holding import held
 from tests.programs import Stage, version
 from tests.unit.engine.promising import Asked, kinds, mark, other, polled
 
-pytestmark = pytest.mark.dialects
-
 LONGEST_S = 20
 
 

@@ -29,7 +29,6 @@ from durable_core.conformance.backend.reading import ReadContract
 from durable_core.conformance.backend.succession import SuccessionContract
 from durable_core.conformance.backend.waiting import WaitingContract
 from durable_core.conformance.harness import BackendHarness
-from durable_core.conformance.machine import StateMachineContract
 from tests.partitions import PARTED_BY, make_partitioned
 
 
@@ -118,9 +117,5 @@ class TestRoundTrips(RoundTripContract):
 
 class TestDamage(DamageContract):
     """Tables that others have changed."""
-
-
-class TestStateMachine(StateMachineContract):
-    """Random operations, beside the reference: fewer, since each is a commit on a server."""
 
     runs = 6
