@@ -1,4 +1,4 @@
-"""The kit on tables in parts; what makes the tables itself, or asks none, is left out.
+"""The kit on tables in parts, as far as parts could matter: what looks for rows, and changes them.
 
 The parts are by hash, by the columns that a distributed database would use.
 """
@@ -14,20 +14,16 @@ from durable_core.conformance.backend.claiming import (
     ClaimContract,
     ClaimWaitingContract,
 )
-from durable_core.conformance.backend.concurrency import ConcurrencyContract
 from durable_core.conformance.backend.fence import FenceContract, KeyContract
 from durable_core.conformance.backend.folding import FoldContract
-from durable_core.conformance.backend.integrity import DamageContract, RoundTripContract
 from durable_core.conformance.backend.lifecycle import (
     InboxContract,
-    KeyCheckContract,
     LifecycleContract,
 )
 from durable_core.conformance.backend.lookups import PromiseContract, TimerContract
 from durable_core.conformance.backend.pruning import EndedContract, PruneContract
 from durable_core.conformance.backend.reading import ReadContract
 from durable_core.conformance.backend.succession import SuccessionContract
-from durable_core.conformance.backend.waiting import WaitingContract
 from durable_core.conformance.harness import BackendHarness
 from tests.partitions import PARTED_BY, make_partitioned
 
@@ -75,10 +71,6 @@ class TestInbox(InboxContract):
     """Requests."""
 
 
-class TestKeyChecks(KeyCheckContract):
-    """Checks of keys."""
-
-
 class TestSuccessions(SuccessionContract):
     """What continues another."""
 
@@ -101,21 +93,5 @@ class TestEnded(EndedContract):
 
 class TestPrune(PruneContract):
     """Pruning."""
-
-
-class TestConcurrency(ConcurrencyContract):
-    """Many at once."""
-
-
-class TestWaiting(WaitingContract):
-    """What does not wait."""
-
-
-class TestRoundTrips(RoundTripContract):
-    """Columns keep what they were given."""
-
-
-class TestDamage(DamageContract):
-    """Tables that others have changed."""
 
     runs = 6
