@@ -21,6 +21,10 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_external_run = True
 
+# A machine may forbid Python to keep what it compiles. The tests start hundreds of processes, each
+# of which would compile all that it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 ROOT: Final = Path(__file__).parent
 CONSTRAINTS: Final = ("-c", "constraints/dev.txt")
 
