@@ -6,13 +6,9 @@ import argparse
 import asyncio
 import json
 import logging
-import os
-import platform
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -38,6 +34,7 @@ from bench import (
     writer_throughput,
 )
 from bench.figures import Figure, as_record, table
+from bench.machine import IN_MEMORY, filesystem_of, machine_line
 from bench.rounds import Plan
 
 __all__ = ["MEASUREMENTS", "main"]
@@ -69,8 +66,6 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
 )
 """Every measurement by the name that selects it, in the order of the table."""
 
-_IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what the arguments name, or everything; 0 where every assertion held.
@@ -80,12 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
-    filesystem = _filesystem(options.folder)
-    if filesystem in _IN_MEMORY:
+    filesystem = filesystem_of(options.folder)
+    if filesystem in IN_MEMORY:
         parser.error(f"{options.folder} is {filesystem}, where nothing is durable; give --folder")
     # Under load the engine tells of full queues, and a measured one is closed with work left.
     logging.getLogger("durable_core").addHandler(logging.NullHandler())
-    machine = _machine(filesystem)
+    machine = machine_line(filesystem)
     print(f"{machine}\n")
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="durable-bench-") as folder:
@@ -117,29 +112,6 @@ def _parser() -> argparse.ArgumentParser:
         help=f"what to measure, everything by default: {', '.join(MEASUREMENTS)}",
     )
     return parser
-
-
-def _machine(filesystem: str) -> str:
-    """What the figures were taken on: the kind of machine, and the versions that matter."""
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} "
-        f"{platform.machine()}, {filesystem}, Python {platform.python_version()}, "
-        f"SQLite {sqlite3.sqlite_version}"
-    )
-
-
-def _filesystem(folder: Path) -> str:
-    """The type of the file system that holds `folder`, where the system tells."""
-    mounts = Path("/proc/self/mounts")
-    if not mounts.exists():
-        return "unknown file system"
-    place = folder.resolve()
-    found: dict[Path, str] = {}
-    for line in mounts.read_text().splitlines():
-        _, point, kind, *_ = line.split()
-        if place.is_relative_to(point):
-            found[Path(point)] = kind
-    return found[max(found, key=lambda point: len(point.parts))]
 
 
 if __name__ == "__main__":
