@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,6 +16,9 @@ from typing import Any, Final
 from bench import (
     acked_append,
     buffered_call,
+    busy_memory,
+    curve_concurrency,
+    curve_payload,
     full_journal,
     guarded_latency,
     hot_updates,
@@ -33,13 +36,14 @@ from bench import (
     workers,
     writer_throughput,
 )
+from bench.curves import Curve, curve_record, curve_table
 from bench.figures import Figure, as_record, table
 from bench.machine import IN_MEMORY, filesystem_of, machine_line
 from bench.rounds import Plan
 
-__all__ = ["MEASUREMENTS", "main"]
+__all__ = ["GROUPS", "MEASUREMENTS", "main"]
 
-Measurement = Callable[[Plan], Coroutine[Any, Any, list[Figure]]]
+Measurement = Callable[[Plan], Coroutine[Any, Any, Sequence[Figure | Curve]]]
 
 MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
     {
@@ -62,9 +66,25 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "postgres-promises": promises.measure_on_postgres,
         "timers": timers.measure,
         "retention": retention.measure,
+        "curve-concurrency": curve_concurrency.measure,
+        "curve-payload": curve_payload.measure,
+        "busy-memory": busy_memory.measure,
     },
 )
 """Every measurement by the name that selects it, in the order of the table."""
+
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "curve-journal": ("full-journal",),
+        "curve-workers": ("workers",),
+        "curve-memory": ("resume-memory", "busy-memory"),
+        "curves": (
+            *("full-journal", "workers", "resume-memory"),
+            *("curve-concurrency", "curve-payload", "busy-memory"),
+        ),
+    }
+)
+"""More names: a curve may come with the figures of a measurement that shares its rounds."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,16 +102,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("durable_core").addHandler(logging.NullHandler())
     machine = machine_line(filesystem)
     print(f"{machine}\n")
-    figures: list[Figure] = []
+    measured: list[Figure | Curve] = []
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="durable-bench-") as folder:
-        for name in options.names or MEASUREMENTS:
+        for name in _selected(options.names):
             print(f"measuring {name} …", file=sys.stderr)
-            figures += asyncio.run(MEASUREMENTS[name](Plan(Path(folder), options.quick)))
-    print(table(figures))
+            measured += asyncio.run(MEASUREMENTS[name](Plan(Path(folder), options.quick)))
+    figures = [each for each in measured if isinstance(each, Figure)]
+    curves = [each for each in measured if isinstance(each, Curve)]
+    print("\n\n".join([*([table(figures)] if figures else []), *map(curve_table, curves)]))
+    record = {
+        "machine": machine,
+        "figures": [as_record(figure) for figure in figures],
+        "curves": [curve_record(curve) for curve in curves],
+    }
     if options.json is not None:
-        record = {"machine": machine, "figures": [as_record(figure) for figure in figures]}
         options.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     return 0
+
+
+def _selected(names: Sequence[str]) -> Iterable[str]:
+    """The measurements of the names, each once, or all of them."""
+    wanted = [each for name in names for each in GROUPS.get(name, (name,))]
+    return dict.fromkeys(wanted or MEASUREMENTS)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,9 +139,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "names",
         nargs="*",
-        choices=[*MEASUREMENTS, []],
+        choices=[*MEASUREMENTS, *GROUPS, []],
         metavar="name",
-        help=f"what to measure, everything by default: {', '.join(MEASUREMENTS)}",
+        help=f"what to measure, everything by default: {', '.join([*MEASUREMENTS, *GROUPS])}",
     )
     return parser
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from bench.figures import VERDICTS, Bar, Unit, aligned, number, with_unit
+from bench.figures import Unit, aligned, number, with_unit
 
 __all__ = ["Curve", "Point", "curve_record", "curve_table", "point_of"]
 
@@ -34,7 +34,6 @@ class Curve:
 
     The cost at a point is its value, or what one step takes where the value is a rate. With
     `shared` it is divided by the place on the axis: the cost of one byte, of one workflow.
-    `bar` is for the flatness.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Curve:
     unit: Unit
     points: tuple[Point, ...]
     shared: bool = False
-    bar: Bar | None = None
     note: str = ""
 
     @property
@@ -61,19 +59,27 @@ class Curve:
         rises = (later / cost for index, cost in enumerate(costs) for later in costs[index:])
         return max(rises)
 
-    @property
-    def met(self) -> bool | None:
-        """Whether the bar is reached; None where there is none."""
-        return None if self.bar is None else self.bar.met_by(self.flatness)
-
     def _cost(self, point: Point) -> float:
         cost = 1 / point.median if self.unit is Unit.PER_SECOND else point.median
         return cost / point.at if self.shared else cost
 
 
-def curve_table(curves: Sequence[Curve]) -> str:
-    """A Markdown table of each curve under a line that says what it is and how flat."""
-    return "\n\n".join(_table(curve) for curve in curves)
+def curve_table(curve: Curve) -> str:
+    """A Markdown table of the points, under a line that says what it is and how flat."""
+    columns = [
+        (curve.axis, "median", "rounds"),
+        *(
+            (
+                f"{point.at:,.0f}",
+                with_unit(point.median, curve.unit),
+                "" if point.low == point.high else f"{number(point.low)} to {number(point.high)}",
+            )
+            for point in curve.points
+        ),
+    ]
+    said = f"{curve.name}: {curve.what}, flatness {number(curve.flatness)}"
+    lines = [said, "", *aligned(list(zip(*columns, strict=True)))]
+    return "\n".join([*lines, *(["", f"- {curve.note}"] if curve.note else [])])
 
 
 def curve_record(curve: Curve) -> dict[str, Any]:
@@ -81,26 +87,5 @@ def curve_record(curve: Curve) -> dict[str, Any]:
     return {
         **asdict(curve),
         "unit": curve.unit.value,
-        "bar": None if curve.bar is None else str(curve.bar),
         "flatness": curve.flatness,
-        "met": curve.met,
     }
-
-
-def _table(curve: Curve) -> str:
-    said = [f"{curve.name}: {curve.what}, flatness {number(curve.flatness)}"]
-    if curve.bar is not None:
-        said.append(f"({curve.bar}: {VERDICTS[curve.met]})")
-    columns = [
-        (curve.axis, "median", "rounds"),
-        *(
-            (
-                f"{point.at:,.0f}",
-                with_unit(point.median, curve.unit),
-                f"{number(point.low)} to {number(point.high)}",
-            )
-            for point in curve.points
-        ),
-    ]
-    lines = [" ".join(said), "", *aligned(list(zip(*columns, strict=True)))]
-    return "\n".join([*lines, *(["", f"- {curve.note}"] if curve.note else [])])

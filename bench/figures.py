@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from attrs import asdict, frozen
 
 __all__ = [
-    "VERDICTS",
     "Bar",
     "Figure",
     "Unit",
@@ -35,12 +33,6 @@ class Unit(enum.Enum):
     CALLS = "calls"
     NONCES = "nonces"
     PERCENT = "%"
-
-
-VERDICTS: Final[Mapping[bool | None, str]] = MappingProxyType(
-    {None: "", True: "reached", False: "MISSED"},
-)
-"""How it is said whether a bar was reached."""
 
 
 @frozen
@@ -85,6 +77,7 @@ class Figure:
 
 
 _HEADINGS: Final = ("figure", "what", "ours", "reference", "ratio", "rounds", "bar", "")
+_VERDICTS: Final = {None: "", True: "reached", False: "MISSED"}
 _EXACT_FROM: Final = 1000
 _COARSE_FROM: Final = 100
 
@@ -128,7 +121,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         "" if figure.reference is None else number(figure.value),
         spread,
         "" if figure.bar is None else str(figure.bar),
-        VERDICTS[figure.met],
+        _VERDICTS[figure.met],
     )
 
 
