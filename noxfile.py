@@ -284,9 +284,21 @@ def demo(session: nox.Session) -> None:
 @nox.session(default=False, requires=["build"])
 def bench(session: nox.Session) -> None:
     """Measure the figures of spec/nfr.md as ratios in one run; peers get environments of theirs."""
+    install_measured(session)
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session(default=False, requires=["build"])
+def profile(session: nox.Session) -> None:
+    """Write into bench/profiles where the time of a step goes. Takes the names of workloads."""
+    install_measured(session)
+    session.run("python", "-m", "bench.profile", *session.posargs)
+
+
+def install_measured(session: nox.Session) -> None:
+    """Everything of ours, and what gives the bench a Postgres server."""
     beside = from_elsewhere(group("tests", "durable-postgres"))
     install_built(session, CORE, *PLUGINS, *beside)
-    session.run("python", "-m", "bench", *session.posargs)
 
 
 @nox.session(default=False)

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from bench.figures import Bar, Figure, Unit
 
-__all__ = ["Paired", "Plan", "alternating", "percentile", "repeated"]
+__all__ = ["Paired", "Plan", "alternating", "in_rounds", "percentile", "repeated"]
 
 Sample = Callable[[], Awaitable[float]]
 """Takes one sample: a time or a rate. Whatever it needs, it prepares outside of what it times."""
@@ -75,16 +75,21 @@ async def alternating(rounds: int, ours: Sample, reference: Sample) -> Paired:
 
     Who goes first changes from round to round.
     """
-    samples: list[tuple[float, float]] = []
+    mine, theirs = await in_rounds(rounds, (ours, reference))
+    return Paired(mine, theirs)
+
+
+async def in_rounds(rounds: int, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
+    """What each gave, round by round, after one round that is not counted.
+
+    Each round takes one of every sample, in turn from the first and from the last on.
+    """
+    taken: list[list[float]] = [[] for _ in samples]
     for number in range(rounds + 1):
-        if number % 2:
-            theirs = await _sampled(reference)
-            samples.append((await _sampled(ours), theirs))
-        else:
-            mine = await _sampled(ours)
-            samples.append((mine, await _sampled(reference)))
-    counted = samples[1:]
-    return Paired(tuple(a for a, _ in counted), tuple(b for _, b in counted))
+        order = list(zip(samples, taken, strict=True))
+        for sample, values in reversed(order) if number % 2 else order:
+            values.append(await _sampled(sample))
+    return [tuple(values[1:]) for values in taken]
 
 
 async def repeated(

@@ -1,0 +1,46 @@
+"""What workflows take in memory while they run, against how many run at once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bench.curves import Curve, point_of
+from bench.engines import fresh_engine, guarded_five, verified
+from bench.figures import Unit, number
+from bench.fives import run_fives
+from bench.memory import traced
+from bench.rounds import Plan
+
+__all__ = ["measure"]
+
+_AT_ONCE: Final = (1, 10, 100, 1000, 10_000)
+_QUICK: Final = (1, 10, 100, 1000)
+_FEWEST: Final = 20
+_MIB: Final = 1 << 20
+_KIB: Final = 1 << 10
+
+
+async def measure(plan: Plan) -> list[Curve]:
+    """The most that Python has allocated at once, beyond an engine that has nothing to do."""
+    sizes = _QUICK if plan.quick else _AT_ONCE
+    peaks = [await _peak(plan, at_once) for at_once in sizes]
+    points = tuple(
+        point_of(at_once, [peak / _MIB]) for at_once, peak in zip(sizes, peaks, strict=True)
+    )
+    what = "memory while workflows of five guarded steps run"
+    note = f"{number(peaks[-1] / sizes[-1] / _KIB)} KiB for each of {sizes[-1]:,}"
+    unit = Unit.MEBIBYTES
+    return [Curve("curve-memory", what, "workflows at once", unit, points, shared=True, note=note)]
+
+
+async def _peak(plan: Plan, at_once: int) -> float:
+    workflows = max(at_once, _FEWEST)
+    async with fresh_engine(plan) as engine:
+        await run_fives(engine, guarded_five, _FEWEST)  # what is made once, by whoever comes first
+        with traced() as allocated:
+            before = allocated.now
+            allocated.reset_peak()
+            await run_fives(engine, guarded_five, workflows, at_once)
+            peak = allocated.peak - before
+        await verified(engine, _FEWEST + workflows)
+    return peak

@@ -1,0 +1,49 @@
+"""Steps per second against how many workflows run at once, from 1 to 10,000."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from bench.curves import Curve, point_of
+from bench.engines import fresh_engine, guarded_five, idempotent_five, verified
+from bench.figures import Unit
+from bench.fives import Five, run_fives
+from bench.rounds import Plan, Sample, in_rounds
+
+__all__ = ["measure"]
+
+_WORKFLOWS: Final = {1: 200, 10: 500, 100: 1000, 1000: 2000, 10_000: 10_000}
+"""How many workflows at once → how many there are in a round."""
+
+_QUICK: Final = {1: 50, 10: 100, 100: 300, 1000: 1000}
+_ROUNDS: Final = 3
+
+
+async def measure(plan: Plan) -> list[Curve]:
+    """A line for each kind of step, in workflows of five; each sample on a journal of its own."""
+    return [
+        await _curve(plan, "guarded", guarded_five),
+        await _curve(plan, "idempotent", idempotent_five),
+    ]
+
+
+async def _curve(plan: Plan, label: str, five: Five) -> Curve:
+    sizes = _QUICK if plan.quick else _WORKFLOWS
+    samples = [_sample(plan, five, workflows, at_once) for at_once, workflows in sizes.items()]
+    rates = await in_rounds(_ROUNDS, samples)
+    points = tuple(point_of(at_once, taken) for at_once, taken in zip(sizes, rates, strict=True))
+    what = f"{label} steps"
+    return Curve("curve-concurrency", what, "workflows at once", Unit.PER_SECOND, points)
+
+
+def _sample(plan: Plan, five: Five, workflows: int, at_once: int) -> Sample:
+    async def sample() -> float:
+        async with fresh_engine(plan) as engine:
+            began = time.perf_counter()
+            steps = await run_fives(engine, five, workflows, at_once)
+            took = time.perf_counter() - began
+            await verified(engine, workflows)
+        return steps / took
+
+    return sample
