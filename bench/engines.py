@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.durability import ON_POSTGRES, ON_SQLITE
-from bench.journals import KEYS, VALUE, journal_url
+from bench.journals import KEYS, journal_url
 from bench.rounds import Plan
-from bench.workload import STEPS
+from bench.workload import STEPS, value
 from durable_core import (
     DurableConfig,
     DurableContext,
@@ -45,13 +45,13 @@ _SETTINGS: Final = {"sqlite": ON_SQLITE, "postgres": ON_POSTGRES}
 )
 async def charge(number: int) -> bytes:
     """An effect that takes no time of its own."""
-    return VALUE + bytes((number,))
+    return value(number)
 
 
 @step(effect=EffectClass.IDEMPOTENT)
 async def render(number: int) -> bytes:
     """The same without harm."""
-    return VALUE + bytes((number,))
+    return value(number)
 
 
 @workflow

@@ -16,7 +16,8 @@ from attrs import frozen
 __all__ = ["Peer", "Unavailable", "environment", "installed", "running"]
 
 _INSTALL_S: Final = 300.0
-_ANSWER_S: Final = 60.0
+_ANSWER_S: Final = 300.0
+_END_S: Final = 60.0
 _PIP: Final = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile")
 
 
@@ -70,7 +71,7 @@ async def running(*command: str) -> AsyncIterator[Peer]:
         assert process.stdin is not None
         process.stdin.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _ANSWER_S)
+            await asyncio.wait_for(process.wait(), _END_S)
     finally:
         if process.returncode is None:
             process.kill()

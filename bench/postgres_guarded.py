@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import AsyncExitStack
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from bench.engines import durability, guarded_five, opened_engine, verified
-from bench.figures import Bar, Figure, Unit
-from bench.peer_engines import PeerEngine, dbos
-from bench.peers import Unavailable
-from bench.rounds import Plan, alternating, repeated
+from bench.figures import Figure
+from bench.peer_engines import dbos
+from bench.references import Reference
+from bench.rounds import Plan, alternating
 from bench.server import fresh_url, server_of
 from bench.steps import AT_ONCE
 from bench.workload import STEPS, seconds
@@ -19,7 +19,7 @@ from tests.postgres import Server
 
 __all__ = ["measure"]
 
-_BAR: Final = Bar(20.0, at_least=True)
+_BAR: Final = 20.0
 _ROUNDS: Final = 5
 _TRIED: Final = (50, 100, 150)
 """How many workflows DBOS runs at a time: each is tried once, and the fastest is measured."""
@@ -48,32 +48,11 @@ async def measure(plan: Plan) -> list[Figure]:
     """Our rate beside DBOS's at its best concurrency; ours alone where DBOS cannot be had."""
     with server_of(plan) as server:
         ours = _Ours(server)
-        settings = f"ours: {await ours.durability()}"
-        try:
-            url = (await fresh_url(server)).replace("postgres:", "postgresql:", 1)
-            async with dbos(plan, url) as peer:
-                return [await _beside(plan, ours, peer, settings)]
-        except Unavailable as error:
-            print(f"NFR-14 without its peer: {error}", file=sys.stderr)
-            return [await _alone(ours, f"no ratio: {error}; {settings}")]
-
-
-async def _beside(plan: Plan, ours: _Ours, peer: PeerEngine, settings: str) -> Figure:
-    count = plan.size(150, 75)
-    tried = await peer.rates(_TRIED, count)
-    best = next(iter(tried))
-
-    async def reference() -> float:
-        return await peer.rate(best, count)
-
-    paired = await alternating(_ROUNDS, ours.rate, reference)
-    what = f"guarded steps on Postgres, {AT_ONCE:,} at once, against {peer.name}"
-    figure = paired.figure("NFR-14", what, Unit.PER_SECOND, _BAR)
-    note = f"{peer.at_best(tried)}; {settings}; {peer.name}: {peer.durability}"
-    return evolve(figure, against=peer.versioned, note=note)
-
-
-async def _alone(ours: _Ours, note: str) -> Figure:
-    what = f"guarded steps on Postgres, {AT_ONCE:,} at once"
-    figure = await repeated(_ROUNDS, ours.rate, "NFR-14", what, Unit.PER_SECOND)
-    return evolve(figure, note=note)
+        settings = await ours.durability()
+        url = (await fresh_url(server)).replace("postgres:", "postgresql:", 1)
+        async with AsyncExitStack() as stack:
+            peer = await Reference.started(stack, "DBOS", dbos(plan, url))
+            await peer.at_best(_TRIED, plan.size(150, 75))
+            paired = await alternating(_ROUNDS, ours.rate, peer.rate)
+        what = f"guarded steps on Postgres, {AT_ONCE:,} at once"
+        return [peer.figure("NFR-14", what, _BAR, paired, settings)]

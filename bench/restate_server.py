@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -112,7 +112,11 @@ async def restate_server(binary: Path, folder: Path) -> AsyncIterator[RestateSer
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     server = RestateServer(f"http://127.0.0.1:{ingress}", f"http://127.0.0.1:{admin}", process, log)
     try:
-        await _healthy(process, f"{server.admin}/health", f"{server.ingress}/restate/health")
+        urls = (f"{server.admin}/health", f"{server.ingress}/restate/health")
+        if not await _healthy(process, urls):
+            *_, said = log.read_text().splitlines() or [f"status {process.returncode}"]
+            message = f"the Restate server ended, or was not healthy in time ({said})"
+            raise Unavailable(message)
         yield server
     finally:
         if process.returncode is None:
@@ -120,17 +124,15 @@ async def restate_server(binary: Path, folder: Path) -> AsyncIterator[RestateSer
         await process.wait()
 
 
-async def _healthy(process: Process, *urls: str) -> None:
+async def _healthy(process: Process, urls: Sequence[str]) -> bool:
+    """Wait until all of them answer; whether they do while the process runs, and in time."""
     deadline = time.monotonic() + _START_S
     for url in urls:
         while (await asyncio.to_thread(_status, url)) != http.client.OK:
-            if process.returncode is not None:
-                message = f"the Restate server ended with status {process.returncode}"
-                raise Unavailable(message)
-            if time.monotonic() > deadline:
-                message = f"the Restate server was not healthy after {_START_S:.0f} s"
-                raise Unavailable(message)
+            if process.returncode is not None or time.monotonic() > deadline:
+                return False
             await asyncio.sleep(_POLL_S)
+    return True
 
 
 def _status(url: str) -> int:
