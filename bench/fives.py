@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Final
-
-from bench.engines import STEPS
+from bench.workload import STEPS, seconds
 from durable_core import DurableEngine
 from durable_core.engine.definition import Workflow
 
@@ -14,21 +11,8 @@ __all__ = ["Five", "run_fives"]
 Five = Workflow[[int], int]
 """One of those in `engines`."""
 
-_FIRST: Final = 7
-_SUM: Final = sum(range(_FIRST, _FIRST + STEPS))
-
 
 async def run_fives(engine: DurableEngine, five: Five, workflows: int, at_once: int = 1) -> int:
-    """Run that many workflows, `at_once` at any time; how many steps they had.
-
-    `at_once` divides `workflows`.
-    """
-    each, left = divmod(workflows, at_once)
-    assert not left, "some would run more workflows than others"
-
-    async def one_after_the_other() -> None:
-        for _ in range(each):
-            assert await engine.run(five, _FIRST) == _SUM, "a workflow's result is wrong"
-
-    await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
+    """Run that many workflows, `at_once` at any time; how many steps they had."""
+    await seconds(lambda first: engine.run(five, first), at_once, workflows)
     return workflows * STEPS

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from bench.engines import fresh_engine, guarded_five, idempotent_five, verified
 from bench.figures import Figure, Unit
-from bench.fives import Five, run_fives
+from bench.fives import Five
 from bench.rounds import Plan, Sample, repeated
+from bench.workload import STEPS, seconds
 
-__all__ = ["measure"]
+__all__ = ["AT_ONCE", "concurrent", "measure", "sequential"]
 
-_AT_ONCE: Final = 1000
+AT_ONCE: Final = 1000
 
 
 async def measure(plan: Plan) -> list[Figure]:
@@ -20,21 +20,29 @@ async def measure(plan: Plan) -> list[Figure]:
     figures = []
     for label, five in (("guarded", guarded_five), ("idempotent", idempotent_five)):
         for sample, how in (
-            (_sample(plan, five, plan.size(400, 100), 1), "one after the other"),
-            (_sample(plan, five, _AT_ONCE, _AT_ONCE), f"{_AT_ONCE:,} workflows at once"),
+            (sequential(plan, five), "one after the other"),
+            (concurrent(plan, five), f"{AT_ONCE:,} workflows at once"),
         ):
             what = f"{label} steps, {how}"
             figures.append(await repeated(plan.rounds, sample, "steps", what, Unit.PER_SECOND))
     return figures
 
 
-def _sample(plan: Plan, five: Five, workflows: int, at_once: int) -> Sample:
+def sequential(plan: Plan, five: Five) -> Sample:
+    """Takes the steps per second of workflows that run one after the other."""
+    return _rate(plan, five, 1, plan.size(400, 100))
+
+
+def concurrent(plan: Plan, five: Five) -> Sample:
+    """Takes the steps per second of 1,000 workflows at once."""
+    return _rate(plan, five, AT_ONCE, AT_ONCE)
+
+
+def _rate(plan: Plan, five: Five, at_once: int, count: int) -> Sample:
     async def sample() -> float:
         async with fresh_engine(plan) as engine:
-            began = time.perf_counter()
-            steps = await run_fives(engine, five, workflows, at_once)
-            took = time.perf_counter() - began
-            await verified(engine, workflows)
-        return steps / took
+            took = await seconds(lambda first: engine.run(five, first), at_once, count)
+            await verified(engine, count)
+        return count * STEPS / took
 
     return sample
