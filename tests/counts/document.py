@@ -45,9 +45,7 @@ def table(cases: Sequence[Case]) -> str:
     named = {number.what for case in cases for number in case.numbers}
     for what in (what for what in WHAT if what in named):
         found = ([str(number) for number in case.numbers if number.what == what] for case in cases)
-        lines.append(
-            [what, *("".join(count) or ("–" if what in WHOLE else "0") for count in found)]
-        )
+        lines.append([what, *("".join(count) or ("" if what in WHOLE else "0") for count in found)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
