@@ -39,7 +39,9 @@ class Case:
     def broken(self, cost: Counter[str]) -> Iterator[str]:
         """What does not hold, in words."""
         unnamed = +cost - Counter({number.what: cost[number.what] for number in self.numbers})
-        yield from (f"{what}: {count}, and no number says so" for what, count in unnamed.items())
+        for what, count in unnamed.items():
+            yield f"{self.name}: {what}: {count:,}, and no number says so"
         for number in self.numbers:
-            if not number.holds(cost[number.what]):
-                yield f"{number.what}: {cost[number.what]:,}, not {number}: {number.why}"
+            count = cost[number.what]
+            if not number.holds(count):
+                yield f"{self.name}: {number.what}: {count:,}, not {number}: {number.why}"

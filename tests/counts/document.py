@@ -30,7 +30,7 @@ WHAT: Final = {
     "idempotency hashes": "BLAKE3 digests that are idempotency keys",
     "objects": "objects that a constructor of ours makes, on the event loop's thread",
     "calls": "calls of functions of ours there, and resumptions of those that waited",
-    "objects kept": "objects that hold others, of which there are more in the whole process",
+    "objects kept": "objects that hold others, weak references apart, which the process has more of",
 }
 """What is counted, in the order of the tables."""
 

@@ -222,7 +222,7 @@ ON_POSTGRES: Final = (
 _LEFT: Final = "what is made now and then, whatever the number; a thing for each step were 100"
 
 KEPT: Final = tuple(
-    Case(f"100 {kind} steps", kind, (Number("objects kept", 15, _LEFT, at_most=True),))
+    Case(f"100 {kind} steps", kind, (Number("objects kept", 5, _LEFT, at_most=True),))
     for kind in ("guarded", "idempotent")
 )
 """What is still there of steps that are done, while their workflow goes on."""

@@ -16,4 +16,5 @@ def test_costs_on_postgres(run: str, url: str) -> None:
     costs = on_postgres(RUNS[run], url)
     cases = {case.name: case for case in ON_POSTGRES if case.run == run}
     assert cases.keys() == costs.keys()
-    assert [line for name, case in cases.items() for line in case.broken(costs[name])] == []
+    broken = [line for name, case in cases.items() for line in case.broken(costs[name])]
+    assert not broken, "\n".join(broken)

@@ -16,4 +16,5 @@ def test_costs_on_sqlite(run: str, tmp_path: Path) -> None:
     costs = on_sqlite(RUNS[run], tmp_path / "journal.db")
     cases = {case.name: case for case in ON_SQLITE if case.run == run}
     assert cases.keys() == costs.keys()
-    assert [line for name, case in cases.items() for line in case.broken(costs[name])] == []
+    broken = [line for name, case in cases.items() for line in case.broken(costs[name])]
+    assert not broken, "\n".join(broken)
