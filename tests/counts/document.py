@@ -30,22 +30,20 @@ WHAT: Final = {
     "idempotency hashes": "BLAKE3 digests that are idempotency keys",
     "objects": "objects that a constructor of ours makes, on the event loop's thread",
     "calls": "calls of functions of ours there, and resumptions of those that waited",
-    "objects kept": "objects that hold others, weak references apart, which the process has more of",
+    "objects kept": "objects that hold others and are more than before, weak references apart",
 }
 """What is counted, in the order of the tables."""
 
 
 def table(cases: Sequence[Case]) -> str:
-    """The numbers as a table of Markdown: a column for each case, with the run that shows it."""
-    lines = [
-        ["", *(case.name for case in cases)],
-        ["---"] * (len(cases) + 1),
-        ["run", *(f"`{case.run}`" for case in cases)],
-    ]
+    """The numbers as a table of Markdown: a line for each case, with the run that shows it."""
     named = {number.what for case in cases for number in case.numbers}
-    for what in (what for what in WHAT if what in named):
-        found = ([str(number) for number in case.numbers if number.what == what] for case in cases)
-        lines.append([what, *("".join(count) or ("" if what in WHOLE else "0") for count in found)])
+    whats = [what for what in WHAT if what in named]
+    lines = [["case", "run", *whats], ["---"] * (len(whats) + 2)]
+    for case in cases:
+        numbers = {number.what: str(number) for number in case.numbers}
+        counts = (numbers.get(what, "" if what in WHOLE else "0") for what in whats)
+        lines.append([case.name, f"`{case.run}`", *counts])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

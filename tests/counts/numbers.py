@@ -131,10 +131,44 @@ ON_SQLITE: Final = (
         ),
     ),
     Case(
-        "segment of 100 replayed steps",
+        "100 guarded steps in ten branches",
+        "guarded-branches",
+        (
+            Number("commits", 20, "two for ten steps: they go together where they come together"),
+            Number("syncs", 20, "one for each commit"),
+            Number("statements", 90, "4 or 5 for each batch"),
+            Number("hops", 20, "one for each commit"),
+            Number("turns", 1_000, "ten for each: branches go on one after the other"),
+            Number("tasks", 300, "for each the effect, and two waits for the step's turn"),
+            Number("seals", 100, "one for each step"),
+            Number("row hashes", 300, "three for each step"),
+            Number("anchor hashes", 20, "one for each commit"),
+            Number("fingerprint hashes", 200, "two for each step"),
+            Number("idempotency hashes", 100, "one for each step"),
+            Number("objects", 940, "eleven for each step, less what a shared batch saves"),
+            Number("calls", 29_900, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "100 idempotent steps in ten branches",
+        "idempotent-branches",
+        (
+            Number("statements", 1, "201 entries take an INSERT more than 101"),
+            Number("turns", 800, "eight for each: branches go on one after the other"),
+            Number("tasks", 200, "two waits for the step's turn"),
+            Number("seals", 100, "one for each step"),
+            Number("row hashes", 200, "two for each step"),
+            Number("fingerprint hashes", 200, "two for each step"),
+            Number("idempotency hashes", 100, "one for each step"),
+            Number("objects", 600, "six for each step, as one after the other"),
+            Number("calls", 22_250, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "100 replayed steps",
         "replay",
         (
-            Number("statements", 1, "the segment is read at once"),
+            Number("statements", 1, "a segment is read at once"),
             Number("hops", 1, "by one job of the reading connection's thread"),
             Number("turns", 8, "the look-up that reads waits for a task, and that for the thread"),
             Number("tasks", 2, "the look-up that reads, and the read that look-ups share"),
@@ -145,6 +179,40 @@ ON_SQLITE: Final = (
             Number("idempotency hashes", 100, "one for each step"),
             Number("objects", 400, "four for each step"),
             Number("calls", 12_550, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "100 replayed guarded steps in ten branches",
+        "guarded-branches",
+        (
+            Number("statements", 2, "an intent and a result for each step: two segments"),
+            Number("hops", 2, "one for each statement"),
+            Number("turns", 418, "four for each, which is answered in its turn"),
+            Number("tasks", 122, "the wait for its turn; eleven look-ups wait for a segment"),
+            Number("opens", 100, "each payload once"),
+            Number("decodings", 100, "each value once"),
+            Number("row hashes", 300, "two MACs for each step, and the digest of a payload"),
+            Number("fingerprint hashes", 200, "two for each step, to compare"),
+            Number("idempotency hashes", 100, "one for each step"),
+            Number("objects", 400, "four for each step"),
+            Number("calls", 16_400, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "100 replayed idempotent steps in ten branches",
+        "idempotent-branches",
+        (
+            Number("statements", 1, "a segment is read at once"),
+            Number("hops", 1, "by one job of the reading connection's thread"),
+            Number("turns", 409, "four for each, which is answered in its turn"),
+            Number("tasks", 111, "the wait for its turn; eleven look-ups wait for a segment"),
+            Number("opens", 100, "each payload once"),
+            Number("decodings", 100, "each value once"),
+            Number("row hashes", 200, "each row's MAC once, and the digest of its payload"),
+            Number("fingerprint hashes", 200, "two for each step, to compare"),
+            Number("idempotency hashes", 100, "one for each step"),
+            Number("objects", 400, "four for each step"),
+            Number("calls", 15_080, _CALLS, at_most=True),
         ),
     ),
     Case(
@@ -179,6 +247,14 @@ def _batches(count: int, why: str) -> tuple[Number, ...]:
     )
 
 
+def _reads(segments: int) -> tuple[Number, ...]:
+    return (
+        Number("commits", 0, "nothing is written"),
+        Number("statements", segments, "one for each segment"),
+        Number("round trips", segments, _ONE_TRIP),
+    )
+
+
 ON_POSTGRES: Final = (
     Case(
         "guarded step",
@@ -207,14 +283,18 @@ ON_POSTGRES: Final = (
         _batches(6, "1,400 entries in batches of at most 256"),
     ),
     Case(
-        "segment of 100 replayed steps",
-        "replay",
-        (
-            Number("commits", 0, "nothing is written"),
-            Number("statements", 1, "the segment is read at once"),
-            Number("round trips", 1, _ONE_TRIP),
-        ),
+        "100 guarded steps in ten branches",
+        "guarded-branches",
+        _batches(20, "two for ten steps: they go together where they come together"),
     ),
+    Case(
+        "100 idempotent steps in ten branches",
+        "idempotent-branches",
+        _batches(0, "they go with the others"),
+    ),
+    Case("100 replayed steps", "replay", _reads(1)),
+    Case("100 replayed guarded steps in ten branches", "guarded-branches", _reads(2)),
+    Case("100 replayed idempotent steps in ten branches", "idempotent-branches", _reads(1)),
     Case("lone acknowledged append", "append", _batches(1, "nobody is waited for")),
 )
 

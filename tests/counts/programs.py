@@ -15,7 +15,14 @@ from durable_core import (
 )
 from durable_core.engine.definition import Workflow
 
-__all__ = ["KINDS", "Steps", "guarded_steps", "idempotent_steps", "steps_and_then"]
+__all__ = [
+    "KINDS",
+    "Steps",
+    "branches_and_then",
+    "guarded_steps",
+    "idempotent_steps",
+    "steps_and_then",
+]
 
 Steps = Workflow[[int], int]
 """Takes how many steps to make, and returns the sum of their numbers."""
@@ -61,5 +68,21 @@ def steps_and_then(
             total += sum([await ctx.step(KINDS[name], number) for number in numbers])
             await at_end()
         return total
+
+    return program
+
+
+def branches_and_then(at_end: Callable[[], Awaitable[object]], name: str, count: int) -> Steps:
+    """Steps of that kind in so many branches at once, and something behind them."""
+
+    async def branch(ctx: DurableContext, numbers: range) -> int:
+        return sum([await ctx.step(KINDS[name], number) for number in numbers])
+
+    @workflow(name="branches_and_then")
+    async def program(ctx: DurableContext, steps: int) -> int:
+        async with ctx.parallel() as group:
+            branches = [group.start(branch, range(n, steps, count)) for n in range(count)]
+        await at_end()
+        return sum(each.result() for each in branches)
 
     return program

@@ -13,10 +13,18 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from durable_core import DurableEngine
-from tests.counts.programs import Steps, guarded_steps, idempotent_steps, steps_and_then
+from tests.counts.programs import (
+    Steps,
+    branches_and_then,
+    guarded_steps,
+    idempotent_steps,
+    steps_and_then,
+)
 from tests.journals import begun, result_of
 
 __all__ = ["RUNS", "WHOLE", "Costs", "Counters", "Open", "Run"]
+
+AtEnd = Callable[[], Awaitable[object]]
 
 Costs = dict[str, Counter[str]]
 """Case → what → how often."""
@@ -27,8 +35,9 @@ _MORE: Final = 24
 three binary digits that are 1, so both take three of SQLite's `INSERT`s."""
 
 _AT_ONCE: Final = 200
-_SEGMENTS: Final = 2
 _SEGMENT: Final = 100
+_LENGTHS: Final = (_SEGMENT, _SEGMENT, 2 * _SEGMENT)
+_BRANCHES: Final = 10
 
 
 class Counters(Protocol):
@@ -85,29 +94,46 @@ async def _at_once(kind: str, workflow: Steps, opened: Open) -> Costs:
 
 
 async def _replay(opened: Open) -> Costs:
+    _, replayed = await _left_and_resumed(steps_and_then, opened)
+    return {f"{_SEGMENT} replayed steps": replayed}
+
+
+async def _in_branches(kind: str, opened: Open) -> Costs:
+    program = partial(branches_and_then, name=kind, count=_BRANCHES)
+    live, replayed = await _left_and_resumed(program, opened)
+    where = f"{kind} steps in ten branches"
+    return {f"{_SEGMENT} {where}": live, f"{_SEGMENT} replayed {where}": replayed}
+
+
+async def _left_and_resumed(
+    program: Callable[[AtEnd], Steps], opened: Open
+) -> tuple[Counter[str], Counter[str]]:
+    """What a hundred more steps cost: where they are made, and where another engine replays them.
+
+    Three executions stay behind their steps, the first to prepare what is prepared once.
+    """
     arrived: asyncio.Queue[None] = asyncio.Queue()
-    fewer, more = _SEGMENT * _SEGMENTS, 2 * _SEGMENT * _SEGMENTS
+    ids = []
 
     async def stay() -> None:
         arrived.put_nowait(None)
         await asyncio.Event().wait()
 
-    left = steps_and_then(stay)
-    async with opened(left) as counters:
-        ids = [(await counters.engine.start(left, steps)).id for steps in (_FIVE, fewer, more)]
-        for _ in ids:
-            await arrived.get()
+    async def live(steps: int) -> None:
+        ids.append((await counters.engine.start(left, steps)).id)
+        await arrived.get()
         await counters.engine.flush()
-    async with opened(steps_and_then(partial(asyncio.sleep, 0)), recover=False) as counters:
 
-        async def resume(which: int, steps: int) -> None:
-            handle = await counters.engine.resume(ids[which])
-            assert await handle.result() == sum(range(steps))
+    async def resume(steps: int) -> None:
+        handle = await counters.engine.resume(ids.pop(0))
+        assert await handle.result() == sum(range(steps))
 
-        await resume(0, _FIVE)
-        first = await counters.of(partial(resume, 1, fewer))
-        second = await counters.of(partial(resume, 2, more))
-    return {f"segment of {_SEGMENT} replayed steps": _shared(second, first, _SEGMENTS)}
+    left = program(stay)
+    async with opened(left) as counters:
+        made = [await counters.of(partial(live, steps)) for steps in _LENGTHS]
+    async with opened(program(partial(asyncio.sleep, 0)), recover=False) as counters:
+        replayed = [await counters.of(partial(resume, steps)) for steps in _LENGTHS]
+    return _shared(made[2], made[1], 1), _shared(replayed[2], replayed[1], 1)
 
 
 async def _lone_append(opened: Open) -> Costs:
@@ -139,5 +165,7 @@ RUNS: Final[dict[str, Run]] = {
     "guarded-at-once": partial(_at_once, "guarded", guarded_steps),
     "idempotent-at-once": partial(_at_once, "idempotent", idempotent_steps),
     "replay": _replay,
+    "guarded-branches": partial(_in_branches, "guarded"),
+    "idempotent-branches": partial(_in_branches, "idempotent"),
     "append": _lone_append,
 }
