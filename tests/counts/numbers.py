@@ -23,7 +23,9 @@ ON_SQLITE: Final = (
             Number("syncs", 1, "of the -wal, for the commit"),
             Number("statements", 4, "BEGIN, UPDATE of the head, INSERT of both entries, COMMIT"),
             Number("hops", 1, "the whole batch is one job of the connection's thread"),
-            Number("turns", 4, "the writer, its answer, the acknowledgement, the task's own end"),
+            Number(
+                "turns", 4, "the writer begins, is answered, takes that in; the workflow goes on"
+            ),
             Number("tasks", 1, "the effect, which no cancellation may reach"),
             Number("seals", 1, "the result; an intent has no payload"),
             Number("row hashes", 3, "a MAC for each of two rows, and the digest of a payload"),
@@ -76,7 +78,7 @@ ON_SQLITE: Final = (
             Number("statements", 6, "BEGIN, INSERT of the execution, 4 + 2 + 1 entries, COMMIT"),
             Number("largest batch", 6, "it is the only one"),
             Number("hops", 1, "one for the commit"),
-            Number("turns", 10, "none for a step"),
+            Number("turns", 10, "none for a step: two begin, four commit, four end"),
             Number("tasks", 2, "the execution and its workflow"),
             Number("seals", 7, "input, five results, output"),
             Number("decodings", 1, "the arguments of the workflow"),
@@ -224,7 +226,7 @@ ON_SQLITE: Final = (
             Number("statements", 4, "BEGIN, UPDATE of the head, INSERT, COMMIT"),
             Number("largest batch", 4, "it is the only one"),
             Number("hops", 1, "one for the commit"),
-            Number("turns", 4, "the writer, its answer, the acknowledgement, the caller"),
+            Number("turns", 4, "the writer begins, is answered, takes that in; the caller goes on"),
             Number("seals", 1, "the payload"),
             Number("row hashes", 2, "the row's MAC, and the digest of its payload"),
             Number("anchor hashes", 1, "one for the commit"),

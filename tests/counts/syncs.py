@@ -29,7 +29,7 @@ class _Vfs(Structure):
     _fields_ = (
         *((name, c_int) for name in ("iVersion", "szOsFile", "mxPathname")),
         *((name, c_void_p) for name in ("pNext", "zName", "pAppData", "xOpen")),
-        ("rest", c_void_p * 14),
+        ("rest", c_void_p * 15),
     )
 
 
