@@ -11,9 +11,9 @@ import random
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from durable_core.engine.call import CURRENT, StepCall
+from durable_core.engine.call import CURRENT, Attempt, StepCall
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.outcome import Failure
 from durable_core.errors import PayloadError
@@ -36,7 +36,7 @@ _OF_THE_PROCESS: Final = (GeneratorExit, KeyboardInterrupt, SystemExit)
 """What is not the step's failure: the coroutine is being closed, or the process ends."""
 
 
-@frozen
+@define
 class Returned:
     """The function returned: the encoding, and the decoded encoding that the caller gets."""
 
@@ -150,7 +150,7 @@ def _encode(run: Run, call: StepCall, value: object, attempt: int) -> Returned |
 
 async def _attempt(run: Run, call: StepCall, attempt: int) -> object:
     active = ACTIVE.set(None)
-    current = CURRENT.set(call.current(attempt))
+    current = CURRENT.set(Attempt(call, attempt))
     requests = cancel_requests()
     try:
         if call.spec.is_async:
