@@ -40,9 +40,16 @@ class WaitedTooLong(TimeoutError):
     """What the workflow sees where a wait ended by its timer, live and replayed alike."""
 
 
-def perform(run: Run, call: StepCall) -> Coroutine[Any, Any, object]:
-    """The coroutine of the step. Raises `StepFailed` into the workflow, and cancellation."""
-    return called(run, call.step_id, _perform, call)
+def perform(
+    run: Run, call: StepCall, task: asyncio.Task[Any] | None
+) -> Coroutine[Any, Any, object]:
+    """The coroutine of a step that the current `task` calls, known to the run from now on.
+
+    It raises `StepFailed` into the workflow, and cancellation.
+    """
+    coroutine = _within(run, call.step_id, _perform, call)
+    run.activity.called(call.step_id, coroutine, task)
+    return coroutine
 
 
 def called(
@@ -54,7 +61,7 @@ def called(
 ) -> Coroutine[Any, Any, T]:
     """The coroutine of what the workflow calls at `step_id`, known to the run from now on."""
     coroutine = _within(run, step_id, work, *args, **kwargs)
-    run.activity.called(step_id, coroutine)
+    run.activity.called(step_id, coroutine, asyncio.current_task())
     return coroutine
 
 
@@ -66,8 +73,9 @@ async def _within(
     **kwargs: P.kwargs,
 ) -> T:
     """`work` as something that the workflow does at `step_id`, ended with its run."""
-    requests = cancel_requests()
-    run.activity.entered(step_id, own=run.strands.own() is not None)
+    task = asyncio.current_task()
+    requests = cancel_requests(task)
+    run.activity.entered(step_id, task, own=run.strands.of(task) is not None)
     try:
         if run.ended:
             await run.halted()
@@ -75,7 +83,7 @@ async def _within(
             await run.place.take()
         result = await work(run, *args, **kwargs)
     except (StepFailed, WaitedTooLong):
-        run.activity.outlasted(requests)
+        run.activity.outlasted(task, requests)
         raise
     except Exception as error:  # noqa: BLE001 - the engine's own failures stay out of user code
         return await run.halt(error)
@@ -84,7 +92,7 @@ async def _within(
             await run.halted()
         raise
     else:
-        run.activity.outlasted(requests)
+        run.activity.outlasted(task, requests)
         return result
     finally:
         run.activity.left(step_id)

@@ -25,7 +25,7 @@ from durable_core.engine.promise import Cell
 from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
-from durable_core.engine.strand import Strand, Strands
+from durable_core.engine.strand import Strand, Strands, running_task
 from durable_core.errors import DecodeError, ExecutionError
 from durable_core.ids import ExecutionId, StepId
 from durable_core.journal.lane import Lane
@@ -105,9 +105,10 @@ class Run:
         """
         name = spec.descriptor.name
         strand = self._strand_of_caller(name)
-        own = self.strands.own() is strand
+        task = running_task()
+        own = self.strands.of(task) is strand
         if not own:
-            self.strands.note_foreign(name)
+            self.strands.note_foreign(name, task)
         self.folding.require_room()
         try:
             call = StepCall.make(
@@ -127,7 +128,7 @@ class Run:
         if spec.descriptor.guarded:
             # Whoever is performed before it must not take its effect of an earlier run for lost.
             self.cursor.prior.consume(call.idem_key)
-        return perform(self, call)
+        return perform(self, call, task)
 
     def take_place(self, what: str) -> StepId:
         """The next step id, for `what` stands there now; raises as `call` does.
