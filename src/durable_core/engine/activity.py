@@ -32,6 +32,7 @@ class Activity:
         forked: Callable[[], bool],
     ) -> None:
         self._effect_name = f"durable-effect-{name}"
+        self._loop = asyncio.get_running_loop()
         self._ended = ended
         self._failed = failed
         self._forked = forked
@@ -139,7 +140,7 @@ class Activity:
         context = contextvars.copy_context()
         # What it calls, a reconcile function say, stands outside of the workflow's branch.
         context.run(ACTIVE.set, None)
-        task, returned = start_at_once(effect, self._effect_name, context)
+        task, returned = start_at_once(effect, self._effect_name, context, self._loop)
         if returned is not None:
             return returned
         self._effects.add(task)
