@@ -27,12 +27,13 @@ class Activity:
     def __init__(
         self,
         name: str,
+        loop: asyncio.AbstractEventLoop,
         ended: Callable[[], bool],
         failed: Callable[[BaseException], None],
         forked: Callable[[], bool],
     ) -> None:
         self._effect_name = f"durable-effect-{name}"
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._ended = ended
         self._failed = failed
         self._forked = forked
@@ -106,9 +107,8 @@ class Activity:
         """
         if task is not None and task.cancelling() > requests:
             self._owed[task] = task.cancelling()
-            loop = asyncio.get_running_loop()
             # Two turns, so that steps which it wraps into tasks have begun: they are journaled.
-            loop.call_soon(loop.call_soon, self._deliver, task)
+            self._loop.call_soon(self._loop.call_soon, self._deliver, task)
 
     def raise_owed(self) -> None:
         """Raise the cancellation that this task's last step outlasted, if there is one."""

@@ -100,7 +100,7 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
     A cancellation of this task is passed on; one that the function raises by itself is an error.
     """
     descriptor = call.descriptor
-    task = asyncio.current_task()
+    task = asyncio.current_task(run.loop)
     requests = cancel_requests(task)
     attempt = first
     while True:

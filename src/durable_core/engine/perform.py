@@ -19,11 +19,10 @@ from durable_core.engine.invoke import (
     attempt_all,
     cancel_requests,
 )
-from durable_core.engine.outcome import CANCELLED
+from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import replay, take_over
 from durable_core.engine.sequence import LAST
 from durable_core.errors import JournalError, StepFailed
-from durable_core.model.entries import Outcome
 from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
 from durable_core.telemetry import SpanName
 
@@ -73,7 +72,7 @@ async def _within(
     **kwargs: P.kwargs,
 ) -> T:
     """`work` as something that the workflow does at `step_id`, ended with its run."""
-    task = asyncio.current_task()
+    task = asyncio.current_task(run.loop)
     requests = cancel_requests(task)
     run.activity.entered(step_id, task, own=run.strands.of(task) is not None)
     try:
@@ -102,7 +101,7 @@ async def _within(
 
 async def _perform(run: Run, call: StepCall) -> object:
     found, cancelled = await look_up(run, call.wanted, call.idem_key)
-    with run.parts.tracing.span(SpanName.STEP_RUN, run.span_attributes(call, found)):
+    with run.parts.tracing.span_of(SpanName.STEP_RUN, run.span_attributes, call, found):
         if isinstance(found, Recorded):
             run.parts.metrics.record("durable.engine.steps_replayed", 1)
             return await replay(run, call, found.row, cancelled=cancelled)
@@ -180,7 +179,7 @@ async def _perform_plain(run: Run, call: StepCall, *, cancelled: bool) -> object
     run.parts.failpoints.reach("engine.result.before")
     match attempted:
         case Returned(encoded, value):
-            await run.complete(call.result(bytes((Outcome.VALUE,)) + encoded))
+            await run.complete(call.result(VALUE + encoded))
             run.parts.failpoints.reach("engine.result.after")
             return value
         case NotCalled() | TimedOut():

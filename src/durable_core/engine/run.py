@@ -38,6 +38,7 @@ from durable_core.telemetry import AttributeValue
 __all__ = ["Run"]
 
 _LOG: Final = logging.getLogger("durable_core.engine")
+_OF_STEPS: Final = (StepResult, StepFailure)
 
 
 class Run:
@@ -58,6 +59,7 @@ class Run:
         self.cursor = cursor
         self.generation = generation
         self.place = place
+        self.loop = asyncio.get_running_loop()
         self.execution_id = ExecutionId(bytes=lane.row.execution_id)
         self.root = Strand(self, Branch(lane.row.execution_id))
         self.strands = Strands()
@@ -75,6 +77,7 @@ class Run:
         self.only_idempotent = True
         self.activity = Activity(
             str(self.execution_id),
+            self.loop,
             lambda: self.ended,
             self._failed,
             lambda: self.strands.forked or cursor.forked,
@@ -154,7 +157,7 @@ class Run:
 
     def note_effect(self, effect: int) -> None:
         """Remember whether everything journaled in this generation is idempotent."""
-        if effect != EffectClass.IDEMPOTENT:
+        if self.only_idempotent and effect != EffectClass.IDEMPOTENT:
             self.only_idempotent = False
 
     async def complete(
@@ -182,7 +185,7 @@ class Run:
         Whether the workflow cancelled meanwhile, which does not end the wait.
         """
         cancelled = False
-        if isinstance(entry, StepResult | StepFailure):
+        if isinstance(entry, _OF_STEPS):
             self.note_effect(entry.effect_class)
         self.parts.failpoints.reach("engine.queue.before")
         writer = self.parts.writer
@@ -237,7 +240,7 @@ class Run:
         if self.strands.own() is None:
             raise asyncio.CancelledError
         while True:
-            await asyncio.get_running_loop().create_future()
+            await self.loop.create_future()
 
     def waiting(self) -> AbstractAsyncContextManager[None]:
         """A block in which the step or wait that enters it only waits, and needs no place."""
