@@ -1,4 +1,4 @@
-"""`python -m bench`: run the measurements, print their table, and write them as JSON."""
+"""`python -m bench`: run the measurements, print and write and draw the figures."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from bench import (
 from bench.curves import Curve, curve_record, curve_table
 from bench.figures import Figure, as_record, table
 from bench.machine import IN_MEMORY, filesystem_of, machine_line
+from bench.picture import drawn
 from bench.rounds import Plan
 
 __all__ = ["GROUPS", "MEASUREMENTS", "main"]
@@ -117,6 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     if options.json is not None:
         options.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    if options.svg is not None:
+        options.svg.write_text(drawn(record))
     return 0
 
 
@@ -129,6 +132,7 @@ def _selected(names: Sequence[str]) -> Iterable[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="also draw a picture of them")
     parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds")
     parser.add_argument(
         "--folder",

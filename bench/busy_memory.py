@@ -7,7 +7,7 @@ from typing import Final
 from bench.curves import Curve, point_of
 from bench.engines import fresh_engine, guarded_five, verified
 from bench.figures import Unit, number
-from bench.fives import run_fives
+from bench.fives import PATIENT, run_fives
 from bench.memory import traced
 from bench.rounds import Plan
 
@@ -27,15 +27,15 @@ async def measure(plan: Plan) -> list[Curve]:
     points = tuple(
         point_of(at_once, [peak / _MIB]) for at_once, peak in zip(sizes, peaks, strict=True)
     )
-    what = "memory while workflows of five guarded steps run"
+    what = "guarded steps under way"
     note = f"{number(peaks[-1] / sizes[-1] / _KIB)} KiB for each of {sizes[-1]:,}"
-    unit = Unit.MEBIBYTES
-    return [Curve("curve-memory", what, "workflows at once", unit, points, shared=True, note=note)]
+    value, axis, unit = "memory", "workflows at once", Unit.MEBIBYTES
+    return [Curve("curve-memory", value, what, axis, unit, points, shared=True, note=note)]
 
 
 async def _peak(plan: Plan, at_once: int) -> float:
     workflows = max(at_once, _FEWEST)
-    async with fresh_engine(plan) as engine:
+    async with fresh_engine(plan, config=PATIENT) as engine:
         await run_fives(engine, guarded_five, _FEWEST)  # what is made once, by whoever comes first
         with traced() as allocated:
             before = allocated.now

@@ -8,7 +8,7 @@ from typing import Final
 from bench.curves import Curve, point_of
 from bench.engines import fresh_engine, guarded_five, idempotent_five, verified
 from bench.figures import Unit
-from bench.fives import Five, run_fives
+from bench.fives import PATIENT, Five, run_fives
 from bench.rounds import Plan, Sample, in_rounds
 
 __all__ = ["measure"]
@@ -34,12 +34,13 @@ async def _curve(plan: Plan, label: str, five: Five) -> Curve:
     rates = await in_rounds(_ROUNDS, samples)
     points = tuple(point_of(at_once, taken) for at_once, taken in zip(sizes, rates, strict=True))
     what = f"{label} steps"
-    return Curve("curve-concurrency", what, "workflows at once", Unit.PER_SECOND, points)
+    axis = "workflows at once"
+    return Curve("curve-concurrency", "steps per second", what, axis, Unit.PER_SECOND, points)
 
 
 def _sample(plan: Plan, five: Five, workflows: int, at_once: int) -> Sample:
     async def sample() -> float:
-        async with fresh_engine(plan) as engine:
+        async with fresh_engine(plan, config=PATIENT) as engine:
             began = time.perf_counter()
             steps = await run_fives(engine, five, workflows, at_once)
             took = time.perf_counter() - began

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from bench.curves import Curve, point_of
-from bench.engines import STEPS, opened_engine, verified
+from bench.engines import STEPS, fresh_engine, verified
 from bench.figures import Unit
 from bench.rounds import Plan, Sample, in_rounds
 from durable_core import (
@@ -80,19 +80,17 @@ async def _curve(plan: Plan, label: str, sized: Sized) -> Curve:
     rates = await in_rounds(plan.size(_ROUNDS, 3), samples)
     points = tuple(point_of(size, taken) for size, taken in zip(_EACH, rates, strict=True))
     what = f"{label} steps, {_AT_ONCE} workflows at once"
-    return Curve("curve-payload", what, "bytes returned", Unit.PER_SECOND, points, shared=True)
+    value, axis, unit = "steps per second", "bytes that a step returns", Unit.PER_SECOND
+    return Curve("curve-payload", value, what, axis, unit, points, shared=True)
 
 
 def _sample(plan: Plan, sized: Sized, size: int, each: int) -> Sample:
     async def sample() -> float:
-        with plan.fresh_path() as path:
-            async with opened_engine(path, [sized], config=_CONFIG) as engine:
-                began = time.perf_counter()
-                await asyncio.gather(
-                    *(_in_turn(engine, sized, size, each) for _ in range(_AT_ONCE))
-                )
-                took = time.perf_counter() - began
-                await verified(engine, _AT_ONCE * each)
+        async with fresh_engine(plan, [sized], config=_CONFIG) as engine:
+            began = time.perf_counter()
+            await asyncio.gather(*(_in_turn(engine, sized, size, each) for _ in range(_AT_ONCE)))
+            took = time.perf_counter() - began
+            await verified(engine, _AT_ONCE * each)
         return _AT_ONCE * each * STEPS / took
 
     return sample

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import asdict, frozen
 
 from bench.figures import Unit, aligned, number, with_unit
 
-__all__ = ["Curve", "Point", "curve_record", "curve_table", "point_of"]
+__all__ = ["Curve", "Point", "curve_of", "curve_record", "curve_table", "point_of"]
 
 
 @frozen
@@ -32,11 +32,15 @@ def point_of(at: float, samples: Sequence[float]) -> Point:
 class Curve:
     """A line of points, and whether the cost that it shows stays flat.
 
+    `value` says what was measured at each place, `what` what of; curves of one name and axis
+    have the same value.
+
     The cost at a point is its value, or what one step takes where the value is a rate. With
     `shared` it is divided by the place on the axis: the cost of one byte, of one workflow.
     """
 
     name: str
+    value: str
     what: str
     axis: str
     unit: Unit
@@ -77,9 +81,18 @@ def curve_table(curve: Curve) -> str:
             for point in curve.points
         ),
     ]
-    said = f"{curve.name}: {curve.what}, flatness {number(curve.flatness)}"
-    lines = [said, "", *aligned(list(zip(*columns, strict=True)))]
+    said = f"{curve.name}: {curve.value}, {curve.what}; flatness {number(curve.flatness)}"
+    rows = list(zip(*columns, strict=True))
+    spread = any(cell for cell in rows[-1][1:])
+    lines = [said, "", *aligned(rows if spread else rows[:-1])]
     return "\n".join([*lines, *(["", f"- {curve.note}"] if curve.note else [])])
+
+
+def curve_of(record: Mapping[str, Any]) -> Curve:
+    """The curve that `curve_record` has made a record of."""
+    kept = {name: value for name, value in record.items() if name != "flatness"}
+    points = tuple(Point(**point) for point in record["points"])
+    return Curve(**{**kept, "unit": Unit(record["unit"]), "points": points})
 
 
 def curve_record(curve: Curve) -> dict[str, Any]:

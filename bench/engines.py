@@ -90,10 +90,12 @@ async def opened_engine(
 async def fresh_engine(
     plan: Plan,
     workflows: Sequence[Workflow[..., Any]] = (guarded_five, idempotent_five),
+    *,
+    config: DurableConfig | None = None,
 ) -> AsyncIterator[DurableEngine]:
     """An engine on a journal of its own."""
     with plan.fresh_path() as path:
-        async with opened_engine(path, workflows) as engine:
+        async with opened_engine(path, workflows, config=config) as engine:
             yield engine
 
 

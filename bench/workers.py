@@ -93,8 +93,9 @@ async def _team(server: Server, workers: int) -> AsyncIterator[_Team]:
 
 def _curve(teams: Sequence[_Team]) -> Curve:
     points = tuple(point_of(team.workers, team.counted) for team in teams)
-    what = "guarded steps on Postgres, started anywhere"
-    return Curve("curve-workers", what, "worker processes", Unit.PER_SECOND, points)
+    what = "guarded steps on Postgres"
+    value, axis, unit = "steps per second", "worker processes", Unit.PER_SECOND
+    return Curve("curve-workers", value, what, axis, unit, points)
 
 
 async def _figure(team: _Team, alone: _Team, settings: str) -> Figure:
