@@ -30,7 +30,7 @@ async def measure(plan: Plan) -> list[Curve]:
     what = "guarded steps under way"
     note = f"{number(peaks[-1] / sizes[-1] / _KIB)} KiB for each of {sizes[-1]:,}"
     value, axis, unit = "memory", "workflows at once", Unit.MEBIBYTES
-    return [Curve("curve-memory", value, what, axis, unit, points, shared=True, note=note)]
+    return [Curve("curve-memory", value, what, axis, unit, points, per="workflow", note=note)]
 
 
 async def _peak(plan: Plan, at_once: int) -> float:

@@ -79,9 +79,9 @@ async def _curve(plan: Plan, label: str, sized: Sized) -> Curve:
     samples = [_sample(plan, sized, size, plan.size(each, 1)) for size, each in _EACH.items()]
     rates = await in_rounds(plan.size(_ROUNDS, 3), samples)
     points = tuple(point_of(size, taken) for size, taken in zip(_EACH, rates, strict=True))
-    what = f"{label} steps, {_AT_ONCE} workflows at once"
+    what = f"{label} steps, {_AT_ONCE} at once"
     value, axis, unit = "steps per second", "bytes that a step returns", Unit.PER_SECOND
-    return Curve("curve-payload", value, what, axis, unit, points, shared=True)
+    return Curve("curve-payload", value, what, axis, unit, points, per="byte")
 
 
 def _sample(plan: Plan, sized: Sized, size: int, each: int) -> Sample:

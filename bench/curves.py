@@ -35,8 +35,8 @@ class Curve:
     `value` says what was measured at each place, `what` what of; curves of one name and axis
     have the same value.
 
-    The cost at a point is its value, or what one step takes where the value is a rate. With
-    `shared` it is divided by the place on the axis: the cost of one byte, of one workflow.
+    The cost at a point is its value, or what one step takes where the value is a rate. Where `per`
+    names what the axis counts (a byte, a workflow), it is the cost of one of them.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Curve:
     axis: str
     unit: Unit
     points: tuple[Point, ...]
-    shared: bool = False
+    per: str = ""
     note: str = ""
 
     @property
@@ -63,9 +63,14 @@ class Curve:
         rises = (later / cost for index, cost in enumerate(costs) for later in costs[index:])
         return max(rises)
 
+    @property
+    def judged(self) -> str:
+        """What `flatness` is of, in words."""
+        return f"flatness per {self.per}" if self.per else "flatness"
+
     def _cost(self, point: Point) -> float:
         cost = 1 / point.median if self.unit is Unit.PER_SECOND else point.median
-        return cost / point.at if self.shared else cost
+        return cost / point.at if self.per else cost
 
 
 def curve_table(curve: Curve) -> str:
@@ -81,7 +86,7 @@ def curve_table(curve: Curve) -> str:
             for point in curve.points
         ),
     ]
-    said = f"{curve.name}: {curve.value}, {curve.what}; flatness {number(curve.flatness)}"
+    said = f"{curve.name}: {curve.value}, {curve.what}; {curve.judged} {curve.flatness:.2f}"
     rows = list(zip(*columns, strict=True))
     spread = any(cell for cell in rows[-1][1:])
     lines = [said, "", *aligned(rows if spread else rows[:-1])]

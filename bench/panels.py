@@ -10,12 +10,12 @@ from attrs import frozen
 
 from bench.canvas import LINE, MARKS, Canvas, wrapped
 from bench.curves import Curve
-from bench.figures import Unit, number
+from bench.figures import Unit
 
 __all__ = ["draw_curves"]
 
 _IN_A_ROW: Final = 3
-_BETWEEN: Final = 32.0
+_BETWEEN: Final = 28.0
 _PLOT: Final = 132.0
 _AXIS: Final = 44.0
 _LABELS: Final = 42.0
@@ -45,36 +45,40 @@ class _Log:
 def draw_curves(
     canvas: Canvas, curves: Iterable[Curve], left: float, right: float, top: float
 ) -> float:
-    """Draw a panel for each axis of each name, with its lines in it; the y below them all."""
+    """Draw a panel for each axis of each name, with its lines in it; the y below them all.
+
+    Rates come first.
+    """
     panels: dict[tuple[str, str], list[Curve]] = {}
     for curve in curves:
         panels.setdefault((curve.name, curve.axis), []).append(curve)
     if not panels:
         return top
     canvas.words(left, top, "As it grows", "ink strong head")
-    said = "flatness: the most by which the cost rises from one point to a later one; 1 is flat"
+    said = "flatness: the most by which the cost rises from one point to a later one"
     canvas.words(right, top, said, "soft", "end")
     width = (right - left - _BETWEEN * (_IN_A_ROW - 1)) / _IN_A_ROW
-    y, drawn = top + 32, list(panels.values())
+    y = top + 32
+    drawn = sorted(panels.values(), key=lambda lines: lines[0].unit is not Unit.PER_SECOND)
     for first in range(0, len(drawn), _IN_A_ROW):
         row = drawn[first : first + _IN_A_ROW]
         legends = max(_legend_height(lines, width) for lines in row)
         for index, lines in enumerate(row):
             _panel(canvas, lines, (left + index * (width + _BETWEEN), y, width), legends)
-        y += LINE + legends + _PLOT + _AXIS + 24
-    return y - 24
+        y += LINE + legends + _PLOT + _AXIS + 22
+    return y - 22
 
 
 def _panel(
     canvas: Canvas, lines: Sequence[Curve], place: tuple[float, float, float], legends: float
 ) -> None:
     left, top, width = place
-    canvas.words(left, top, lines[0].value, "ink strong")
-    canvas.words(left + width, top, "flatness", "soft", "end")
+    canvas.words(left, top, lines[0].value.capitalize(), "ink strong")
+    canvas.words(left + width, top, lines[0].judged, "soft", "end")
     y = top + LINE + 3
     for curve, style, shape in zip(lines, _STYLES, MARKS, strict=False):
         canvas.mark(left + 6, y - 4, shape, style)
-        canvas.words(left + width, y, number(curve.flatness), "ink strong", "end")
+        canvas.words(left + width, y, f"{curve.flatness:.2f}", "ink strong", "end")
         for said in _legend(curve, width):
             canvas.words(left + 18, y, said)
             y += LINE
@@ -133,7 +137,7 @@ def _line(canvas: Canvas, curve: Curve, across: _Log, up: _Log, look: tuple[str,
 
 
 def _legend(curve: Curve, width: float) -> list[str]:
-    return wrapped(curve.what, width - 56)
+    return wrapped(curve.what, width - 48)
 
 
 def _legend_height(lines: Sequence[Curve], width: float) -> float:

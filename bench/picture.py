@@ -17,8 +17,8 @@ from bench.ratios import draw_ratios
 
 __all__ = ["drawn", "main"]
 
-_WIDTH: Final = 960.0
-_EDGE: Final = 28.0
+_WIDTH: Final = 880.0
+_EDGE: Final = 24.0
 _TITLE: Final = "What durable-core costs"
 _SAID: Final = (
     "Medians of alternating rounds on real files and a real server, with encryption, chain and "
@@ -40,6 +40,8 @@ def drawn(record: Mapping[str, Any]) -> str:
     )
     left, right = _EDGE, _WIDTH - _EDGE
     canvas.words(left, 42, _TITLE, "ink strong title")
+    if told:
+        canvas.words(right, 42, f"{reached} of {len(told)} bars reached", "ink strong head", "end")
     canvas.words(left, 64, _SAID, "soft")
     canvas.words(left, 81, record["machine"], "soft")
     below = draw_ratios(canvas, figures, left, right, 116)

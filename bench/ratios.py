@@ -15,9 +15,11 @@ from bench.figures import Bar, Figure, number, with_unit
 __all__ = ["draw_ratios"]
 
 _NUMBER: Final = re.compile(r"NFR-(\d+)")
-_WHAT: Final = 84.0
-_GAP: Final = 16.0
-_ROW: Final = 10.0
+_WHAT: Final = 74.0
+_GAP: Final = 14.0
+_ROW: Final = 7.0
+_RATIO: Final = 144.0
+_BAR: Final = 136.0
 _FRACTIONS: Final = {-4: "1/16", -3: "1/8", -2: "1/4", -1: "1/2", 0: "bar"}
 
 
@@ -46,7 +48,10 @@ class _Scale:
     def ticks(self) -> dict[float, str]:
         """What is written where, by x."""
         powers = range(self.least, self.most + 1)
-        return {self.at(2.0**power): _FRACTIONS.get(power, f"{2**power} x") for power in powers}
+        return {
+            self.at(2.0**power): _FRACTIONS.get(power, f"{2**power}\N{MULTIPLICATION SIGN}")
+            for power in powers
+        }
 
 
 def draw_ratios(
@@ -57,8 +62,8 @@ def draw_ratios(
     rated = [figure for figure in told if figure.reference is not None and figure.value > 0]
     if not told:
         return top
-    middle = left + (right - left) * 0.46
-    end = right - 190
+    middle = left + (right - left) * 0.52
+    end = right - 205
     quotients = [q for figure in rated for q in _quotients(figure)]
     scale = _Scale.over(middle, end, quotients)
     canvas.words(left, top, "Against the bars", "ink strong head")
@@ -67,6 +72,9 @@ def draw_ratios(
     rows = _rows(rated, middle - left - _WHAT - _GAP)
     below = y + sum(height for _, _, height in rows)
     if rated:
+        canvas.words(left, y - 8, "how many times as good as its bar each ratio is", "soft")
+        canvas.words(right - _RATIO, y - 8, "ratio", "soft", "end")
+        canvas.words(right - _BAR, y - 8, "bar", "soft")
         _axis(canvas, scale, y - 8, below)
     for figure, lines, height in rows:
         _row(canvas, figure, lines, scale, (left, y + height / 2, right))
@@ -106,33 +114,35 @@ def _row(
         for x in spread:
             canvas.rule(x, y - 4, x, y + 4, "soft", 1)
     canvas.mark(middle, y, shape, style, hollow=not figure.met)
-    canvas.words(right - 122, y + 4, number(figure.value), "ink strong", "end")
-    canvas.words(right - 114, y + 4, f"{figure.bar}", "soft")
+    canvas.words(right - _RATIO, y + 4, number(figure.value), "ink strong", "end")
+    canvas.words(right - _BAR, y + 4, f"{figure.bar}", "soft")
     canvas.words(right, y + 4, figure.verdict, f"{style} strong", "end")
 
 
 def _others(
     canvas: Canvas, figures: Sequence[Figure], left: float, right: float, top: float
 ) -> float:
-    y = top + (LINE if figures else 0)
+    y = top + (24 if figures else 0)
     for figure in figures:
         style = "good" if figure.met else "bad"
-        said = wrapped(figure.what, right - left - _WHAT - 260)
+        said = wrapped(figure.what, right - left - _WHAT - 280)
         canvas.words(left, y + 4, figure.name, "ink strong")
         for index, line in enumerate(said):
             canvas.words(left + _WHAT, y + 4 + index * LINE, line)
-        canvas.words(right - 122, y + 4, with_unit(figure.ours, figure.unit), "ink strong", "end")
-        canvas.words(right - 114, y + 4, f"{figure.bar}", "soft")
+        canvas.words(
+            right - _RATIO, y + 4, with_unit(figure.ours, figure.unit), "ink strong", "end"
+        )
+        canvas.words(right - _BAR, y + 4, f"{figure.bar}", "soft")
         canvas.words(right, y + 4, figure.verdict, f"{style} strong", "end")
         y += _ROW + LINE * len(said)
     return y
 
 
 def _legend(canvas: Canvas, right: float, y: float) -> None:
-    canvas.mark(right - 306, y - 4, "circle", "good")
-    canvas.words(right - 296, y, "reached", "soft")
-    canvas.mark(right - 236, y - 4, "diamond", "bad", hollow=True)
-    canvas.words(right - 226, y, "missed", "soft")
+    canvas.mark(right - 318, y - 4, "circle", "good")
+    canvas.words(right - 308, y, "reached", "soft")
+    canvas.mark(right - 246, y - 4, "diamond", "bad", hollow=True)
+    canvas.words(right - 236, y, "missed", "soft")
     canvas.words(right, y, "├─┤ least and greatest round", "soft", "end")
 
 
