@@ -117,10 +117,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "curves": [curve_record(curve) for curve in curves],
     }
     if options.json is not None:
-        options.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        options.json.write_text(_pretty(record), encoding="utf-8")
     if options.svg is not None:
-        options.svg.write_text(drawn(record))
+        options.svg.write_text(drawn(record), encoding="utf-8")
     return 0
+
+
+def _pretty(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
 def _selected(names: Sequence[str]) -> Iterable[str]:

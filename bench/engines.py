@@ -23,6 +23,7 @@ from durable_core.engine.definition import Workflow
 
 __all__ = [
     "STEPS",
+    "charge",
     "fresh_engine",
     "guarded_five",
     "idempotent_five",

@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("figures", type=Path, help="what `python -m bench --json` has written")
     parser.add_argument("picture", type=Path, help="the SVG to write")
     options = parser.parse_args(arguments)
-    options.picture.write_text(drawn(json.loads(options.figures.read_text())))
+    record = json.loads(options.figures.read_text(encoding="utf-8"))
+    options.picture.write_text(drawn(record), encoding="utf-8")
     return 0
 
 
