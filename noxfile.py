@@ -283,9 +283,13 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["build"])
 def bench(session: nox.Session) -> None:
-    """Measure the figures of spec/nfr.md as ratios in one run; peers get environments of theirs."""
+    """Measure the figures of spec/nfr.md as ratios in one run; peers get environments of theirs.
+
+    A whole run also writes its figures and their picture into docs/.
+    """
     install_measured(session)
-    session.run("python", "-m", "bench", *session.posargs)
+    written = ("--json", "docs/figures.json", "--svg", "docs/figures.svg")
+    session.run("python", "-m", "bench", *(session.posargs or written))
 
 
 @nox.session(default=False, requires=["build"])
