@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
 
 from durable_core.contracts.exchange import CommitBatch
 
-__all__ = ["Turns", "meanwhile"]
+__all__ = ["Turns", "is_large"]
 
 _MANY: Final = 32
 """Rows that take longer to insert than the event loop may stand still."""
@@ -22,33 +22,38 @@ _MANY: Final = 32
 _BEGUN_WITHIN_S: Final = 0.002
 
 
-def meanwhile(batch: CommitBatch) -> Callable[[], None] | None:
-    """What the event loop is to do while the database is at work, if that takes long enough."""
-    return batch.meanwhile if len(batch.rows) >= _MANY else None
+def is_large(batch: CommitBatch) -> bool:
+    """Whether the event loop has time for something else while the database is at work on it."""
+    return len(batch.rows) >= _MANY
 
 
 class Turns:
-    """Those of one batch. Of a small one nobody waits, and nothing is done ahead."""
+    """Those of one batch of many rows. Of a small one nobody waits, and nothing is done ahead."""
 
     __slots__ = ("_begun", "_loop", "_meanwhile")
 
-    def __init__(self, batch: CommitBatch) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._meanwhile = meanwhile(batch)
-        self._begun: threading.Lock | None = None
-        if len(batch.rows) >= _MANY:
-            self._begun = threading.Lock()
-            self._begun.acquire()
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, meanwhile: Callable[[], None] | None
+    ) -> None:
+        self._loop = loop
+        self._meanwhile = meanwhile
+        self._begun = threading.Lock()
+        self._begun.acquire()
+
+    @classmethod
+    def over(cls, batch: CommitBatch) -> Self | None:
+        """Those of `batch`, None where it is small."""
+        if not is_large(batch):
+            return None
+        return cls(asyncio.get_running_loop(), batch.meanwhile)
 
     def wait(self) -> None:
         """The event loop: stand still until `begin`, for at most 2 ms."""
-        if self._begun is not None:
-            self._begun.acquire(timeout=_BEGUN_WITHIN_S)
+        self._begun.acquire(timeout=_BEGUN_WITHIN_S)
 
     def begin(self) -> None:
         """The thread: the longest statement is next. Once for each batch."""
-        if self._begun is not None:
-            self._begun.release()
+        self._begun.release()
 
     def commit(self) -> None:
         """The thread: the commit is next, and with it the wait for the disk."""

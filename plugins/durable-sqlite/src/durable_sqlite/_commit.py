@@ -30,7 +30,7 @@ def commit(
     batch: CommitBatch,
     failpoints: Failpoints,
     key_check: KeyCheck,
-    turns: Turns,
+    turns: Turns | None,
 ) -> BatchOutcome:
     """Write what of `batch` applies; on any exception nothing of it is written."""
     failpoints.reach("backend.commit.before")
@@ -47,14 +47,16 @@ def commit(
             connection.executemany(texts.MOVE_KEY, batches.moved_keys(batch, continuing))
         lost = unmatched | taken.keys()
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
-        turns.begin()
+        if turns is not None:
+            turns.begin()
         last = _insert(connection, _sql.INSERT_ENTRIES, rows)
         if batch.has_lookups:
             _change_lookups(connection, batch, lost)
         if batches.ends_something(batch):
             failpoints.reach("backend.finalize.inside")
         failpoints.reach("backend.commit.inside")
-        turns.commit()
+        if turns is not None:
+            turns.commit()
         connection.execute(_sql.COMMIT)
     except BaseException:
         abandon(connection)
