@@ -13,7 +13,16 @@ from attrs import frozen
 
 from bench.figures import Bar, Figure, Unit
 
-__all__ = ["Paired", "Plan", "alternating", "percentile", "repeated"]
+__all__ = [
+    "Paired",
+    "Plan",
+    "Sample",
+    "alternating",
+    "in_turn",
+    "percentile",
+    "repeated",
+    "unpaired",
+]
 
 Sample = Callable[[], Awaitable[float]]
 """Takes one sample: a time or a rate. Whatever it needs, it prepares outside of what it times."""
@@ -75,16 +84,20 @@ async def alternating(rounds: int, ours: Sample, reference: Sample) -> Paired:
 
     Who goes first changes from round to round.
     """
-    samples: list[tuple[float, float]] = []
+    return Paired(*await in_turn(rounds, ours, reference))
+
+
+async def in_turn(rounds: int, *samples: Sample) -> list[tuple[float, ...]]:
+    """Of each side its samples by round, after one round that is not counted.
+
+    From round to round they go in the other order.
+    """
+    taken: list[list[float]] = [[] for _ in samples]
+    sides = list(zip(samples, taken, strict=True))
     for number in range(rounds + 1):
-        if number % 2:
-            theirs = await _sampled(reference)
-            samples.append((await _sampled(ours), theirs))
-        else:
-            mine = await _sampled(ours)
-            samples.append((mine, await _sampled(reference)))
-    counted = samples[1:]
-    return Paired(tuple(a for a, _ in counted), tuple(b for _, b in counted))
+        for sample, values in reversed(sides) if number % 2 else sides:
+            values.append(await _sampled(sample))
+    return [tuple(values[1:]) for values in taken]
 
 
 async def repeated(
@@ -96,8 +109,18 @@ async def repeated(
     bar: Bar | None = None,
 ) -> Figure:
     """The median of rounds that have no reference, after one that is not counted."""
-    await _sampled(sample)
-    samples = [await _sampled(sample) for _ in range(rounds)]
+    (samples,) = await in_turn(rounds, sample)
+    return unpaired(samples, name, what, unit, bar)
+
+
+def unpaired(
+    samples: Sequence[float],
+    name: str,
+    what: str,
+    unit: Unit,
+    bar: Bar | None = None,
+) -> Figure:
+    """The median of samples that have no reference."""
     middle = statistics.median(samples)
     return Figure(name, what, unit, middle, middle, None, min(samples), max(samples), bar)
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import Final
 
-from bench.engines import STEPS, fresh_engine, guarded_five, idempotent_five, verified
+from bench.engines import fresh_engine, guarded_five, idempotent_five, verified
 from bench.figures import Figure, Unit
 from bench.rounds import Plan, Sample, repeated
-from durable_core import DurableEngine
+from bench.workload import STEPS, seconds
 from durable_core.engine.definition import Workflow
 
-__all__ = ["measure"]
+__all__ = ["AT_ONCE", "concurrent", "measure", "sequential"]
 
-_AT_ONCE: Final = 1000
-_FIRST: Final = 7
-_SUM: Final = sum(range(_FIRST, _FIRST + STEPS))
+AT_ONCE: Final = 1000
 
-Five = Workflow[[int], int]
+_Five = Workflow[[int], int]
 
 
 async def measure(plan: Plan) -> list[Figure]:
@@ -26,40 +22,29 @@ async def measure(plan: Plan) -> list[Figure]:
     figures = []
     for label, five in (("guarded", guarded_five), ("idempotent", idempotent_five)):
         for sample, how in (
-            (_sequential(plan, five), "one after the other"),
-            (_concurrent(plan, five), f"{_AT_ONCE:,} workflows at once"),
+            (sequential(plan, five), "one after the other"),
+            (concurrent(plan, five), f"{AT_ONCE:,} workflows at once"),
         ):
             what = f"{label} steps, {how}"
             figures.append(await repeated(plan.rounds, sample, "steps", what, Unit.PER_SECOND))
     return figures
 
 
-def _sequential(plan: Plan, five: Five) -> Sample:
-    count = plan.size(400, 100)
+def sequential(plan: Plan, five: _Five) -> Sample:
+    """Takes the steps per second of workflows that run one after the other."""
+    return _rate(plan, five, 1, plan.size(400, 100))
 
+
+def concurrent(plan: Plan, five: _Five) -> Sample:
+    """Takes the steps per second of 1,000 workflows at once."""
+    return _rate(plan, five, AT_ONCE, AT_ONCE)
+
+
+def _rate(plan: Plan, five: _Five, at_once: int, count: int) -> Sample:
     async def sample() -> float:
         async with fresh_engine(plan) as engine:
-            began = time.perf_counter()
-            for _ in range(count):
-                await _run(engine, five)
-            took = time.perf_counter() - began
+            took = await seconds(lambda first: engine.run(five, first), at_once, count)
             await verified(engine, count)
         return count * STEPS / took
 
     return sample
-
-
-def _concurrent(plan: Plan, five: Five) -> Sample:
-    async def sample() -> float:
-        async with fresh_engine(plan) as engine:
-            began = time.perf_counter()
-            await asyncio.gather(*(_run(engine, five) for _ in range(_AT_ONCE)))
-            took = time.perf_counter() - began
-            await verified(engine, _AT_ONCE)
-        return _AT_ONCE * STEPS / took
-
-    return sample
-
-
-async def _run(engine: DurableEngine, five: Five) -> None:
-    assert await engine.run(five, _FIRST) == _SUM, "a workflow's result is wrong"

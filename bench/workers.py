@@ -16,11 +16,11 @@ from typing import Final
 
 from attrs import define, evolve, field
 
-from bench.engines import STEPS, guarded_five, opened_engine, verified
+from bench.engines import STEPS, durability, guarded_five, opened_engine, verified
 from bench.figures import Figure, Unit
 from bench.peers import running
 from bench.rounds import Paired, Plan
-from bench.server import durability_of_the_writer, fresh_url, server_of
+from bench.server import fresh_url, server_of
 from durable_core import DurableEngine
 from tests.postgres import Server
 
@@ -70,7 +70,7 @@ async def measure(plan: Plan) -> list[Figure]:
             for number in range(_ROUNDS + 1):
                 for team in teams if number % 2 else reversed(teams):
                     await team.round(count)
-            settings = await durability_of_the_writer(teams[0].front)
+            settings = await durability(teams[0].front)
             return [await _figure(team, teams[0], settings) for team in teams]
 
 
