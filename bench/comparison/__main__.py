@@ -11,13 +11,17 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from bench.comparison.observing import column
 from bench.comparison.page import Column, table, write
+from bench.comparison.restate_side import RESTATE
 from bench.comparison.scenarios import SCENARIOS
-from bench.comparison.sides import OURS, PEERS
+from bench.comparison.sides import DBOS, OURS, UNHINGED
 
 __all__ = ["main"]
+
+SIDES: Final = (OURS, DBOS, UNHINGED, RESTATE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _observed(folder: Path) -> list[Column]:
     """One side after the other: each has the machine for itself."""
-    return [await column(side, folder / side.name) for side in (OURS, *PEERS)]
+    return [await column(side, folder / side.name) for side in SIDES]
 
 
 def _parser() -> argparse.ArgumentParser:

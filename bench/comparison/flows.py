@@ -14,7 +14,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -48,7 +48,8 @@ class World:
     """What lies outside of the engine, as one life of a worker meets it.
 
     `folder` holds the store, the ledger of effects, and what changes between two lives. `held` is
-    the step that does not return in this life until the driver says so; empty: none.
+    the step that does not return in this life until the driver says so; empty: none. `server` has
+    the URLs of a server, where the engine has one.
     """
 
     folder: Path
@@ -57,13 +58,13 @@ class World:
     text: str
     held: str = ""
     takes_over: bool = False
+    server: Sequence[str] = ()
 
     @classmethod
     def of(cls, request: str) -> World:
         """The world of a request; from now on what goes to stderr is kept beside the store."""
         wanted = json.loads(request)
         world = cls(**{**wanted, "folder": Path(wanted["folder"])})
-        world.store.mkdir(exist_ok=True)
         log = os.open(world.folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(log, 2)
         world.say("alive")
@@ -82,6 +83,12 @@ class World:
     def say(self, *words: str) -> None:
         """One line to the driver, in one write."""
         os.write(1, f"{json.dumps(words)}\n".encode())
+
+    def tell(self, name: str, text: str) -> None:
+        """Leave a text in the folder, whole or not at all."""
+        new = self.folder / f"{name}-of-{self.worker}"
+        new.write_text(text)
+        new.replace(self.folder / name)
 
     def note(self, *words: str) -> None:
         """An effect: a line of the ledger, which survives the process."""

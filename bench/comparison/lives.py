@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from bench.comparison.sides import Side
 from bench.peers import Peer, running
@@ -79,19 +79,28 @@ class Stage:
 
     side: Side
     folder: Path
+    server: Sequence[str] = ()
 
     @classmethod
-    def fresh(cls, side: Side, folder: Path) -> Stage:
-        """A stage in a new folder."""
-        folder.mkdir(parents=True)
-        return cls(side, folder)
+    @asynccontextmanager
+    async def opened(cls, side: Side, folder: Path) -> AsyncIterator[Stage]:
+        """A stage in a new folder, with all that the side needs."""
+        stage = cls(side, folder)
+        stage.store.mkdir(parents=True)
+        async with side.serving(folder) as server:
+            yield evolve(stage, server=server)
+
+    @property
+    def store(self) -> Path:
+        """The folder of the engine's files."""
+        return self.folder / "store"
 
     @asynccontextmanager
     async def life(self, worker: str, flow: str, **more: Any) -> AsyncIterator[Life]:
         """Begin a life of `worker`, which starts or resumes `flow`; see `World` for the rest."""
-        request = {"folder": str(self.folder), "worker": worker, "flow": flow, "text": "order-1"}
-        command = (*self.side.command, json.dumps(request | more))
-        async with running(*command) as peer:
+        about = {"folder": str(self.folder), "server": self.server, "worker": worker}
+        request = json.dumps({**about, "flow": flow, "text": "order-1", **more})
+        async with running(*self.side.command, request) as peer:
             life = Life(peer, self.folder, worker)
             try:
                 yield life

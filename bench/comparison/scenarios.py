@@ -12,9 +12,10 @@ from bench.comparison.flows import BRANCHES, SECRETS
 from bench.comparison.lives import Stage
 from bench.comparison.stores import delete, edit, files_of, found
 
-__all__ = ["SCENARIOS"]
+__all__ = ["SCENARIOS", "Scenario"]
 
 Scenario = Callable[[Stage], Awaitable[str]]
+"""Makes something go wrong in a fresh stage; what was observed. `AssertionError`: it could not."""
 
 _LONGEST: Final = 170
 _CLAUSE: Final = re.compile(r"[.;] ")
@@ -55,24 +56,27 @@ async def _plaintext(stage: Stage) -> str:
         ending = await life.ends()
     assert ending[:1] == ["error"], f"the workflow did not fail: {ending}"
     assert stage.ledger("refuse"), f"its last step was not called: {ending}"
-    store = stage.folder / "store"
-    seen = found(store, SECRETS)
+    seen = found(stage.store, SECRETS)
     ways = {how: [kind for kind in seen if seen[kind] == how] for how in sorted({*seen.values()})}
     said = [f"{', '.join(kinds)} {how}" for how, kinds in ways.items()]
     missing = [kind for kind in SECRETS if kind not in seen]
     said += [f"{', '.join(missing)} not found"] if missing else []
-    return f"{'; '.join(said)} (files: {', '.join(path.name for path in files_of(store))})"
+    return f"{'; '.join(said)} (of {len(files_of(stage.store))} files)"
 
 
 async def _edited_row(stage: Stage) -> str:
+    if isinstance(stage.side.rows, str):
+        return f"not tried: {stage.side.rows}"
     await _killed(stage, "order", "pack")
-    how = edit(stage.folder / "store", stage.side.rows)
+    how = edit(stage.store, stage.side.rows)
     return f"{how}: {_told(await _resumed(stage, 'order'))}"
 
 
 async def _deleted_row(stage: Stage) -> str:
+    if isinstance(stage.side.rows, str):
+        return f"not tried: {stage.side.rows}"
     await _killed(stage, "order", "pack")
-    gone = delete(stage.folder / "store", stage.side.rows)
+    gone = delete(stage.store, stage.side.rows)
     assert gone == 1, f"{gone} rows were deleted"
     ending = await _resumed(stage, "order")
     return f"charged {_times(stage, 'charge')}; {_told(ending)}"
@@ -91,7 +95,7 @@ async def _stale_worker(stage: Stage) -> str:
             at_once = await stale.ends(_MOMENT_S)
             heir.goes_on()
             ending = await heir.ends()
-        late = at_once or await stale.ends(_MOMENT_S)
+        late = at_once or await stale.ends()
     shippers = [words[-1] for words in stage.ledger("ship")]
     return (
         f"shipped {_often(len(shippers))}, by {' and '.join(shippers) or 'nobody'}; "

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from attrs import evolve, frozen
 
+from bench import peer_engines
 from bench.peers import environment, running
 from durable_core.model.entries import EntryKind
 
-__all__ = ["OURS", "PEERS", "Rows", "Side"]
+__all__ = ["DBOS", "OURS", "UNHINGED", "Rows", "Side"]
 
 _VERSION: Final = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
 
@@ -27,15 +30,19 @@ class Rows:
     where: str
 
 
-@frozen
+@frozen(kw_only=True)
 class Side:
-    """One engine. `requirement` is what is installed for it; empty: it is there already."""
+    """One engine.
+
+    `requirements` are what is installed for it; none: it is there already. `rows` is a text where
+    they cannot be edited: why.
+    """
 
     name: str
     module: str
     distribution: str
-    requirement: str
-    rows: Rows
+    requirements: tuple[str, ...]
+    rows: Rows | str
     python: str = sys.executable
 
     @property
@@ -46,41 +53,44 @@ class Side:
     async def ready(self, folder: Path) -> Side:
         """This side with its version in its name, and an interpreter that has it.
 
-        Where it has a requirement, that is installed into an environment in `folder`;
-        `Unavailable` where it cannot be.
+        Where it has requirements, they are installed into an environment in `folder`;
+        `Unavailable` where they cannot be.
         """
         python = self.python
-        if self.requirement:
-            python = str(await asyncio.to_thread(environment, folder, self.requirement))
+        if self.requirements:
+            python = str(await asyncio.to_thread(environment, folder, *self.requirements))
         async with running(python, "-c", _VERSION, self.distribution) as asked:
             return evolve(self, name=f"{self.name} {asked.first}", python=python)
 
+    @asynccontextmanager
+    async def serving(self, _folder: Path) -> AsyncIterator[Sequence[str]]:
+        """The URLs of what has to run beside the workers of one scenario, until the block ends."""
+        yield ()
+
 
 OURS: Final = Side(
-    "durable-core",
-    "ours_program",
-    "durable-core",
-    "",
-    Rows(
+    name="durable-core",
+    module="ours_program",
+    distribution="durable-core",
+    requirements=(),
+    rows=Rows(
         "journal.db",
         "durable_journal",
         "payload",
         f"step_id = '0' AND entry_kind = {EntryKind.STEP_RESULT:d}",
     ),
 )
-PEERS: Final = (
-    Side(
-        "DBOS",
-        "dbos_program",
-        "dbos",
-        "dbos==3.4.0",
-        Rows("dbos.sqlite", "operation_outputs", "output", "function_name = 'charge'"),
-    ),
-    Side(
-        "Unhinged",
-        "unhinged_program",
-        "unhinged",
-        "unhinged==0.2.0",
-        Rows("unhinged.db", "c_orders", "state", "checkpoint_name = 'charge'"),
-    ),
+DBOS: Final = Side(
+    name="DBOS",
+    module="dbos_program",
+    distribution="dbos",
+    requirements=peer_engines.DBOS,
+    rows=Rows("dbos.sqlite", "operation_outputs", "output", "function_name = 'charge'"),
+)
+UNHINGED: Final = Side(
+    name="Unhinged",
+    module="unhinged_program",
+    distribution="unhinged",
+    requirements=peer_engines.UNHINGED,
+    rows=Rows("unhinged.db", "c_orders", "state", "checkpoint_name = 'charge'"),
 )

@@ -13,6 +13,8 @@ from bench.comparison.sides import Rows
 
 __all__ = ["delete", "edit", "files_of", "found"]
 
+_GIVEN: Final = frozenset({"restate.toml", "restate.log"})
+"""What the bench puts beside the files of a server: its configuration, and what it prints."""
 _ALIGNMENTS: Final = 3
 _GROUP: Final = 4
 _BEFORE: Final = b"alice"
@@ -20,8 +22,8 @@ _AFTER: Final = b"mally"
 
 
 def files_of(store: Path) -> list[Path]:
-    """Every file below the folder."""
-    return sorted(path for path in store.rglob("*") if path.is_file())
+    """Every file that the engine wrote below the folder."""
+    return sorted(path for path in store.rglob("*") if path.is_file() and path.name not in _GIVEN)
 
 
 def found(store: Path, secrets: Mapping[str, str]) -> dict[str, str]:

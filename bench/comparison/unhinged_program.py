@@ -18,7 +18,7 @@ from bench.comparison.flows import BRANCHES, FLOWS, World, branch, told
 __all__ = ["live"]
 
 _KEY = "order-1"
-_LEASE_S = 5
+_LEASE_S = 8
 
 
 @dataclass(frozen=True)

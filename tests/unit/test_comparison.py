@@ -40,7 +40,8 @@ async def test_our_column_is_what_happens(
     scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    observed = await SCENARIOS[scenario](Stage.fresh(OURS, tmp_path / "stage"))
+    async with Stage.opened(OURS, tmp_path) as stage:
+        observed = await SCENARIOS[scenario](stage)
     assert observed.startswith(OBSERVED[scenario])
     assert observed == on_the_page()[scenario][0]
 
