@@ -15,13 +15,13 @@ import importlib
 import importlib.metadata
 import socket
 import sys
-from typing import Any
+from typing import Any, Final
 
 from bench.workload import STEPS, answer, value
 
 __all__ = ["main"]
 
-_NO_LIMIT = 2**31 - 1
+_NO_LIMIT: Final = 2**31 - 1
 
 
 def service() -> tuple[Any, Any]:

@@ -11,15 +11,15 @@ import asyncio
 import importlib
 import importlib.metadata
 import sys
-from typing import Any
+from typing import Any, Final
 
 from bench.durability import ON_SQLITE
 from bench.workload import STEPS, Five, answer
 
 __all__ = ["main"]
 
-NAME = "five"
-WIDTH = 254
+_NAME: Final = "five"
+_WIDTH: Final = 254
 """Of what a step returns. Unhinged stores JSON, so it is a text of as many digits."""
 
 
@@ -27,16 +27,16 @@ def registered(app: Any) -> Five:  # noqa: ANN401 - of a package that is not her
     """The task of five steps, as Unhinged runs it on this thread."""
 
     def charge(number: int) -> str:
-        return f"{number:0{WIDTH}}"
+        return f"{number:0{_WIDTH}}"
 
     def task(first: int, ctx: Any) -> int:  # noqa: ANN401 - the same
         results = [ctx.step("charge", lambda n=n: charge(first + n)) for n in range(STEPS)]
         return sum(int(result) for result in results)
 
-    app.register_task(NAME)(task)
+    app.register_task(_NAME)(task)
 
     async def five(first: int) -> int:
-        task_id = app.spawn(NAME, first)["task_id"]
+        task_id = app.spawn(_NAME, first)["task_id"]
         assert app.work_batch() == 1, "a task was not there to be claimed"
         return int(app.fetch_task_result(task_id).result)
 
