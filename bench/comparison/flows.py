@@ -114,7 +114,9 @@ class World:
         """Stay in the step, where this life is to stay in it."""
         if step == self.held:
             self.say("reached", step)
-            while not (self.folder / f"{self.worker}-goes-on").exists():  # noqa: ASYNC110 - a file
+            driver = os.getppid()
+            go = self.folder / f"{self.worker}-goes-on"
+            while not go.exists() and os.getppid() == driver:  # noqa: ASYNC110 - a file
                 await asyncio.sleep(_TURN_S)
 
     # --- the steps
@@ -203,6 +205,7 @@ async def in_branches(calls: Calls, _world: World) -> str:
 async def secretive(calls: Calls, _world: World) -> str:
     """Gets, returns and raises what is searched for afterwards."""
     kept = await calls.call("keep", SECRETS["arguments"])
+    await calls.call("pack", kept)
     return await calls.call("refuse", kept)
 
 

@@ -52,16 +52,20 @@ async def _killed_in_a_charge_by_key(stage: Stage) -> str:
 
 
 async def _plaintext(stage: Stage) -> str:
-    async with stage.life("A", "secretive", text=SECRETS["arguments"]) as life:
+    """The files are searched as a killed process leaves them, and when the workflow has ended."""
+    await _killed(stage, "secretive", "pack", text=SECRETS["arguments"])
+    seen, files = found(stage.store, SECRETS), set(files_of(stage.store))
+    async with stage.life("B", "secretive", text=SECRETS["arguments"]) as life:
         ending = await life.ends()
-    assert ending[:1] == ["error"], f"the workflow did not fail: {ending}"
+    assert [*ending[:1]] == ["error"], f"the workflow did not fail: {ending}"
     assert stage.ledger("refuse"), f"its last step was not called: {ending}"
-    seen = found(stage.store, SECRETS)
-    ways = {how: [kind for kind in seen if seen[kind] == how] for how in sorted({*seen.values()})}
+    seen = found(stage.store, SECRETS) | seen
+    files |= set(files_of(stage.store))
+    ways = {how: [kind for kind in SECRETS if seen.get(kind) == how] for how in seen.values()}
     said = [f"{', '.join(kinds)} {how}" for how, kinds in ways.items()]
     missing = [kind for kind in SECRETS if kind not in seen]
     said += [f"{', '.join(missing)} not found"] if missing else []
-    return f"{'; '.join(said)} (of {len(files_of(stage.store))} files)"
+    return f"{'; '.join(said)}; files searched: {len(files)}"
 
 
 async def _edited_row(stage: Stage) -> str:
@@ -119,10 +123,10 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
 """Every scenario by its row in the table."""
 
 
-async def _killed(stage: Stage, flow: str, held: str) -> None:
+async def _killed(stage: Stage, flow: str, held: str, **more: str) -> None:
     """A first life, killed while it is in the step `held`."""
     stage.customer("alice")
-    async with stage.life("A", flow, held=held) as life:
+    async with stage.life("A", flow, held=held, **more) as life:
         await life.reaches(held)
         await life.kill()
 

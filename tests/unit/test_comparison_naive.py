@@ -28,7 +28,7 @@ OBSERVED = {
     "branches in the documented form": SWAPPED,
     "`kill -9` inside a paid step": f"charged twice; {WENT_WELL}",
     "the same, the provider takes a key": f"charged once; {WENT_WELL}",
-    "plaintext on disk": "arguments, results, errors in clear (of 1 files)",
+    "plaintext on disk": "arguments, results, errors in clear; files searched: 1",
     "an edited row": f"`alice` made `mally`: {WENT_WELL.replace('alice', 'mally')}",
     "a deleted row": f"charged twice; {WENT_WELL}",
     "a stale second worker": f"shipped once, by A; the stale A: {BY_A}; B: {BY_A}",
