@@ -20,6 +20,7 @@ _GAP: Final = 14.0
 _ROW: Final = 7.0
 _RATIO: Final = 144.0
 _BAR: Final = 136.0
+_MOST_TICKS: Final = 6
 _FRACTIONS: Final = {-4: "1/16", -3: "1/8", -2: "1/4", -1: "1/2", 0: "bar"}
 
 
@@ -47,7 +48,8 @@ class _Scale:
     @property
     def ticks(self) -> dict[float, str]:
         """What is written where, by x."""
-        powers = range(self.least, self.most + 1)
+        every = 2 if self.most - self.least > _MOST_TICKS else 1
+        powers = [power for power in range(self.least, self.most + 1) if power % every == 0]
         return {
             self.at(2.0**power): _FRACTIONS.get(power, f"{2**power}\N{MULTIPLICATION SIGN}")
             for power in powers
