@@ -7,9 +7,10 @@ from typing import Final
 from bench.curves import Curve, point_of
 from bench.engines import charge, fresh_engine, verified
 from bench.figures import Unit, number
-from bench.fives import PATIENT, in_lanes
+from bench.fives import PATIENT
 from bench.memory import traced
 from bench.rounds import Plan
+from bench.workload import in_lanes
 from durable_core import DurableContext, workflow
 
 __all__ = ["measure"]

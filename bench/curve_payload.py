@@ -8,8 +8,8 @@ from typing import Final
 from bench.curves import Curve, point_of
 from bench.engines import STEPS, fresh_engine, verified
 from bench.figures import Unit
-from bench.fives import in_lanes
 from bench.rounds import Plan, Sample, in_rounds
+from bench.workload import in_lanes
 from durable_core import (
     DurableConfig,
     DurableContext,

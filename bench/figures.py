@@ -63,7 +63,8 @@ class Figure:
 
     `value` is what the bar is about: the ratio of `ours` to `reference`, or `ours` itself where
     there is no reference. `low` and `high` are the least and the greatest value of a round. No bar:
-    the line informs. `note` is what one has to know to read it, printed below the table.
+    the line informs. `note` is what one has to know to read it, printed below the table. `against`
+    names the engine that the reference is, with its version.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Figure:
     high: float | None = None
     bar: Bar | None = None
     note: str = ""
+    against: str = ""
 
     @property
     def met(self) -> bool | None:

@@ -13,7 +13,15 @@ from attrs import frozen
 
 from bench.figures import Bar, Figure, Unit
 
-__all__ = ["Paired", "Plan", "alternating", "in_rounds", "percentile", "repeated"]
+__all__ = [
+    "Paired",
+    "Plan",
+    "alternating",
+    "in_rounds",
+    "percentile",
+    "repeated",
+    "unpaired",
+]
 
 Sample = Callable[[], Awaitable[float]]
 """Takes one sample: a time or a rate. Whatever it needs, it prepares outside of what it times."""
@@ -103,8 +111,18 @@ async def repeated(
     bar: Bar | None = None,
 ) -> Figure:
     """The median of rounds that have no reference, after one that is not counted."""
-    await _sampled(sample)
-    samples = [await _sampled(sample) for _ in range(rounds)]
+    (samples,) = await in_rounds(rounds, [sample])
+    return unpaired(samples, name, what, unit, bar)
+
+
+def unpaired(
+    samples: Sequence[float],
+    name: str,
+    what: str,
+    unit: Unit,
+    bar: Bar | None = None,
+) -> Figure:
+    """The median of samples that have no reference."""
     middle = statistics.median(samples)
     return Figure(name, what, unit, middle, middle, None, min(samples), max(samples), bar)
 

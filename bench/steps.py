@@ -6,12 +6,12 @@ from typing import Final
 
 from bench.engines import guarded_five, idempotent_five
 from bench.figures import Figure, Unit
-from bench.fives import rate_of
-from bench.rounds import Plan, repeated
+from bench.fives import Five, rate_of
+from bench.rounds import Plan, Sample, repeated
 
-__all__ = ["measure"]
+__all__ = ["AT_ONCE", "concurrent", "measure", "sequential"]
 
-_AT_ONCE: Final = 1000
+AT_ONCE: Final = 1000
 
 
 async def measure(plan: Plan) -> list[Figure]:
@@ -19,9 +19,19 @@ async def measure(plan: Plan) -> list[Figure]:
     figures = []
     for label, five in (("guarded", guarded_five), ("idempotent", idempotent_five)):
         for sample, how in (
-            (rate_of(plan, five, plan.size(400, 100), 1), "one after the other"),
-            (rate_of(plan, five, _AT_ONCE, _AT_ONCE), f"{_AT_ONCE:,} workflows at once"),
+            (sequential(plan, five), "one after the other"),
+            (concurrent(plan, five), f"{AT_ONCE:,} workflows at once"),
         ):
             what = f"{label} steps, {how}"
             figures.append(await repeated(plan.rounds, sample, "steps", what, Unit.PER_SECOND))
     return figures
+
+
+def sequential(plan: Plan, five: Five) -> Sample:
+    """Takes the steps per second of workflows that run one after the other."""
+    return rate_of(plan, five, plan.size(400, 100), 1)
+
+
+def concurrent(plan: Plan, five: Five) -> Sample:
+    """Takes the steps per second of 1,000 workflows at once."""
+    return rate_of(plan, five, AT_ONCE, AT_ONCE)

@@ -52,14 +52,17 @@ async def measure(plan: Plan) -> list[Figure]:
 
 
 def _span(tracing: Tracing, execution_id: ExecutionId) -> None:
-    attributes: dict[str, AttributeValue] = {
+    with tracing.span_of(SpanName.STEP_RUN, _attributes, execution_id):
+        pass
+
+
+def _attributes(execution_id: ExecutionId) -> dict[str, AttributeValue]:
+    return {
         "durable.execution_id": execution_id,
         "durable.step": "render",
         "durable.step_id": "7",
         "replayed": False,
     }
-    with tracing.span(SpanName.STEP_RUN, attributes):
-        pass
 
 
 def _measurement() -> None:

@@ -17,11 +17,12 @@ from typing import Final
 from attrs import define, evolve, field
 
 from bench.curves import Curve, point_of
-from bench.engines import STEPS, guarded_five, opened_engine, verified
+from bench.engines import durability, guarded_five, opened_engine, verified
 from bench.figures import Figure, Unit
 from bench.peers import running
 from bench.rounds import Paired, Plan
-from bench.server import durability_of_the_writer, fresh_url, server_of
+from bench.server import fresh_url, server_of
+from bench.workload import FIRST, STEPS, SUM
 from durable_core import DurableEngine
 from tests.postgres import Server
 
@@ -29,8 +30,6 @@ __all__ = ["measure"]
 
 _COUNTS: Final = (1, 2, 4)
 _ROUNDS: Final = 5
-_FIRST: Final = 7
-_SUM: Final = sum(range(_FIRST, _FIRST + STEPS))
 
 
 @define
@@ -63,8 +62,8 @@ class _Team:
         return sorted(shares.values(), reverse=True)
 
     async def _one(self) -> None:
-        handle = await self.front.start(guarded_five, _FIRST, run="anywhere")
-        assert await handle.result() == _SUM, "a workflow's result is wrong"
+        handle = await self.front.start(guarded_five, FIRST, run="anywhere")
+        assert await handle.result() == SUM, "a workflow's result is wrong"
 
 
 async def measure(plan: Plan) -> list[Figure | Curve]:
@@ -76,7 +75,7 @@ async def measure(plan: Plan) -> list[Figure | Curve]:
             for number in range(_ROUNDS + 1):
                 for team in teams if number % 2 else reversed(teams):
                     await team.round(count)
-            settings = await durability_of_the_writer(teams[0].front)
+            settings = await durability(teams[0].front)
             figures = [await _figure(team, teams[0], settings) for team in teams]
             return [*figures, _curve(teams)]
 

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType, TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, ParamSpec, Protocol, Self
 
 from attrs import frozen
 from opentelemetry import trace
@@ -54,6 +54,8 @@ SPAN_ATTRIBUTES: Final = frozenset(
     },
 )
 """Every attribute that a span may have: names, ids, codes and counts."""
+
+P = ParamSpec("P")
 
 _LOG: Final = logging.getLogger(__name__)
 _SCOPE: Final = "durable_core"
@@ -295,14 +297,9 @@ class Tracing:
         """
         if not SPAN_ATTRIBUTES.issuperset(attributes):
             _check(attributes)
-        tracer = self._tracer
+        tracer = self._current()
         if tracer is None:
-            now = self._clock()
-            if now < self._look_at:
-                return _NO_SPAN
-            tracer = self._look(now)
-            if tracer is None:
-                return _NO_SPAN
+            return _NO_SPAN
         with self._troubles:
             scope = tracer.start_as_current_span(
                 name.value,
@@ -312,6 +309,26 @@ class Tracing:
             )
             return _RecordedSpan(scope, self._troubles)
         return _NO_SPAN
+
+    def span_of(
+        self,
+        name: SpanName,
+        attributes: Callable[P, Mapping[str, AttributeValue]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AbstractContextManager[Span, None]:
+        """As `span`, with what `attributes` returns, which is only called for an installed SDK."""
+        if self._current() is None:
+            return _NO_SPAN
+        return self.span(name, attributes(*args, **kwargs))
+
+    def _current(self) -> trace.Tracer | None:
+        """The tracer of an installed SDK, if one is known or was not looked for lately."""
+        if self._tracer is None:
+            now = self._clock()
+            if now >= self._look_at:
+                return self._look(now)
+        return self._tracer
 
     def _look(self, now: float) -> trace.Tracer | None:
         """The tracer of an installed SDK, to keep; None, and when to look again, without one."""

@@ -233,6 +233,22 @@ def test_a_tracer_is_looked_for_every_tenth_of_a_second_and_then_kept() -> None:
     assert len(provider.spans) == 3
 
 
+def test_attributes_are_asked_for_where_a_span_is_recorded_and_only_there() -> None:
+    asked: list[str] = []
+
+    def attributes(step: str, *, replayed: bool) -> dict[str, AttributeValue]:
+        asked.append(step)
+        return {"durable.step": step, "replayed": replayed}
+
+    with Tracing().span_of(SpanName.STEP_RUN, attributes, "charge", replayed=False):
+        assert asked == []
+    provider = KeptProvider()
+    with Tracing(provider).span_of(SpanName.STEP_RUN, attributes, "charge", replayed=True):
+        assert asked == ["charge"]
+    (span,) = provider.spans
+    assert span.attributes == {"durable.step": "charge", "replayed": True}
+
+
 LATE = """
 import time
 from opentelemetry import trace

@@ -27,11 +27,13 @@ class Activity:
     def __init__(
         self,
         name: str,
+        loop: asyncio.AbstractEventLoop,
         ended: Callable[[], bool],
         failed: Callable[[BaseException], None],
         forked: Callable[[], bool],
     ) -> None:
         self._effect_name = f"durable-effect-{name}"
+        self._loop = loop
         self._ended = ended
         self._failed = failed
         self._forked = forked
@@ -66,15 +68,19 @@ class Activity:
         """Whether another step than the one that asks is under way, or may be about to be."""
         return self._begun > 1 or bool(self._called) or self._forked()
 
-    def called(self, step_id: str, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """A step was called; its coroutine has not begun."""
-        self._called[step_id] = coroutine, asyncio.current_task()
+    def called(
+        self,
+        step_id: str,
+        coroutine: Coroutine[Any, Any, Any],
+        task: asyncio.Task[Any] | None,
+    ) -> None:
+        """A step was called, in `task`; its coroutine has not begun."""
+        self._called[step_id] = coroutine, task
 
-    def entered(self, step_id: str, *, own: bool) -> None:
-        """A step's coroutine has begun, in the own task of a branch or in another one."""
+    def entered(self, step_id: str, task: asyncio.Task[Any] | None, *, own: bool) -> None:
+        """A step's coroutine has begun in `task`: the own one of a branch, or another one."""
         _, caller = self._called.pop(step_id, (None, None))
         self._begun += 1
-        task = asyncio.current_task()
         if task is not None and not own:
             self._under_way[step_id] = task, task.cancelling()
         if caller is task and self._is_owed(task):
@@ -93,18 +99,16 @@ class Activity:
         """
         return step_id in self._doomed
 
-    def outlasted(self, requests: int) -> None:
-        """A step of this task returned; it had been asked to cancel so often when it began.
+    def outlasted(self, task: asyncio.Task[Any] | None, requests: int) -> None:
+        """A step of `task` returned; that had been asked to cancel so often when it began.
 
         The next step that the task awaits counts as cancelled; whatever else it awaits next is
         cancelled then, unless the block that had asked for it has been left.
         """
-        task = asyncio.current_task()
         if task is not None and task.cancelling() > requests:
             self._owed[task] = task.cancelling()
-            loop = asyncio.get_running_loop()
             # Two turns, so that steps which it wraps into tasks have begun: they are journaled.
-            loop.call_soon(loop.call_soon, self._deliver, task)
+            self._loop.call_soon(self._loop.call_soon, self._deliver, task)
 
     def raise_owed(self) -> None:
         """Raise the cancellation that this task's last step outlasted, if there is one."""
@@ -136,7 +140,7 @@ class Activity:
         context = contextvars.copy_context()
         # What it calls, a reconcile function say, stands outside of the workflow's branch.
         context.run(ACTIVE.set, None)
-        task, returned = start_at_once(effect, self._effect_name, context)
+        task, returned = start_at_once(effect, self._effect_name, context, self._loop)
         if returned is not None:
             return returned
         self._effects.add(task)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from durable_core.engine.descriptor import StepDescriptor
 from durable_core.engine.outcome import DID_NOT_RUN
@@ -18,13 +18,13 @@ from durable_core.model.entries import EffectIntent, IntentSettled, StepFailure,
 from durable_core.replay.detail import argument_digests, encode_detail
 from durable_core.replay.lookup import Wanted
 from durable_core.wire.call import join
-from durable_core.wire.fingerprint import step_fingerprint
+from durable_core.wire.fingerprint import call_fingerprint
 from durable_core.wire.keys import ExecutionKeys
 from durable_core.wire.payload import PayloadCodec
 
 E = TypeVar("E")
 
-__all__ = ["CURRENT", "CurrentStep", "StepCall", "current_step"]
+__all__ = ["CURRENT", "Attempt", "CurrentStep", "StepCall", "current_step"]
 
 
 @frozen
@@ -41,33 +41,34 @@ class CurrentStep:
     """32 bytes, the same in every attempt and every run: forward it to the outside system."""
 
 
-CURRENT: Final[ContextVar[CurrentStep | None]] = ContextVar("durable_core.step", default=None)
-
-
 def current_step() -> CurrentStep:
     """The step whose function is running; `ConfigError` outside of one.
 
     Works in async functions and in plain ones, which run in the engine's threads.
     """
-    current = CURRENT.get()
-    if current is None:
+    attempt = CURRENT.get()
+    if attempt is None:
         message = (
             "current_step() was called outside a running step; in a test, call the function "
             "through an engine"
         )
         raise ConfigError(message)
-    return current
+    return attempt.seen()
 
 
-@frozen(eq=False)
+@define(eq=False)
 class StepCall:
-    """A step with its arguments, its place and its identity; made when `ctx.step` is called."""
+    """A step with its arguments, its place and its identity; made when `ctx.step` is called.
+
+    Never changed; not frozen, as each step makes one.
+    """
 
     execution_id: ExecutionId
     generation: int
     spec: StepSpec
     args: tuple[Any, ...] = field(repr=False)
     kwargs: dict[str, Any] = field(repr=False)
+    step_id: StepId
     wanted: Wanted
     idem_key: bytes
     detail: bytes
@@ -90,15 +91,9 @@ class StepCall:
         `TypeError` as from a call with wrong arguments; `DecodeError` naming the step for an
         argument that cannot be encoded.
         """
-        descriptor = spec.descriptor
-        parts = spec.shape.encode_each(codec, spec.shape.bind(args, kwargs))
-        fingerprint = step_fingerprint(
-            keys,
-            descriptor.name,
-            descriptor.effect,
-            descriptor.sub_class_code,
-            join(parts),
-        )
+        descriptor, shape = spec.descriptor, spec.shape
+        parts = shape.encode_each(codec, shape.bind(args, kwargs))
+        fingerprint = call_fingerprint(keys, spec.fingerprint_prefix, join(parts))
         digests = argument_digests(keys, parts)
         step_id, idem_key = place(fingerprint)
         return cls(
@@ -107,13 +102,8 @@ class StepCall:
             spec,
             args,
             kwargs,
-            Wanted(
-                step_id,
-                descriptor.name,
-                fingerprint,
-                int(descriptor.effect),
-                digests,
-            ),
+            step_id,
+            Wanted(step_id, descriptor.name, fingerprint, int(descriptor.effect), digests),
             idem_key,
             encode_detail(
                 spec.detail_prefix,
@@ -128,24 +118,18 @@ class StepCall:
         """The step's descriptor."""
         return self.spec.descriptor
 
-    @property
-    def step_id(self) -> StepId:
-        """The step's place."""
-        return StepId(self.wanted.step_id)
-
-    def current(self, attempt: int) -> CurrentStep:
-        """What `current_step()` says during that attempt."""
-        return CurrentStep(
-            self.execution_id,
-            self.step_id,
-            self.descriptor.name,
-            attempt,
-            self.idem_key,
-        )
-
     def intent(self) -> EffectIntent:
         """The entry that goes in front of a guarded function."""
-        return self._entry(EffectIntent)
+        wanted = self.wanted
+        return EffectIntent(
+            self.execution_id,
+            self.generation,
+            self.step_id,
+            wanted.fingerprint,
+            self.idem_key,
+            wanted.effect,
+            self.detail,
+        )
 
     def held_intent(self) -> EffectIntent:
         """An intent that only an operator may settle, whatever the step's own policy says."""
@@ -160,24 +144,52 @@ class StepCall:
 
     def not_called(self) -> IntentSettled:
         """The entry that takes an intent back whose function was never called."""
-        return self._entry(IntentSettled, payload=DID_NOT_RUN)
+        return self._entry(IntentSettled, DID_NOT_RUN)
 
     def result(self, payload: bytes) -> StepResult:
         """The entry that closes the step with an outcome byte and a value."""
-        return self._entry(StepResult, payload=payload)
+        return self._entry(StepResult, payload)
 
     def failure(self, payload: bytes) -> StepFailure:
         """The entry that closes the step with an error."""
-        return self._entry(StepFailure, payload=payload)
+        return self._entry(StepFailure, payload)
 
-    def _entry(self, kind: Callable[..., E], **payload: bytes) -> E:
+    def _entry(
+        self,
+        kind: Callable[[ExecutionId, int, StepId, bytes, bytes, int, bytes, bytes], E],
+        payload: bytes,
+    ) -> E:
+        wanted = self.wanted
         return kind(
-            execution_id=self.execution_id,
-            generation=self.generation,
-            step_id=self.wanted.step_id,
-            fingerprint=self.wanted.fingerprint,
-            idem_key=self.idem_key,
-            effect_class=self.wanted.effect,
-            detail=self.detail,
-            **payload,
+            self.execution_id,
+            self.generation,
+            self.step_id,
+            wanted.fingerprint,
+            self.idem_key,
+            wanted.effect,
+            payload,
+            self.detail,
         )
+
+
+@define(eq=False)
+class Attempt:
+    """One call of a step's function; `number` is 1 for the first in this run."""
+
+    call: StepCall
+    number: int
+
+    def seen(self) -> CurrentStep:
+        """What `current_step()` says meanwhile."""
+        call = self.call
+        return CurrentStep(
+            call.execution_id,
+            call.step_id,
+            call.descriptor.name,
+            self.number,
+            call.idem_key,
+        )
+
+
+CURRENT: Final[ContextVar[Attempt | None]] = ContextVar("durable_core.step", default=None)
+"""The attempt whose function is running in this context."""

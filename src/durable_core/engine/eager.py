@@ -1,8 +1,8 @@
 """Starts a task at once instead of at the loop's next turn.
 
-A guarded function that waits for nothing then costs no turn at all, and any other one turn less.
-Python 3.12 has eager tasks of its own; this is one for every version, made of what asyncio
-documents for those who implement tasks.
+A guarded function that waits for nothing then costs no turn at all, nor a task unless it looks at
+its own; any other one costs a turn less. Python 3.12 has eager tasks of its own; this is one for
+every version, made of what asyncio documents for those who implement tasks.
 """
 
 from __future__ import annotations
@@ -22,24 +22,26 @@ def start_at_once(
     coroutine: Coroutine[Any, Any, T],
     name: str,
     context: Context | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
 ) -> tuple[asyncio.Task[T], tuple[T] | None]:
     """Run `coroutine` in a task of its own as far as its first wait, before this returns.
 
     The task, and the value in a tuple where there was nothing to wait for. The task itself is done
-    at the loop's next turn then. To the code inside, the task is the current one from the start,
-    with `context` or a copy of the current one, so that time limits hold on to the right one. Only
-    for a caller that is itself a task; what `coroutine` raises is raised from the task alone.
+    at the loop's next turn then, if anybody looks at it. To the code inside, the task is the
+    current one from the start, with `context` or a copy of the current one, so that time limits
+    hold on to the right one. Only for a caller that is itself a task of `loop`, or of the running
+    one; what `coroutine` raises is raised from the task alone.
     """
-    loop = asyncio.get_running_loop()
-    caller = asyncio.current_task()
+    loop = asyncio.get_running_loop() if loop is None else loop
+    caller = asyncio.current_task(loop)
     if caller is None:
         coroutine.close()
         message = "only a task starts another one at once"
         raise RuntimeError(message)
-    context = copy_context() if context is None else context
     started = _Started(coroutine)
-    # Not by the loop's factory, which may be asyncio's own eager one.
-    task = asyncio.Task(started, loop=loop, name=name, context=context)
+    context = copy_context() if context is None else context
+    task: _Task[T] = _UnmadeTask.__new__(_UnmadeTask)
+    task.making = (started, loop, name, context)
     asyncio.tasks._leave_task(loop, caller)  # noqa: SLF001 - documented under "Extending"
     asyncio.tasks._enter_task(loop, task)  # noqa: SLF001
     try:
@@ -47,7 +49,46 @@ def start_at_once(
     finally:
         asyncio.tasks._leave_task(loop, task)  # noqa: SLF001
         asyncio.tasks._enter_task(loop, caller)  # noqa: SLF001
+    if started.returned is None:
+        _make(task)
     return task, started.returned
+
+
+class _Task(asyncio.Task[T]):
+    """A task that can be made later than it begins."""
+
+    __slots__ = ("making",)
+
+    making: tuple[Coroutine[Any, Any, T], asyncio.AbstractEventLoop, str, Context]
+    """What it is made of."""
+
+
+class _UnmadeTask(_Task[T]):
+    """One that is not made yet: there is nothing of it but its identity.
+
+    What is dear about a task is that the loop learns of it and takes a turn for it, in vain where
+    its coroutine has waited for nothing. So it is made when anybody asks it for anything.
+    """
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - whatever a task has
+        _make(self)
+        return getattr(self, name)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        _make(self)
+        return self.__await__()
+
+
+def _make(task: _Task[Any]) -> None:
+    kind: type = type(task)
+    if kind is not _UnmadeTask:
+        return
+    coroutine, loop, name, context = object.__getattribute__(task, "making")
+    task.__class__ = _Task
+    # Not by the loop's factory, which may be asyncio's own eager one.
+    asyncio.Task.__init__(task, coroutine, loop=loop, name=name, context=context)
 
 
 class _Started(Coroutine[Any, Any, T], Generic[T]):

@@ -40,6 +40,7 @@ class Folding:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._limit = run.parts.config.max_steps_per_execution
+        self._enough = max(1, int(self._limit * _BEGINS_AT))
         self._issued = 0
         self._settled = 0
         """Places that are over and are no guarded steps: what they have in the journal can go."""
@@ -77,7 +78,7 @@ class Folding:
         """The program has taken a place."""
         self._issued += 1
         self._under_way[step_id] = guarded
-        enough = self.unfolded >= max(1, int(self._limit * _BEGINS_AT))
+        enough = self.unfolded >= self._enough
         if enough and self._issued >= self._next_at and not self._run.cursor.replaying:
             self._next_at = self._issued + max(1, int(self._limit * _APART))
             if self._task is None or self._task.done():

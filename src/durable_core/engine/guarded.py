@@ -26,7 +26,7 @@ from durable_core.engine.invoke import (
     TimedOut,
     attempt_all,
 )
-from durable_core.engine.outcome import CANCELLED
+from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import read_result, read_settled, take_over
 from durable_core.engine.sequence import LAST
 from durable_core.errors import AmbiguousEffect, DecodeError, DurableError
@@ -208,8 +208,7 @@ async def _call(run: Run, call: StepCall, *, clean: bool = True) -> Closed:
         run.parts.failpoints.reach("engine.result.before")
         match attempted:
             case Returned(encoded=encoded):
-                payload = bytes((Outcome.VALUE,)) + encoded
-                await run.complete(call.result(payload), prompt=True)
+                await run.complete(call.result(VALUE + encoded), prompt=True)
                 run.parts.failpoints.reach("engine.result.after")
                 return attempted
             case Failed():

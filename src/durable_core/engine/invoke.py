@@ -11,15 +11,16 @@ import random
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from durable_core.engine.call import CURRENT, StepCall
+from durable_core.engine.call import CURRENT, Attempt, StepCall
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.outcome import Failure
 from durable_core.errors import PayloadError
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
+    from durable_core.engine.strand import Strand
 
 __all__ = [
     "NOT_CALLED",
@@ -36,7 +37,7 @@ _OF_THE_PROCESS: Final = (GeneratorExit, KeyboardInterrupt, SystemExit)
 """What is not the step's failure: the coroutine is being closed, or the process ends."""
 
 
-@frozen
+@define
 class Returned:
     """The function returned: the encoding, and the decoded encoding that the caller gets."""
 
@@ -99,13 +100,13 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
     A cancellation of this task is passed on; one that the function raises by itself is an error.
     """
     descriptor = call.descriptor
-    retried = descriptor.safe_to_retry if descriptor.guarded else descriptor.retry.retry_on
-    requests = cancel_requests()
+    task = asyncio.current_task(run.loop)
+    requests = cancel_requests(task)
     attempt = first
     while True:
         thread = None
         try:
-            value = await _attempt(run, call, attempt)
+            value = await _attempt(run, call, attempt, task)
         except _TooLate:
             return NOT_CALLED
         except _Cut as cut:
@@ -117,7 +118,8 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
         else:
             return _encode(run, call, value, attempt)
         # A function may answer the workflow's cancellation with an error of its own.
-        final = attempt >= descriptor.retry.attempts or cancel_requests() > requests
+        final = attempt >= descriptor.retry.attempts or cancel_requests(task) > requests
+        retried = descriptor.safe_to_retry if descriptor.guarded else descriptor.retry.retry_on
         if final or not isinstance(failed.error, retried):
             return failed
         if thread is not None:
@@ -128,9 +130,8 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
         attempt += 1
 
 
-def cancel_requests() -> int:
-    """How often this task has been asked to cancel, and that was not withdrawn."""
-    task = asyncio.current_task()
+def cancel_requests(task: asyncio.Task[Any] | None) -> int:
+    """How often the task has been asked to cancel, and that was not withdrawn."""
     return 0 if task is None else task.cancelling()
 
 
@@ -148,19 +149,21 @@ def _encode(run: Run, call: StepCall, value: object, attempt: int) -> Returned |
     return Returned(encoded, restored)
 
 
-async def _attempt(run: Run, call: StepCall, attempt: int) -> object:
+async def _attempt(
+    run: Run, call: StepCall, attempt: int, task: asyncio.Task[Any] | None
+) -> object:
     active = ACTIVE.set(None)
-    current = CURRENT.set(call.current(attempt))
-    requests = cancel_requests()
+    current = CURRENT.set(Attempt(call, attempt))
+    requests = cancel_requests(task)
     try:
         if call.spec.is_async:
-            value = await _in_task(run, call)
+            value = await _in_task(run, call, run.strands.of(task))
         else:
             value = await _in_thread(run, call)
     except (_Cut, _TooLate, *_OF_THE_PROCESS):
         raise
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and cancel_requests() > requests:
+        if isinstance(error, asyncio.CancelledError) and cancel_requests(task) > requests:
             raise
         raise _Raised(error) from None
     finally:
@@ -170,22 +173,21 @@ async def _attempt(run: Run, call: StepCall, attempt: int) -> object:
     return value
 
 
-async def _in_task(run: Run, call: StepCall) -> object:
+async def _in_task(run: Run, call: StepCall, strand: Strand | None) -> object:
+    """Call it in this task, which may be the own one of a `strand`."""
     run.parts.failpoints.reach("engine.effect.before")
-    strand = run.strands.own()
     if strand is not None:
         strand.enter_function()
     try:
-        return await _limited(call, call.spec.fn(*call.args, **call.kwargs))
+        awaitable = call.spec.fn(*call.args, **call.kwargs)
+        limit = call.descriptor.timeout
+        return await (awaitable if limit is None else _limited(call, awaitable, limit))
     finally:
         if strand is not None:
             strand.leave_function()
 
 
-async def _limited(call: StepCall, awaitable: Awaitable[object]) -> object:
-    limit = call.descriptor.timeout
-    if limit is None:
-        return await awaitable
+async def _limited(call: StepCall, awaitable: Awaitable[object], limit: float) -> object:
     scope = asyncio.timeout(limit)
     try:
         async with scope:
@@ -209,8 +211,10 @@ async def _in_thread(run: Run, call: StepCall) -> object:
         if not done:
             raise _Cut(_over(call), thread)
         value = thread.result()
-    # What a lambda or a partial returns may still have to be awaited.
-    return await _limited(call, value) if inspect.isawaitable(value) else value
+    if not inspect.isawaitable(value):
+        return value
+    # What a lambda or a partial returned still has to be awaited.
+    return await (value if limit is None else _limited(call, value, limit))
 
 
 def _may_begin(run: Run) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "CONTINUED",
     "DID_NOT_RUN",
     "STEP_CANCELLED",
+    "VALUE",
     "Failure",
     "Outcome",
     "failure_of",
@@ -38,6 +39,9 @@ DID_NOT_RUN: Final = b"\x00"
 
 CONTINUED: Final = b"\x02"
 """The payload of an `execution_finished` behind which another execution goes on."""
+
+VALUE: Final = b"\x00"
+"""Begins the payload of a `step_result` whose function returned."""
 
 STEP_CANCELLED: Final = "StepCancelled"
 """The error type of a step that the workflow's own code cancelled."""

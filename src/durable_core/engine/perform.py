@@ -19,11 +19,10 @@ from durable_core.engine.invoke import (
     attempt_all,
     cancel_requests,
 )
-from durable_core.engine.outcome import CANCELLED
+from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import replay, take_over
 from durable_core.engine.sequence import LAST
 from durable_core.errors import JournalError, StepFailed
-from durable_core.model.entries import Outcome
 from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
 from durable_core.telemetry import SpanName
 
@@ -40,9 +39,16 @@ class WaitedTooLong(TimeoutError):
     """What the workflow sees where a wait ended by its timer, live and replayed alike."""
 
 
-def perform(run: Run, call: StepCall) -> Coroutine[Any, Any, object]:
-    """The coroutine of the step. Raises `StepFailed` into the workflow, and cancellation."""
-    return called(run, call.step_id, _perform, call)
+def perform(
+    run: Run, call: StepCall, task: asyncio.Task[Any] | None
+) -> Coroutine[Any, Any, object]:
+    """The coroutine of a step that the current `task` calls, known to the run from now on.
+
+    It raises `StepFailed` into the workflow, and cancellation.
+    """
+    coroutine = _within(run, call.step_id, _perform, call)
+    run.activity.called(call.step_id, coroutine, task)
+    return coroutine
 
 
 def called(
@@ -54,7 +60,7 @@ def called(
 ) -> Coroutine[Any, Any, T]:
     """The coroutine of what the workflow calls at `step_id`, known to the run from now on."""
     coroutine = _within(run, step_id, work, *args, **kwargs)
-    run.activity.called(step_id, coroutine)
+    run.activity.called(step_id, coroutine, asyncio.current_task())
     return coroutine
 
 
@@ -66,8 +72,9 @@ async def _within(
     **kwargs: P.kwargs,
 ) -> T:
     """`work` as something that the workflow does at `step_id`, ended with its run."""
-    requests = cancel_requests()
-    run.activity.entered(step_id, own=run.strands.own() is not None)
+    task = asyncio.current_task(run.loop)
+    requests = cancel_requests(task)
+    run.activity.entered(step_id, task, own=run.strands.of(task) is not None)
     try:
         if run.ended:
             await run.halted()
@@ -75,7 +82,7 @@ async def _within(
             await run.place.take()
         result = await work(run, *args, **kwargs)
     except (StepFailed, WaitedTooLong):
-        run.activity.outlasted(requests)
+        run.activity.outlasted(task, requests)
         raise
     except Exception as error:  # noqa: BLE001 - the engine's own failures stay out of user code
         return await run.halt(error)
@@ -84,7 +91,7 @@ async def _within(
             await run.halted()
         raise
     else:
-        run.activity.outlasted(requests)
+        run.activity.outlasted(task, requests)
         return result
     finally:
         run.activity.left(step_id)
@@ -94,7 +101,7 @@ async def _within(
 
 async def _perform(run: Run, call: StepCall) -> object:
     found, cancelled = await look_up(run, call.wanted, call.idem_key)
-    with run.parts.tracing.span(SpanName.STEP_RUN, run.span_attributes(call, found)):
+    with run.parts.tracing.span_of(SpanName.STEP_RUN, run.span_attributes, call, found):
         if isinstance(found, Recorded):
             run.parts.metrics.record("durable.engine.steps_replayed", 1)
             return await replay(run, call, found.row, cancelled=cancelled)
@@ -172,7 +179,7 @@ async def _perform_plain(run: Run, call: StepCall, *, cancelled: bool) -> object
     run.parts.failpoints.reach("engine.result.before")
     match attempted:
         case Returned(encoded, value):
-            await run.complete(call.result(bytes((Outcome.VALUE,)) + encoded))
+            await run.complete(call.result(VALUE + encoded))
             run.parts.failpoints.reach("engine.result.after")
             return value
         case NotCalled() | TimedOut():

@@ -25,7 +25,7 @@ from durable_core.engine.promise import Cell
 from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
-from durable_core.engine.strand import Strand, Strands
+from durable_core.engine.strand import Strand, Strands, running_task
 from durable_core.errors import DecodeError, ExecutionError
 from durable_core.ids import ExecutionId, StepId
 from durable_core.journal.lane import Lane
@@ -38,6 +38,7 @@ from durable_core.telemetry import AttributeValue
 __all__ = ["Run"]
 
 _LOG: Final = logging.getLogger("durable_core.engine")
+_OF_STEPS: Final = (StepResult, StepFailure)
 
 
 class Run:
@@ -58,6 +59,7 @@ class Run:
         self.cursor = cursor
         self.generation = generation
         self.place = place
+        self.loop = asyncio.get_running_loop()
         self.execution_id = ExecutionId(bytes=lane.row.execution_id)
         self.root = Strand(self, Branch(lane.row.execution_id))
         self.strands = Strands()
@@ -75,6 +77,7 @@ class Run:
         self.only_idempotent = True
         self.activity = Activity(
             str(self.execution_id),
+            self.loop,
             lambda: self.ended,
             self._failed,
             lambda: self.strands.forked or cursor.forked,
@@ -105,9 +108,10 @@ class Run:
         """
         name = spec.descriptor.name
         strand = self._strand_of_caller(name)
-        own = self.strands.own() is strand
+        task = running_task()
+        own = self.strands.of(task) is strand
         if not own:
-            self.strands.note_foreign(name)
+            self.strands.note_foreign(name, task)
         self.folding.require_room()
         try:
             call = StepCall.make(
@@ -127,7 +131,7 @@ class Run:
         if spec.descriptor.guarded:
             # Whoever is performed before it must not take its effect of an earlier run for lost.
             self.cursor.prior.consume(call.idem_key)
-        return perform(self, call)
+        return perform(self, call, task)
 
     def take_place(self, what: str) -> StepId:
         """The next step id, for `what` stands there now; raises as `call` does.
@@ -153,7 +157,7 @@ class Run:
 
     def note_effect(self, effect: int) -> None:
         """Remember whether everything journaled in this generation is idempotent."""
-        if effect != EffectClass.IDEMPOTENT:
+        if self.only_idempotent and effect != EffectClass.IDEMPOTENT:
             self.only_idempotent = False
 
     async def complete(
@@ -181,7 +185,7 @@ class Run:
         Whether the workflow cancelled meanwhile, which does not end the wait.
         """
         cancelled = False
-        if isinstance(entry, StepResult | StepFailure):
+        if isinstance(entry, _OF_STEPS):
             self.note_effect(entry.effect_class)
         self.parts.failpoints.reach("engine.queue.before")
         writer = self.parts.writer
@@ -236,7 +240,7 @@ class Run:
         if self.strands.own() is None:
             raise asyncio.CancelledError
         while True:
-            await asyncio.get_running_loop().create_future()
+            await self.loop.create_future()
 
     def waiting(self) -> AbstractAsyncContextManager[None]:
         """A block in which the step or wait that enters it only waits, and needs no place."""

@@ -15,6 +15,7 @@ from durable_core.engine.descriptor import StepDescriptor
 from durable_core.errors import ConfigError
 from durable_core.replay.detail import detail_prefix
 from durable_core.wire.call import CallShape
+from durable_core.wire.fingerprint import fingerprint_prefix
 
 __all__ = ["SPEC", "LazySpec", "StepForm", "StepSpec", "StepSpecs", "name_of"]
 
@@ -33,6 +34,7 @@ class StepForm:
     shape: CallShape
     is_async: bool
     detail_prefix: bytes
+    fingerprint_prefix: bytes
 
     @classmethod
     def of(
@@ -43,7 +45,13 @@ class StepForm:
     ) -> StepForm:
         """The form of the step that calls `fn`."""
         is_async = inspect.iscoroutinefunction(fn)
-        return cls(descriptor, shape, is_async, detail_prefix(descriptor.name))
+        return cls(
+            descriptor,
+            shape,
+            is_async,
+            detail_prefix(descriptor.name),
+            fingerprint_prefix(descriptor.name, descriptor.effect, descriptor.sub_class_code),
+        )
 
 
 @frozen(eq=False)
@@ -55,11 +63,19 @@ class StepSpec:
     shape: CallShape
     is_async: bool
     detail_prefix: bytes
+    fingerprint_prefix: bytes
 
     @classmethod
     def of(cls, fn: Callable[..., Any], form: StepForm) -> StepSpec:
         """`fn` as a step of that form."""
-        return cls(fn, form.descriptor, form.shape, form.is_async, form.detail_prefix)
+        return cls(
+            fn,
+            form.descriptor,
+            form.shape,
+            form.is_async,
+            form.detail_prefix,
+            form.fingerprint_prefix,
+        )
 
     @classmethod
     def of_operation(cls, op: Callable[[], Any], descriptor: StepDescriptor) -> StepSpec:

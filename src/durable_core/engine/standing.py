@@ -28,16 +28,14 @@ class Standing:
         self._held = asyncio.Event()
         self._held.set()
         self._regained_at = -math.inf
-
-    @property
-    def held(self) -> bool:
+        self.held = True
         """Whether the owner lock is held right now, as far as the backend knows."""
-        return self._held.is_set()
 
     def change(self, held: bool) -> None:  # noqa: FBT001 - the backend's callback has one argument
         """The lock was lost, or taken again."""
         if held == self.held:
             return
+        self.held = held
         if held:
             self._regained_at = time.monotonic()
             self._held.set()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from durable_core.engine.run import Run
     from durable_core.engine.spec import StepSpec
 
-__all__ = ["Strand", "Strands"]
+__all__ = ["Strand", "Strands", "running_task"]
 
 
 class Strand:
@@ -99,12 +99,11 @@ class Strands:
         self._by_task[task] = strand
         task.add_done_callback(self._done)
 
-    def note_foreign(self, name: str) -> None:
-        """A task that the workflow made calls the step `name`.
+    def note_foreign(self, name: str, task: asyncio.Task[Any] | None) -> None:
+        """The current `task`, which the workflow made, calls the step `name`.
 
         `ExecutionError` in a thread, and in a callback of the event loop.
         """
-        task = _running_task()
         if task is None or all(own.get_loop() is not task.get_loop() for own in self._by_task):
             raise foreign_task(name)
         if task not in self._foreign:
@@ -113,7 +112,10 @@ class Strands:
 
     def own(self) -> Strand | None:
         """The strand whose own task is the current one."""
-        task = _running_task()
+        return self.of(running_task())
+
+    def of(self, task: asyncio.Task[Any] | None) -> Strand | None:
+        """The strand whose own task that is."""
         return None if task is None else self._by_task.get(task)
 
     def interrupt(self) -> None:
@@ -136,7 +138,8 @@ class Strands:
         self._by_task.pop(task).over = True
 
 
-def _running_task() -> asyncio.Task[Any] | None:
+def running_task() -> asyncio.Task[Any] | None:
+    """The current task; None in a callback of the event loop, and in a thread."""
     try:
         return asyncio.current_task()
     except RuntimeError:  # in a thread

@@ -17,6 +17,7 @@ from attrs import frozen
 
 from durable_core.errors import DecodeError
 from durable_core.model.effects import RECONCILE_CODE, EffectIntentSubClass, OnAmbiguous
+from durable_core.wire.cbor import BYTES, head
 from durable_core.wire.keys import ExecutionKeys
 from durable_core.wire.payload import dump, load
 
@@ -39,7 +40,7 @@ def detail_prefix(name: str) -> bytes:
 
 def encode_detail(prefix: bytes, digests: bytes, sub_class: int, policy: int) -> bytes:
     """The detail of one call; codes are below 24, so each is one byte of CBOR."""
-    return prefix + dump(digests) + bytes((sub_class, policy))
+    return b"".join((prefix, head(BYTES, len(digests)), digests, bytes((sub_class, policy))))
 
 
 @frozen

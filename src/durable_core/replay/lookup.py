@@ -38,9 +38,9 @@ _FOLLOWERS: Final[dict[int, frozenset[EntryKind]]] = {
 """What may follow the kinds that not every entry of a step may follow."""
 
 
-@frozen
+@define(unsafe_hash=True)
 class Wanted:
-    """The step that the program asks for."""
+    """The step that the program asks for. Never changed; not frozen, as each step makes one."""
 
     step_id: str
     name: str
@@ -70,7 +70,7 @@ class Fresh:
 FRESH = Fresh()
 
 
-@frozen
+@define(unsafe_hash=True)
 class Recorded:
     """The step is closed by a `step_result` or a `step_failed`; its function is not called."""
 

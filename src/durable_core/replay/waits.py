@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import define
 
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EntryKind, JournalRow
@@ -12,7 +12,7 @@ from durable_core.wire.waits import CreatedPromise, Timer, fired_timer
 __all__ = ["WantedPromise", "WantedTimer"]
 
 
-@frozen
+@define(unsafe_hash=True)
 class WantedTimer(Wanted):
     """A wait with a due time. Where the workflow cancelled it, a `step_failed` closes it."""
 
@@ -37,7 +37,7 @@ class WantedTimer(Wanted):
         return super().is_at(row)
 
 
-@frozen
+@define(unsafe_hash=True)
 class WantedPromise(Wanted):
     """A promise that the program makes."""
 

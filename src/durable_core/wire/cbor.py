@@ -24,6 +24,7 @@ from durable_core.errors import DecodeError
 
 __all__ = [
     "ARRAY",
+    "BYTES",
     "DEEPEST",
     "LEAVES",
     "MAP",
@@ -39,6 +40,7 @@ __all__ = [
 DEEPEST: Final = 64
 """How many containers may stand in one another, in either direction."""
 
+BYTES: Final = 0x40
 ARRAY: Final = 0x80
 MAP: Final = 0xA0
 
@@ -88,7 +90,7 @@ def decode(data: bytes, deepest: int = DEEPEST) -> Any:  # noqa: ANN401 - whatev
 
 
 def head(major: int, length: int) -> bytes:
-    """The head of an array (`ARRAY`), map (`MAP`) or text (0x60) of that length."""
+    """The head of bytes (`BYTES`), an array (`ARRAY`), map (`MAP`) or text (0x60) so long."""
     if length < _DIRECT:
         return bytes((major | length,))
     for code, size in ((24, 1), (25, 2), (26, 4)):

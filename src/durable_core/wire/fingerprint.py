@@ -16,9 +16,16 @@ from blake3 import blake3
 from durable_core.wire.fields import field, integer, text
 from durable_core.wire.keys import ExecutionKeys
 
-__all__ = ["ROOT_BRANCH", "idempotency_key", "step_fingerprint"]
+__all__ = [
+    "ROOT_BRANCH",
+    "call_fingerprint",
+    "fingerprint_prefix",
+    "idempotency_key",
+    "step_fingerprint",
+]
 
-_IDEM_CONTEXT: Final = "durable-core v1 idempotency-key"
+_IDEM_KEYS: Final = blake3(derive_key_context="durable-core v1 idempotency-key")
+"""Copied for each key: so its context is derived once."""
 
 ROOT_BRANCH: Final = ""
 """The idem branch path of the root branch: no (block ordinal, branch index) pairs."""
@@ -32,9 +39,17 @@ def step_fingerprint(
     arguments: bytes,
 ) -> bytes:
     """32 bytes that change with the step's name, class, sub-class (0: none) and arguments."""
-    return keys.fingerprint(
-        text(name) + integer(effect) + integer(sub_class) + field(arguments),
-    )
+    return call_fingerprint(keys, fingerprint_prefix(name, effect, sub_class), arguments)
+
+
+def fingerprint_prefix(name: str, effect: int, sub_class: int) -> bytes:
+    """What is hashed in front of the arguments of every call of a step."""
+    return text(name) + integer(effect) + integer(sub_class)
+
+
+def call_fingerprint(keys: ExecutionKeys, prefix: bytes, arguments: bytes) -> bytes:
+    """The `step_fingerprint` of a call, by the step's own `fingerprint_prefix`."""
+    return keys.fingerprint(prefix + field(arguments))
 
 
 def idempotency_key(
@@ -49,4 +64,4 @@ def idempotency_key(
     fresh run finds committed effects where positions moved.
     """
     data = field(execution_id) + text(branch) + field(fingerprint) + integer(occurrence)
-    return blake3(data, derive_key_context=_IDEM_CONTEXT).digest()
+    return _IDEM_KEYS.copy().update(data).digest()

@@ -35,12 +35,18 @@ class ExecutionKeys:
     fingerprint_key: bytes | None = field(repr=False)
     mac_key: bytes | None = field(repr=False)
     promise_key: bytes | None = field(repr=False)
+    _fingerprints: blake3 = field(init=False, repr=False, eq=False)
+    """Copied for each fingerprint: so its key is set up once."""
+
+    @_fingerprints.default
+    def _keyed(self) -> blake3:
+        if self.fingerprint_key is None:
+            return blake3(derive_key_context=_FINGERPRINT)
+        return blake3(key=self.fingerprint_key)
 
     def fingerprint(self, data: bytes) -> bytes:
         """32 bytes over canonical fields: keyed BLAKE3, or `derive_key` where there is no key."""
-        if self.fingerprint_key is None:
-            return blake3(data, derive_key_context=_FINGERPRINT).digest()
-        return blake3(data, key=self.fingerprint_key).digest()
+        return self._fingerprints.copy().update(data).digest()
 
 
 _UNKEYED: Final = ExecutionKeys(None, None, None, None)

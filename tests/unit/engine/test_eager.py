@@ -122,3 +122,39 @@ def test_only_a_task_starts_another_one() -> None:
     loop.run_forever()
     loop.close()
     assert refused == ["only a task starts another one at once"]
+
+
+async def test_what_waits_for_nothing_and_asks_for_no_task_gets_none() -> None:
+    before = asyncio.all_tasks()
+
+    async def effect() -> int:
+        return 7
+
+    task, returned = start_at_once(effect(), "effect")
+    assert returned == (7,)
+    assert asyncio.all_tasks() == before, "the loop has no turn to take for it"
+    assert task.get_name() == "effect"
+    assert asyncio.all_tasks() == {*before, task}, "made when it was looked at"
+    assert await task == 7
+
+
+async def test_a_task_that_is_looked_at_is_made_before_it_is_seen() -> None:
+    seen: list[object] = []
+
+    async def effect() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        seen.append(isinstance(task, asyncio.Task))
+        seen.append(task.get_name())
+        seen.append(task.cancelling())
+        seen.append(repr(task).count("effect"))
+        task.add_done_callback(lambda done: seen.append(done.result()))
+        return "done"
+
+    task, returned = start_at_once(effect(), "effect")
+    assert returned == ("done",)
+    assert await task == "done"
+    assert seen[:3] == [True, "effect", 0]
+    assert seen[3]
+    await asyncio.sleep(0)
+    assert seen[4:] == ["done"]
