@@ -85,7 +85,7 @@ def draw_ratios(
 
 
 def _rows(figures: Sequence[Figure], width: float) -> list[tuple[Figure, list[str], float]]:
-    lines = [(figure, wrapped(figure.what, width)) for figure in figures]
+    lines = [(figure, wrapped(_what(figure), width)) for figure in figures]
     return [(figure, said, _ROW + LINE * len(said)) for figure, said in lines]
 
 
@@ -146,6 +146,12 @@ def _legend(canvas: Canvas, right: float, y: float) -> None:
     canvas.mark(right - 246, y - 4, "diamond", "bad", hollow=True)
     canvas.words(right - 236, y, "missed", "soft")
     canvas.words(right, y, "├─┤ least and greatest round", "soft", "end")
+
+
+def _what(figure: Figure) -> str:
+    """What it is, with the version of the engine that it is against."""
+    _, _, version = figure.against.rpartition(" ")
+    return f"{figure.what} {version}".rstrip()
 
 
 def _quotients(figure: Figure) -> list[float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from bench.curves import Curve, curve_record, point_of
 from bench.figures import Bar, Figure, Unit, as_record, figure_of
@@ -99,6 +100,14 @@ def test_it_names_the_machine_and_follows_dark_grounds() -> None:
     picture = drawn(record())
     assert "2026-01-31, 2 cores, a machine" in words(picture)
     assert "prefers-color-scheme: dark" in picture
+
+
+def test_a_peer_has_its_version() -> None:
+    bar = Bar(8, at_least=True)
+    figure = Figure("NFR-1", "steps, against some", Unit.PER_SECOND, 9, 9, 1, bar=bar)
+    beside = [as_record(figure), as_record(evolve(figure, name="NFR-2", against="some 1.2.3"))]
+    said = words(drawn(record(figures=beside, curves=[])))
+    assert {"steps, against some", "steps, against some 1.2.3"} <= set(said)
 
 
 def test_it_says_when_rounds_were_small() -> None:
