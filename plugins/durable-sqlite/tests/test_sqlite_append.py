@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from durable_core.contracts import CommitBatch
+from durable_core.contracts import BatchOutcome, CommitBatch
 from durable_core.errors import EntryRejected, JournalUnavailable, TransientStoreError
+from durable_core.failpoints import Failpoints
+from durable_core.storage.keycheck import KeyCheck
 from durable_sqlite import LocalBackend
+from durable_sqlite._commit import commit
 
 if TYPE_CHECKING:
     from conftest import Opener
@@ -90,6 +94,29 @@ async def test_a_cancelled_caller_stops_nothing(opener: Opener, rows: Rows) -> N
     (head,) = await backend.heads([rows.execution_id(1)])
     assert head.entry_count == 2
     assert list((await backend.journal.append(rows.advance(3, 1))).seqs) == [3]
+
+
+async def test_a_large_batch_tells_that_it_has_begun(backend: LocalBackend, rows: Rows) -> None:
+    await backend.journal.append(rows.start(1))
+    begun = threading.Lock()
+    begun.acquire()
+
+    def job(connection: sqlite3.Connection) -> BatchOutcome:
+        return commit(connection, rows.advance(2, 1), Failpoints(), KeyCheck(), begun)
+
+    outcome = await backend._writer.call(job)
+    assert list(outcome.seqs) == [2]
+    assert begun.acquire(blocking=False)
+
+
+async def test_a_job_that_does_not_begin_holds_nobody_up(backend: LocalBackend) -> None:
+    begun, done = threading.Lock(), threading.Event()
+    begun.acquire()
+    waiting = asyncio.create_task(backend._writer.call(lambda _: done.wait(), begun))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    done.set()
+    assert await waiting
 
 
 async def _limit_pages(backend: LocalBackend, pages: int) -> None:

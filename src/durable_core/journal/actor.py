@@ -20,7 +20,7 @@ from durable_core.errors import (
     KeyTaken,
 )
 from durable_core.journal.asking import Asking, StoreFailure
-from durable_core.journal.batching import Pending, form
+from durable_core.journal.batching import Pending, form_all
 from durable_core.journal.committing import Committer
 from durable_core.journal.intake import Intake
 from durable_core.journal.lane import Lane
@@ -166,8 +166,7 @@ class Actor:
         await self._commit_inflight()
 
     async def _commit_inflight(self) -> None:
-        now = self._clock.now_ms()
-        formed = [pending for pending in self._inflight if form(pending, now)]
+        formed = form_all(self._inflight, self._clock.now_ms())
         if formed:
             self._metrics.record(_METRIC + "batch_size", len(formed))
             await self._committer.commit(formed)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
+from typing import Final
 
+from durable_core.contracts.cipher import Seal
 from durable_core.contracts.exchange import CommitBatch
 from durable_core.errors import DurableError, EntryRejected
 from durable_core.journal.lane import HeadState, Lane
 from durable_core.journal.lookups import LOOKED_UP, Lookups
 from durable_core.model.entries import Entry, JournalRow
 from durable_core.model.execution import Status
+from durable_core.wire.envelope import NONE_PREPARED
 
-__all__ = ["Pending", "batch_of", "form"]
+__all__ = ["Pending", "batch_of", "form", "form_all"]
+
+_MANY: Final = 8
+"""Seals that cost less where they are prepared together."""
 
 
 class Pending:
@@ -45,7 +51,7 @@ class Pending:
         self.settled = False
 
 
-def form(pending: Pending, now_ms: int) -> bool:
+def form(pending: Pending, now_ms: int, seals: Iterator[Seal] = NONE_PREPARED) -> bool:
     """Number, seal and stamp one append, unless an earlier attempt has done so.
 
     False if its lane has failed, or fails now because it cannot be sealed (EC-04). Whatever a
@@ -58,7 +64,7 @@ def form(pending: Pending, now_ms: int) -> bool:
     if not pending.formed:
         try:
             for one in (pending, *pending.heirs):
-                one.row = one.lane.form(one.entry, one.status, now_ms)
+                one.row = one.lane.form(one.entry, one.status, now_ms, seals)
                 one.after = one.lane.formed
         except DurableError as error:
             lane.failure = error
@@ -72,6 +78,15 @@ def form(pending: Pending, now_ms: int) -> bool:
         pending.formed = True
     lane.formed = pending.after
     return True
+
+
+def form_all(appends: Sequence[Pending], now_ms: int) -> list[Pending]:
+    """Form appends in their order; those that can be written."""
+    unformed = [pending for pending in appends if not pending.formed]
+    seals = NONE_PREPARED
+    if len(unformed) >= _MANY:
+        seals = unformed[0].lane.envelope.wire.seals(len(unformed))
+    return [pending for pending in appends if form(pending, now_ms, seals)]
 
 
 def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:

@@ -3,12 +3,14 @@
 Carries the storage side of INV-15: each `HeadChange` is a conditional update in the transaction
 that inserts the rows of its execution, and those rows are left out where it did not apply. SQLite
 gives the interpreter's lock away at every statement, and under a busy event loop getting it back
-is what costs, so a batch is as few statements as it can be.
+is what costs, so a batch is as few statements as it can be, and the event loop goes on when the
+longest of them does.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 
@@ -29,8 +31,12 @@ def commit(
     batch: CommitBatch,
     failpoints: Failpoints,
     key_check: KeyCheck,
+    begun: threading.Lock | None = None,
 ) -> BatchOutcome:
-    """Write what of `batch` applies; on any exception nothing of it is written."""
+    """Write what of `batch` applies; on any exception nothing of it is written.
+
+    `begun` is released before the entries are inserted.
+    """
     failpoints.reach("backend.commit.before")
     abandon(connection)
     waiting = key_check.waiting if batches.uses_key(batch) else None
@@ -45,6 +51,8 @@ def commit(
             connection.executemany(texts.MOVE_KEY, batches.moved_keys(batch, continuing))
         lost = unmatched | taken.keys()
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
+        if begun is not None:
+            begun.release()
         last = _insert(connection, _sql.INSERT_ENTRIES, rows)
         if batch.has_lookups:
             _change_lookups(connection, batch, lost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, Self, TypeVar
@@ -32,6 +33,7 @@ __all__ = [
 T = TypeVar("T")
 
 _BUSY_TIMEOUT_MS: Final = 1000
+_BEGUN_WITHIN_S: Final = 0.002
 _CACHED_STATEMENTS: Final = 512
 """More than all texts of `_sql`, so that each is parsed once."""
 
@@ -68,19 +70,28 @@ class Connection(aiosqlite.Connection):
             raise
         return self
 
-    async def call(self, job: Callable[[sqlite3.Connection], T]) -> T:
+    async def call(
+        self, job: Callable[[sqlite3.Connection], T], begun: threading.Lock | None = None
+    ) -> T:
         """Run `job` on the thread; driver errors are translated, as `Journal` says.
 
         `job` has to be a plain function or a closure: aiosqlite logs what it runs at DEBUG, and
         a `functools.partial` would show its arguments there (INV-5).
+
+        With `begun` the caller's thread stands still until the job releases it, for at most 2 ms:
+        for a job that is about to leave the interpreter to others, and would otherwise wait for it
+        behind all that the event loop has ready.
         """
         if self._ended:
             raise closed(self._address)
         with self._errors:
-            # A protected method of the parent: each public one is a hop to the thread for a
-            # single statement, and a transaction needs all of its statements in one hop.
-            result: T = await self._execute(lambda: job(self._conn))  # type: ignore[no-untyped-call]
-        return result
+            # Past the parent's methods: each of them is a hop to the thread for a single
+            # statement, and a transaction needs all of its statements in one hop.
+            done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            self._tx.put_nowait((done, lambda: job(self._conn)))
+            if begun is not None:
+                begun.acquire(timeout=_BEGUN_WITHIN_S)
+            return await done
 
     async def rows(self, make: Make[T], text: str, *parameters: object) -> list[T]:
         """What `make` makes of each row, on the thread; it commits by itself where it writes."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, Fold
 from durable_core.failpoints import Failpoints
@@ -15,6 +17,9 @@ from durable_sqlite._connection import Connection
 from durable_sqlite._file import OpenedFile
 
 __all__ = ["SqliteJournal"]
+
+_MANY: Final = 32
+"""Rows that take longer to insert than the event loop may wait for the insert to begin."""
 
 
 class SqliteJournal(SqlJournal):
@@ -47,13 +52,16 @@ class SqliteJournal(SqlJournal):
 
         A cancelled caller does not stop the transaction, and a later append runs behind it.
         """
-        rest = (batch, self._failpoints, self._key_check)
+        begun = threading.Lock() if len(batch.rows) >= _MANY else None
+        rest = (batch, self._failpoints, self._key_check, begun)
 
         def job(connection: sqlite3.Connection) -> BatchOutcome:
             self._file.require_in_place()
             return commit(connection, *rest)
 
-        return await self._writer.call(job)
+        if begun is not None:
+            begun.acquire()
+        return await self._writer.call(job, begun)
 
     async def fold(self, fold: Fold) -> bool:
         """Let checkpoints take the place of entries, in one transaction; whether it applied."""
