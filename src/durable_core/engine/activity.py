@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from durable_core.engine.definition import ACTIVE
-from durable_core.engine.eager import start_at_once
+from durable_core.engine.eager import cancel_requests, start_at_once
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
@@ -97,7 +97,7 @@ class Activity:
         The next step that the task awaits counts as cancelled; whatever else it awaits next is
         cancelled then, unless the block that had asked for it has been left.
         """
-        if task is not None and task.cancelling() > requests:
+        if task is not None and cancel_requests(task) > requests:
             self._owed[task] = task.cancelling()
             # Two turns, so that steps which it wraps into tasks have begun: they are journaled.
             self._loop.call_soon(self._loop.call_soon, self._deliver, task)
