@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, Self, TypeVar
@@ -15,6 +14,7 @@ from durable_core.contracts import BackendSettings
 from durable_core.storage.refusals import closed
 from durable_core.storage.scripts import Script, play
 from durable_core.storage.statements import Make
+from durable_core.storage.turns import Turns
 from durable_sqlite import _sql
 from durable_sqlite._errors import JournalErrors, opening_errors
 
@@ -33,7 +33,6 @@ __all__ = [
 T = TypeVar("T")
 
 _BUSY_TIMEOUT_MS: Final = 1000
-_BEGUN_WITHIN_S: Final = 0.002
 _CACHED_STATEMENTS: Final = 512
 """More than all texts of `_sql`, so that each is parsed once."""
 
@@ -70,17 +69,13 @@ class Connection(aiosqlite.Connection):
             raise
         return self
 
-    async def call(
-        self, job: Callable[[sqlite3.Connection], T], begun: threading.Lock | None = None
-    ) -> T:
+    async def call(self, job: Callable[[sqlite3.Connection], T], turns: Turns | None = None) -> T:
         """Run `job` on the thread; driver errors are translated, as `Journal` says.
 
         `job` has to be a plain function or a closure: aiosqlite logs what it runs at DEBUG, and
         a `functools.partial` would show its arguments there (INV-5).
 
-        With `begun` the caller's thread stands still until the job releases it, for at most 2 ms:
-        for a job that is about to leave the interpreter to others, and would otherwise wait for it
-        behind all that the event loop has ready.
+        With `turns` the event loop goes on when the job says so.
         """
         if self._ended:
             raise closed(self._address)
@@ -89,8 +84,8 @@ class Connection(aiosqlite.Connection):
             # statement, and a transaction needs all of its statements in one hop.
             done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
             self._tx.put_nowait((done, lambda: job(self._conn)))
-            if begun is not None:
-                begun.acquire(timeout=_BEGUN_WITHIN_S)
+            if turns is not None:
+                turns.wait()
             return await done
 
     async def rows(self, make: Make[T], text: str, *parameters: object) -> list[T]:

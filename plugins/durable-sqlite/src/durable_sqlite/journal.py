@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
 
 from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, Fold
 from durable_core.failpoints import Failpoints
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.statements import SqlJournal
+from durable_core.storage.turns import Turns
 from durable_sqlite import _sql
 from durable_sqlite._commit import commit, prune
 from durable_sqlite._connection import Connection
 from durable_sqlite._file import OpenedFile
 
 __all__ = ["SqliteJournal"]
-
-_MANY: Final = 32
-"""Rows that take longer to insert than the event loop may wait for the insert to begin."""
 
 
 class SqliteJournal(SqlJournal):
@@ -52,16 +48,14 @@ class SqliteJournal(SqlJournal):
 
         A cancelled caller does not stop the transaction, and a later append runs behind it.
         """
-        begun = threading.Lock() if len(batch.rows) >= _MANY else None
-        rest = (batch, self._failpoints, self._key_check, begun)
+        turns = Turns(batch)
+        rest = (batch, self._failpoints, self._key_check, turns)
 
         def job(connection: sqlite3.Connection) -> BatchOutcome:
             self._file.require_in_place()
             return commit(connection, *rest)
 
-        if begun is not None:
-            begun.acquire()
-        return await self._writer.call(job, begun)
+        return await self._writer.call(job, turns)
 
     async def fold(self, fold: Fold) -> bool:
         """Let checkpoints take the place of entries, in one transaction; whether it applied."""
