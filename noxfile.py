@@ -305,6 +305,14 @@ def install_measured(session: nox.Session) -> None:
     install_built(session, CORE, *PLUGINS, *beside)
 
 
+@nox.session(default=False, requires=["build"])
+def compare(session: nox.Session) -> None:
+    """Make things go wrong here and in other engines, and write what happened into the docs."""
+    install_built(session, f"{CORE}[local]", *PLUGINS)
+    page = ("--page", "docs/comparison.md")
+    session.run("python", "-m", "bench.comparison", *page, *session.posargs)
+
+
 @nox.session(default=False)
 def constraints(session: nox.Session) -> None:
     """Write constraints/dev.txt anew: the newest versions that fit, without where they lie."""

@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n\n".join([*([table(figures)] if figures else []), *map(curve_table, curves)]))
     record = {
         "machine": machine,
+        "quick": options.quick,
         "figures": [as_record(figure) for figure in figures],
         "curves": [curve_record(curve) for curve in curves],
     }

@@ -15,7 +15,7 @@ __all__ = ["PATIENT", "Five", "rate_of", "run_fives"]
 Five = Workflow[[int], int]
 """One of those in `engines`."""
 
-PATIENT: Final = DurableConfig(journal_ack_timeout_ms=60_000)
+PATIENT: Final = DurableConfig(journal_ack_timeout_ms=600_000)
 """For so many at once that a busy machine may not acknowledge all within the usual five seconds."""
 
 

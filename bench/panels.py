@@ -47,7 +47,7 @@ def draw_curves(
 ) -> float:
     """Draw a panel for each axis of each name, with its lines in it; the y below them all.
 
-    Rates come first.
+    Rates come first, and each kind by name.
     """
     panels: dict[tuple[str, str], list[Curve]] = {}
     for curve in curves:
@@ -59,7 +59,7 @@ def draw_curves(
     canvas.words(right, top, said, "soft", "end")
     width = (right - left - _BETWEEN * (_IN_A_ROW - 1)) / _IN_A_ROW
     y = top + 32
-    drawn = sorted(panels.values(), key=lambda lines: lines[0].unit is not Unit.PER_SECOND)
+    drawn = sorted(panels.values(), key=_order)
     for first in range(0, len(drawn), _IN_A_ROW):
         row = drawn[first : first + _IN_A_ROW]
         legends = max(_legend_height(lines, width) for lines in row)
@@ -73,7 +73,7 @@ def _panel(
     canvas: Canvas, lines: Sequence[Curve], place: tuple[float, float, float], legends: float
 ) -> None:
     left, top, width = place
-    canvas.words(left, top, lines[0].value.capitalize(), "ink strong")
+    canvas.words(left, top, _title(lines[0]), "ink strong")
     canvas.words(left + width, top, lines[0].judged, "soft", "end")
     y = top + LINE + 3
     for curve, style, shape in zip(lines, _STYLES, MARKS, strict=False):
@@ -107,7 +107,6 @@ def _axes(
 
 
 def _grid(canvas: Canvas, lines: Sequence[Curve], across: _Log, up: _Log) -> None:
-    unit = lines[0].unit
     for value in _round_values(up):
         y = up.at(value)
         canvas.rule(across.begin - 10, y, across.end + 10, y, "rule")
@@ -122,8 +121,6 @@ def _grid(canvas: Canvas, lines: Sequence[Curve], across: _Log, up: _Log) -> Non
             said = _binary(place) if binary else _short(place)
             canvas.words(x, up.begin + 18, said, "soft", "middle")
             last = x
-    if unit is not Unit.PER_SECOND:
-        canvas.words(across.begin - 10, up.end - 1, unit.value, "soft")
 
 
 def _line(canvas: Canvas, curve: Curve, across: _Log, up: _Log, look: tuple[str, str]) -> None:
@@ -136,8 +133,18 @@ def _line(canvas: Canvas, curve: Curve, across: _Log, up: _Log, look: tuple[str,
         canvas.mark(across.at(point.at), up.at(point.median), shape, style)
 
 
+def _order(lines: Sequence[Curve]) -> tuple[bool, str]:
+    return lines[0].unit is not Unit.PER_SECOND, lines[0].name
+
+
+def _title(curve: Curve) -> str:
+    """The value, and what it is counted in where it does not say so itself."""
+    unit = "" if curve.unit is Unit.PER_SECOND else f", {curve.unit.value}"
+    return f"{curve.value.capitalize()}{unit}"
+
+
 def _legend(curve: Curve, width: float) -> list[str]:
-    return wrapped(curve.what, width - 48)
+    return wrapped(curve.what, width - 56)
 
 
 def _legend_height(lines: Sequence[Curve], width: float) -> float:

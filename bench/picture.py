@@ -24,6 +24,7 @@ _SAID: Final = (
     "Medians of alternating rounds on real files and a real server, with encryption, chain and "
     "full durability on."
 )
+_QUICK: Final = " Small rounds."
 
 
 def drawn(record: Mapping[str, Any]) -> str:
@@ -42,7 +43,7 @@ def drawn(record: Mapping[str, Any]) -> str:
     canvas.words(left, 42, _TITLE, "ink strong title")
     if told:
         canvas.words(right, 42, f"{reached} of {len(told)} bars reached", "ink strong head", "end")
-    canvas.words(left, 64, _SAID, "soft")
+    canvas.words(left, 64, f"{_SAID}{_QUICK if record.get('quick') else ''}", "soft")
     canvas.words(left, 81, record["machine"], "soft")
     below = draw_ratios(canvas, figures, left, right, 116)
     return canvas.text(draw_curves(canvas, curves, left, right, below + (40 if told else 0)) + 8)

@@ -20,6 +20,7 @@ _GAP: Final = 14.0
 _ROW: Final = 7.0
 _RATIO: Final = 144.0
 _BAR: Final = 136.0
+_MOST_TICKS: Final = 6
 _FRACTIONS: Final = {-4: "1/16", -3: "1/8", -2: "1/4", -1: "1/2", 0: "bar"}
 
 
@@ -47,7 +48,8 @@ class _Scale:
     @property
     def ticks(self) -> dict[float, str]:
         """What is written where, by x."""
-        powers = range(self.least, self.most + 1)
+        every = 2 if self.most - self.least > _MOST_TICKS else 1
+        powers = [power for power in range(self.least, self.most + 1) if power % every == 0]
         return {
             self.at(2.0**power): _FRACTIONS.get(power, f"{2**power}\N{MULTIPLICATION SIGN}")
             for power in powers
@@ -83,7 +85,7 @@ def draw_ratios(
 
 
 def _rows(figures: Sequence[Figure], width: float) -> list[tuple[Figure, list[str], float]]:
-    lines = [(figure, wrapped(figure.what, width)) for figure in figures]
+    lines = [(figure, wrapped(_what(figure), width)) for figure in figures]
     return [(figure, said, _ROW + LINE * len(said)) for figure, said in lines]
 
 
@@ -144,6 +146,12 @@ def _legend(canvas: Canvas, right: float, y: float) -> None:
     canvas.mark(right - 246, y - 4, "diamond", "bad", hollow=True)
     canvas.words(right - 236, y, "missed", "soft")
     canvas.words(right, y, "├─┤ least and greatest round", "soft", "end")
+
+
+def _what(figure: Figure) -> str:
+    """What it is, with the version of the engine that it is against."""
+    _, _, version = figure.against.rpartition(" ")
+    return f"{figure.what} {version}".rstrip()
 
 
 def _quotients(figure: Figure) -> list[float]:

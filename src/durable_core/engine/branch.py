@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from durable_core.ids import StepId
 from durable_core.wire.fields import field, integer, text
-from durable_core.wire.fingerprint import ROOT_BRANCH, idempotency_key
+from durable_core.wire.fingerprint import ROOT_BRANCH, call_key, idempotency_key, key_prefix
 
 __all__ = ["CONTENT", "Branch"]
 
@@ -33,6 +33,7 @@ class Branch:
         self.path = path
         self._prefix = prefix
         self._execution_id = execution_id
+        self._key_prefix = key_prefix(execution_id, path)
         self._positions = 0
         self._blocks = 0
         self._occurrences: dict[bytes, int] = {}
@@ -78,7 +79,7 @@ class Branch:
         """The key of the next call with this fingerprint; counts it."""
         occurrence = self._occurrences.get(fingerprint, 0)
         self._occurrences[fingerprint] = occurrence + 1
-        return idempotency_key(self._execution_id, self.path, fingerprint, occurrence)
+        return call_key(self._key_prefix, fingerprint, occurrence)
 
     def by_position(self, fingerprint: bytes) -> tuple[StepId, bytes]:
         """The id and the idempotency key of a step that the branch's own task calls now."""

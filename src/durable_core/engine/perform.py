@@ -11,13 +11,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from durable_core.engine.call import StepCall
+from durable_core.engine.eager import cancel_requests
 from durable_core.engine.guarded import perform_guarded
 from durable_core.engine.invoke import (
     NotCalled,
     Returned,
     TimedOut,
     attempt_all,
-    cancel_requests,
 )
 from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import replay, take_over
@@ -153,8 +153,7 @@ async def look_up(run: Run, wanted: Wanted, idem_key: bytes) -> tuple[Found, boo
     recorded = isinstance(found, Recorded)
     if run.activity.concurrent and (recorded or run.sequence.busy or run.cursor.replaying):
         place = found.row.entry_no if isinstance(found, Recorded) else LAST
-        _, cancelled_too = await run.activity.outlast_read(run.sequence.turn(place))
-        cancelled |= cancelled_too
+        cancelled |= await run.activity.outlast_turn(place)
     return found, cancelled
 
 

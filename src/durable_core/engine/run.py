@@ -61,6 +61,7 @@ class Run:
         self.place = place
         self.loop = asyncio.get_running_loop()
         self.execution_id = ExecutionId(bytes=lane.row.execution_id)
+        self.name = str(self.execution_id)
         self.root = Strand(self, Branch(lane.row.execution_id))
         self.strands = Strands()
         self.sequence = Sequence()
@@ -70,26 +71,22 @@ class Run:
         self.mailbox = Mailbox()
 
         self.error: Exception | None = None
-        self.over = False
+        self.ended = False
+        """Whether it takes no more calls: its workflow is over, or the engine ended it."""
+
         self.blocking_intents: list[EffectIntent] = []
         """What the journal still lacks for an operator to settle the steps that block the run."""
 
         self.only_idempotent = True
-        self.activity = Activity(
-            str(self.execution_id),
-            self.loop,
-            lambda: self.ended,
-            self._failed,
-            lambda: self.strands.forked or cursor.forked,
-        )
+        self.activity = Activity(self)
         self.folding = Folding(self)
         self._checkpoints = 0
         self._prompt_upto = 0
 
     @property
-    def ended(self) -> bool:
-        """Whether this run takes no more calls: its workflow is over, or the engine ended it."""
-        return self.over or self.error is not None
+    def forked(self) -> bool:
+        """Whether it has, or its journal holds, more lines of code than the workflow's own."""
+        return self.strands.forked or self.cursor.forked
 
     @property
     def branch(self) -> Branch:
@@ -174,7 +171,7 @@ class Run:
     async def told(self, place: int) -> None:
         """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal."""
         if self.activity.concurrent or self.sequence.busy:
-            await self.activity.outlast_read(self.sequence.turn(place))
+            await self.activity.outlast_turn(place)
 
     async def journal(
         self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False
@@ -227,6 +224,7 @@ class Run:
         if self.error is not None:
             return
         self.error = error
+        self.ended = True
         self.strands.interrupt()
         self.activity.interrupt()
 
@@ -263,7 +261,7 @@ class Run:
             # Replayed steps consume their entries.
             await self.activity.answered()
         await self.activity.effects_done()
-        self.over = True
+        self.ended = True
         await self.activity.steps_cancelled()
         await self.strands.closed()
         await self.folding.ended()
@@ -273,7 +271,8 @@ class Run:
         self.strands.abandon()
         self.activity.abandon()
 
-    def _failed(self, error: BaseException) -> None:
+    def effect_failed(self, error: BaseException) -> None:
+        """A guarded effect has raised, which can only be a failure of the engine."""
         if not isinstance(error, Exception):
             error = ExecutionError(type(error).__name__)
         self.end(error)

@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from durable_core.engine.branch import Branch
+from durable_core.engine.eager import cancel_requests
 from durable_core.engine.refused import foreign_task
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Strand:
     def enter_function(self) -> None:
         """The function of a step runs in the branch's own task from now on."""
         self.inside += 1
-        self._requests = 0 if self.task is None else self.task.cancelling()
+        self._requests = cancel_requests(self.task)
 
     def leave_function(self) -> None:
         """It has ended."""
@@ -86,7 +87,7 @@ class Strands:
 
     def __init__(self) -> None:
         self._by_task: dict[asyncio.Task[Any], Strand] = {}
-        self._foreign: set[asyncio.Task[Any]] = set()
+        self._foreign: dict[asyncio.Task[Any], None] = {}
 
     @property
     def forked(self) -> bool:
@@ -94,10 +95,22 @@ class Strands:
         return len(self._by_task) > 1 or bool(self._foreign)
 
     def add(self, strand: Strand, task: asyncio.Task[Any]) -> None:
-        """`task` is the own one of `strand` from now on."""
+        """`task` is the own one of `strand` from now on, and until it is done."""
         strand.task = task
         self._by_task[task] = strand
         task.add_done_callback(self._done)
+
+    def enter(self, strand: Strand) -> None:
+        """The current task is the own one of `strand` from now on, and until it says `leave`."""
+        task = asyncio.current_task()
+        if task is not None:
+            strand.task = task
+            self._by_task[task] = strand
+
+    def leave(self, strand: Strand) -> None:
+        """The code of `strand` has ended in its own task."""
+        if strand.task is not None:
+            self._done(strand.task)
 
     def note_foreign(self, name: str, task: asyncio.Task[Any] | None) -> None:
         """The current `task`, which the workflow made, calls the step `name`.
@@ -107,8 +120,8 @@ class Strands:
         if task is None or all(own.get_loop() is not task.get_loop() for own in self._by_task):
             raise foreign_task(name)
         if task not in self._foreign:
-            self._foreign.add(task)
-            task.add_done_callback(self._foreign.discard)
+            self._foreign[task] = None
+            task.add_done_callback(self._foreign.pop)
 
     def own(self) -> Strand | None:
         """The strand whose own task is the current one."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from bench.curves import Curve, curve_record, point_of
 from bench.figures import Bar, Figure, Unit, as_record, figure_of
@@ -82,7 +83,7 @@ def test_every_curve_is_named_with_its_axis_and_its_flatness() -> None:
     for curve in CURVES:
         assert said[said.index(curve.what) - 1] == f"{curve.flatness:.2f}"
         assert curve.axis in said
-        assert curve.value.capitalize() in said
+        assert any(word.startswith(curve.value.capitalize()) for word in said)
 
 
 def test_it_says_what_it_is_to_who_cannot_see_it() -> None:
@@ -99,6 +100,19 @@ def test_it_names_the_machine_and_follows_dark_grounds() -> None:
     picture = drawn(record())
     assert "2026-01-31, 2 cores, a machine" in words(picture)
     assert "prefers-color-scheme: dark" in picture
+
+
+def test_a_peer_has_its_version() -> None:
+    bar = Bar(8, at_least=True)
+    figure = Figure("NFR-1", "steps, against some", Unit.PER_SECOND, 9, 9, 1, bar=bar)
+    beside = [as_record(figure), as_record(evolve(figure, name="NFR-2", against="some 1.2.3"))]
+    said = words(drawn(record(figures=beside, curves=[])))
+    assert {"steps, against some", "steps, against some 1.2.3"} <= set(said)
+
+
+def test_it_says_when_rounds_were_small() -> None:
+    assert "Small rounds" in drawn(record(quick=True))
+    assert "Small rounds" not in drawn(record(quick=False))
 
 
 def test_no_words_are_small() -> None:
