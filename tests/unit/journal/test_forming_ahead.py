@@ -99,6 +99,20 @@ async def test_what_waits_is_formed_ahead_and_what_comes_later_behind_it(url: st
         assert await formed_at(one, second) == {"0": 1, "1": 2}
 
 
+async def test_the_second_time_takes_up_behind_the_first(url: str) -> None:
+    async with busy(url) as one:
+        execution = await begun(one.journal)
+        await one.begin(execution)
+        waiting = one.append((execution, 1))
+        await one.form_ahead()
+        waiting += one.append((execution, 2))
+        await one.form_ahead()
+        one.clock.ms = FORMED + 3000
+        one.let_go()
+        await asyncio.gather(one.held, *waiting)
+        assert await formed_at(one, execution) == {"0": 0, "1": 1, "2": 2}
+
+
 async def test_nothing_is_formed_ahead_where_nothing_is_under_way(url: str) -> None:
     async with busy(url) as one:
         execution = await begun(one.journal)
