@@ -21,6 +21,10 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_external_run = True
 
+# A machine may forbid Python to keep what it compiles. The tests start hundreds of processes, each
+# of which would compile all that it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 ROOT: Final = Path(__file__).parent
 CONSTRAINTS: Final = ("-c", "constraints/dev.txt")
 
@@ -279,10 +283,34 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["build"])
 def bench(session: nox.Session) -> None:
-    """Measure the figures of spec/nfr.md as ratios in one run; peers get environments of theirs."""
+    """Measure the figures of spec/nfr.md as ratios in one run; peers get environments of theirs.
+
+    A whole run also writes its figures and their picture into docs/.
+    """
+    install_measured(session)
+    written = ("--json", "docs/figures.json", "--svg", "docs/figures.svg")
+    session.run("python", "-m", "bench", *(session.posargs or written))
+
+
+@nox.session(default=False, requires=["build"])
+def profile(session: nox.Session) -> None:
+    """Write into bench/profiles where the time of a step goes. Takes the names of workloads."""
+    install_measured(session)
+    session.run("python", "-m", "bench.profile", *session.posargs)
+
+
+def install_measured(session: nox.Session) -> None:
+    """Everything of ours, and what gives the bench a Postgres server."""
     beside = from_elsewhere(group("tests", "durable-postgres"))
     install_built(session, CORE, *PLUGINS, *beside)
-    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session(default=False, requires=["build"])
+def compare(session: nox.Session) -> None:
+    """Make things go wrong here and in other engines, and write what happened into the docs."""
+    install_built(session, f"{CORE}[local]", *PLUGINS)
+    page = ("--page", "docs/comparison.md")
+    session.run("python", "-m", "bench.comparison", *page, *session.posargs)
 
 
 @nox.session(default=False)

@@ -1,4 +1,4 @@
-"""`python -m bench`: run the measurements, print their table, and write them as JSON."""
+"""`python -m bench`: run the measurements, print and write and draw the figures."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import argparse
 import asyncio
 import json
 import logging
-import os
-import platform
-import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -20,11 +16,15 @@ from typing import Any, Final
 from bench import (
     acked_append,
     buffered_call,
+    busy_memory,
+    curve_concurrency,
+    curve_payload,
     full_journal,
     guarded_latency,
     hot_updates,
     nonces,
     payload_limit,
+    peer_rates,
     postgres_guarded,
     promises,
     resume,
@@ -37,12 +37,15 @@ from bench import (
     workers,
     writer_throughput,
 )
+from bench.curves import Curve, curve_record, curve_table
 from bench.figures import Figure, as_record, table
+from bench.machine import IN_MEMORY, filesystem_of, machine_line
+from bench.picture import drawn
 from bench.rounds import Plan
 
-__all__ = ["MEASUREMENTS", "main"]
+__all__ = ["GROUPS", "MEASUREMENTS", "main"]
 
-Measurement = Callable[[Plan], Coroutine[Any, Any, list[Figure]]]
+Measurement = Callable[[Plan], Coroutine[Any, Any, Sequence[Figure | Curve]]]
 
 MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
     {
@@ -57,6 +60,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "nonces": nonces.measure,
         "telemetry": telemetry.measure,
         "steps": steps.measure,
+        "peer-rates": peer_rates.measure,
         "postgres-guarded": postgres_guarded.measure,
         "workers": workers.measure,
         "takeover": takeover.measure,
@@ -65,11 +69,25 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "postgres-promises": promises.measure_on_postgres,
         "timers": timers.measure,
         "retention": retention.measure,
+        "curve-concurrency": curve_concurrency.measure,
+        "curve-payload": curve_payload.measure,
+        "busy-memory": busy_memory.measure,
     },
 )
 """Every measurement by the name that selects it, in the order of the table."""
 
-_IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "curve-journal": ("full-journal",),
+        "curve-workers": ("workers",),
+        "curve-memory": ("resume-memory", "busy-memory"),
+        "curves": (
+            *("full-journal", "workers", "resume-memory"),
+            *("curve-concurrency", "curve-payload", "busy-memory"),
+        ),
+    }
+)
+"""More names: a curve may come with the figures of a measurement that shares its rounds."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,28 +98,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
-    filesystem = _filesystem(options.folder)
-    if filesystem in _IN_MEMORY:
+    filesystem = filesystem_of(options.folder)
+    if filesystem in IN_MEMORY:
         parser.error(f"{options.folder} is {filesystem}, where nothing is durable; give --folder")
     # Under load the engine tells of full queues, and a measured one is closed with work left.
     logging.getLogger("durable_core").addHandler(logging.NullHandler())
-    machine = _machine(filesystem)
+    machine = machine_line(filesystem)
     print(f"{machine}\n")
-    figures: list[Figure] = []
+    measured: list[Figure | Curve] = []
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="durable-bench-") as folder:
-        for name in options.names or MEASUREMENTS:
+        for name in _selected(options.names):
             print(f"measuring {name} …", file=sys.stderr)
-            figures += asyncio.run(MEASUREMENTS[name](Plan(Path(folder), options.quick)))
-    print(table(figures))
+            measured += asyncio.run(MEASUREMENTS[name](Plan(Path(folder), options.quick)))
+    figures = [each for each in measured if isinstance(each, Figure)]
+    curves = [each for each in measured if isinstance(each, Curve)]
+    print("\n\n".join([*([table(figures)] if figures else []), *map(curve_table, curves)]))
+    record = {
+        "machine": machine,
+        "quick": options.quick,
+        "figures": [as_record(figure) for figure in figures],
+        "curves": [curve_record(curve) for curve in curves],
+    }
     if options.json is not None:
-        record = {"machine": machine, "figures": [as_record(figure) for figure in figures]}
-        options.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        options.json.write_text(_pretty(record), encoding="utf-8")
+    if options.svg is not None:
+        options.svg.write_text(drawn(record), encoding="utf-8")
     return 0
+
+
+def _pretty(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+def _selected(names: Sequence[str]) -> Iterable[str]:
+    """The measurements of the names, each once, or all of them."""
+    wanted = [each for name in names for each in GROUPS.get(name, (name,))]
+    return dict.fromkeys(wanted or MEASUREMENTS)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="also draw a picture of them")
     parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds")
     parser.add_argument(
         "--folder",
@@ -112,34 +150,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "names",
         nargs="*",
-        choices=[*MEASUREMENTS, []],
+        choices=[*MEASUREMENTS, *GROUPS, []],
         metavar="name",
-        help=f"what to measure, everything by default: {', '.join(MEASUREMENTS)}",
+        help=f"what to measure, everything by default: {', '.join([*MEASUREMENTS, *GROUPS])}",
     )
     return parser
-
-
-def _machine(filesystem: str) -> str:
-    """What the figures were taken on: the kind of machine, and the versions that matter."""
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} "
-        f"{platform.machine()}, {filesystem}, Python {platform.python_version()}, "
-        f"SQLite {sqlite3.sqlite_version}"
-    )
-
-
-def _filesystem(folder: Path) -> str:
-    """The type of the file system that holds `folder`, where the system tells."""
-    mounts = Path("/proc/self/mounts")
-    if not mounts.exists():
-        return "unknown file system"
-    place = folder.resolve()
-    found: dict[Path, str] = {}
-    for line in mounts.read_text().splitlines():
-        _, point, kind, *_ = line.split()
-        if place.is_relative_to(point):
-            found[Path(point)] = kind
-    return found[max(found, key=lambda point: len(point.parts))]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
-"""DBOS on Postgres, with workflows of five steps: `python dbos_program.py URL`.
+"""DBOS with workflows of five steps: `python -m bench.dbos_program URL`, on Postgres or SQLite.
 
-Runs where `dbos` is installed and durable-core is not. It says its version and what the server
-tells its sessions of durability. Then each line `AT_ONCE COUNT` is answered with the seconds that
-`COUNT` workflows took, `AT_ONCE` of them at a time.
+Runs where `dbos` is installed and durable-core is not, and answers lines: see `workload.answer`.
 
 As its documentation recommends for async programs: `async def` workflows and steps, called from
-one event loop, the system tables in Postgres, everything else as it comes.
+one event loop, the system tables in the database, everything else as it comes.
 """
 
 from __future__ import annotations
@@ -14,21 +12,11 @@ import asyncio
 import importlib
 import importlib.metadata
 import sys
-import time
-from collections.abc import Awaitable, Callable
+
+from bench.durability import ON_POSTGRES, ON_SQLITE
+from bench.workload import STEPS, Five, answer, value
 
 __all__ = ["main"]
-
-STEPS = 5
-FIRST = 7
-SUM = sum(range(FIRST, FIRST + STEPS))
-SETTINGS = (
-    "SELECT 'PostgreSQL ' || current_setting('server_version') || ', fsync ' "
-    "|| current_setting('fsync') || ', synchronous_commit ' "
-    "|| current_setting('synchronous_commit')"
-)
-
-Five = Callable[[int], Awaitable[int]]
 
 
 def registered() -> Five:
@@ -36,7 +24,7 @@ def registered() -> Five:
     dbos = importlib.import_module("dbos").DBOS
 
     async def charge(number: int) -> bytes:
-        return bytes(253) + bytes((number,))
+        return value(number)
 
     step = dbos.step(name="charge")(charge)
 
@@ -47,37 +35,17 @@ def registered() -> Five:
     return workflow
 
 
-async def seconds(five: Five, at_once: int, count: int) -> float:
-    """How long that many workflows take, each result checked."""
-    places = asyncio.Semaphore(at_once)
-
-    async def one() -> None:
-        async with places:
-            assert await five(FIRST) == SUM, "a workflow's result is wrong"
-
-    began = time.perf_counter()
-    await asyncio.gather(*(one() for _ in range(count)))
-    return time.perf_counter() - began
-
-
 def durability(instance: object) -> str:
-    """What the server says to one of its own sessions."""
+    """What the database says to one of its own connections."""
     sqlalchemy = importlib.import_module("sqlalchemy")
-    store = getattr(instance, "_sys_db")  # noqa: B009 - not published
-    with store.engine.connect() as connection:
-        return str(connection.execute(sqlalchemy.text(SETTINGS)).scalar())
-
-
-async def serve(five: Five, instance: object) -> None:
-    """Answer the lines of the input until it ends."""
-    print(importlib.metadata.version("dbos"), durability(instance), flush=True)
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        at_once, count = map(int, line.split())
-        print(await seconds(five, at_once, count), flush=True)
+    engine = getattr(instance, "_sys_db").engine  # noqa: B009 - not published
+    text = ON_SQLITE if engine.dialect.name == "sqlite" else ON_POSTGRES
+    with engine.connect() as connection:
+        return str(connection.execute(sqlalchemy.text(text)).scalar())
 
 
 def main(url: str) -> None:
-    """Launch, serve and end."""
+    """Launch, answer and end."""
     dbos = importlib.import_module("dbos").DBOS
     instance = dbos(
         config={
@@ -89,8 +57,9 @@ def main(url: str) -> None:
     )
     five = registered()
     dbos.launch()
+    said = f"{importlib.metadata.version('dbos')} {durability(instance)}"
     try:
-        asyncio.run(serve(five, instance))
+        asyncio.run(answer(said, five))
     finally:
         dbos.destroy()
 

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bench.journals import KEYS, VALUE, journal_url
+from bench.durability import ON_POSTGRES, ON_SQLITE
+from bench.journals import KEYS, journal_url
 from bench.rounds import Plan
+from bench.workload import STEPS, value
 from durable_core import (
     DurableConfig,
     DurableContext,
@@ -20,9 +22,12 @@ from durable_core import (
     workflow,
 )
 from durable_core.engine.definition import Workflow
+from durable_core.storage.statements import SqlBackend
 
 __all__ = [
     "STEPS",
+    "charge",
+    "durability",
     "fresh_engine",
     "guarded_five",
     "idempotent_five",
@@ -31,7 +36,7 @@ __all__ = [
     "verified",
 ]
 
-STEPS: Final = 5
+_SETTINGS: Final = {"sqlite": ON_SQLITE, "postgres": ON_POSTGRES}
 
 
 @step(
@@ -41,13 +46,13 @@ STEPS: Final = 5
 )
 async def charge(number: int) -> bytes:
     """An effect that takes no time of its own."""
-    return VALUE + bytes((number,))
+    return value(number)
 
 
 @step(effect=EffectClass.IDEMPOTENT)
 async def render(number: int) -> bytes:
     """The same without harm."""
-    return VALUE + bytes((number,))
+    return value(number)
 
 
 @workflow
@@ -90,10 +95,12 @@ async def opened_engine(
 async def fresh_engine(
     plan: Plan,
     workflows: Sequence[Workflow[..., Any]] = (guarded_five, idempotent_five),
+    *,
+    config: DurableConfig | None = None,
 ) -> AsyncIterator[DurableEngine]:
     """An engine on a journal of its own."""
     with plan.fresh_path() as path:
-        async with opened_engine(path, workflows) as engine:
+        async with opened_engine(path, workflows, config=config) as engine:
             yield engine
 
 
@@ -106,3 +113,11 @@ async def verified(engine: DurableEngine, executions: int) -> None:
     done = await engine.list(status="completed", limit=executions + 1)
     assert len(done) == executions, "an execution has not completed"
     assert all(row.sealed for row in done), "an execution is not sealed"
+
+
+async def durability(engine: DurableEngine) -> str:
+    """What the database says of its durability to the connection by which the engine commits."""
+    backend = engine.parts.backend
+    assert isinstance(backend, SqlBackend), "the engine is on no database"
+    ((said,),) = await backend._writes.rows(tuple[str], _SETTINGS[backend.name])  # noqa: SLF001
+    return said

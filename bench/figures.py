@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import asdict, frozen
 
-__all__ = ["Bar", "Figure", "Unit", "as_record", "table"]
+__all__ = [
+    "Bar",
+    "Figure",
+    "Unit",
+    "aligned",
+    "as_record",
+    "figure_of",
+    "number",
+    "table",
+    "with_unit",
+]
 
 
 class Unit(enum.Enum):
@@ -37,6 +47,12 @@ class Bar:
         """Whether `value` reaches the bar."""
         return value >= self.limit if self.at_least else value <= self.limit
 
+    @staticmethod
+    def of(text: str) -> Bar:
+        """The bar that a `str` of one says."""
+        sign, _, limit = text.partition(" ")
+        return Bar(float(limit.replace(",", "")), at_least=sign == "≥")
+
     def __str__(self) -> str:
         return f"{'≥' if self.at_least else '≤'} {self.limit:,.10g}"
 
@@ -47,7 +63,8 @@ class Figure:
 
     `value` is what the bar is about: the ratio of `ours` to `reference`, or `ours` itself where
     there is no reference. `low` and `high` are the least and the greatest value of a round. No bar:
-    the line informs. `note` is what one has to know to read it, printed below the table.
+    the line informs. `note` is what one has to know to read it, printed below the table. `against`
+    names the engine that the reference is, with its version.
     """
 
     name: str
@@ -60,11 +77,17 @@ class Figure:
     high: float | None = None
     bar: Bar | None = None
     note: str = ""
+    against: str = ""
 
     @property
     def met(self) -> bool | None:
         """Whether the bar is reached; None where there is none."""
         return None if self.bar is None else self.bar.met_by(self.value)
+
+    @property
+    def verdict(self) -> str:
+        """`met` in a word; empty where there is no bar."""
+        return _VERDICTS[self.met]
 
 
 _HEADINGS: Final = ("figure", "what", "ours", "reference", "ratio", "rounds", "bar", "")
@@ -75,14 +98,19 @@ _COARSE_FROM: Final = 100
 
 def table(figures: Sequence[Figure]) -> str:
     """The figures as a Markdown table with aligned columns, and a list of their notes."""
-    lines = [_HEADINGS, *(_cells(figure) for figure in figures)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
+    lines = aligned([_HEADINGS, *(_cells(figure) for figure in figures)])
+    notes = [f"- {figure.name}, {figure.what}: {figure.note}" for figure in figures if figure.note]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table whose columns are aligned; the first line is its head."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = [
         _line(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
     ]
     padded.insert(1, _line("-" * width for width in widths))
-    notes = [f"- {figure.name}, {figure.what}: {figure.note}" for figure in figures if figure.note]
-    return "\n".join([*padded, *([""] if notes else []), *notes])
+    return padded
 
 
 def as_record(figure: Figure) -> dict[str, Any]:
@@ -95,19 +123,26 @@ def as_record(figure: Figure) -> dict[str, Any]:
     }
 
 
+def figure_of(record: Mapping[str, Any]) -> Figure:
+    """The figure that `as_record` has made a record of."""
+    kept = {name: value for name, value in record.items() if name != "met"}
+    bar = None if record["bar"] is None else Bar.of(record["bar"])
+    return Figure(**{**kept, "unit": Unit(record["unit"]), "bar": bar})
+
+
 def _cells(figure: Figure) -> tuple[str, ...]:
     spread = ""
     if figure.low is not None and figure.high is not None:
-        spread = f"{_number(figure.low)} to {_number(figure.high)}"
+        spread = f"{number(figure.low)} to {number(figure.high)}"
     return (
         figure.name,
         figure.what,
-        _with_unit(figure.ours, figure.unit),
-        "" if figure.reference is None else _with_unit(figure.reference, figure.unit),
-        "" if figure.reference is None else _number(figure.value),
+        with_unit(figure.ours, figure.unit),
+        "" if figure.reference is None else with_unit(figure.reference, figure.unit),
+        "" if figure.reference is None else number(figure.value),
         spread,
         "" if figure.bar is None else str(figure.bar),
-        _VERDICTS[figure.met],
+        figure.verdict,
     )
 
 
@@ -115,12 +150,14 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _with_unit(value: float, unit: Unit) -> str:
+def with_unit(value: float, unit: Unit) -> str:
+    """The value as a reader wants it, with what it counts."""
     space = "" if unit is Unit.PER_SECOND else " "
-    return f"{_number(value)}{space}{unit.value}"
+    return f"{number(value)}{space}{unit.value}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """The value with at most three digits that count, or as a whole number."""
     if value == int(value) or value >= _EXACT_FROM:
         return f"{value:,.0f}"
     return f"{value:.0f}" if value >= _COARSE_FROM else f"{value:.3g}"

@@ -1,68 +1,51 @@
-"""NFR-12: what a step costs where 1,000,000 rows are journaled, against an empty database."""
+"""NFR-12: what a step costs in a journal of 1,000,000 rows, against an empty one, and between."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Final
 
-from bench.engines import STEPS, guarded_five, idempotent_five, opened_engine, verified
+from bench.curves import Curve, point_of
+from bench.engines import guarded_five, idempotent_five, opened_engine
 from bench.figures import Bar, Figure, Unit
-from bench.handwritten import plain
+from bench.filling import fill
+from bench.fives import run_fives
 from bench.kinds import mixed, program
 from bench.resuming import Promises, resolving
-from bench.rounds import Plan, Sample, alternating
+from bench.rounds import Paired, Plan, Sample, in_rounds
 from durable_core import DurableEngine
+from durable_core.ids import ExecutionId
 
 __all__ = ["measure"]
 
 _BAR: Final = Bar(1.3)
-_COPIED: Final = 1000
+_ROWS: Final = (0, 10_000, 100_000, 1_000_000)
+_QUICK: Final = (0, 1000, 10_000, 100_000)
 _AT_ONCE: Final = 200
-_FIRST: Final = 7
-_SUM: Final = sum(range(_FIRST, _FIRST + STEPS))
 _ENTRIES: Final = 200
 _MIXED: Final = mixed(_ENTRIES)
-_OLDEST: Final = "SELECT min(execution_id) FROM durable_executions"
-_ROWS: Final = "SELECT max(seq) FROM durable_journal"
-_COPY_EXECUTIONS: Final = (
-    "INSERT INTO durable_executions SELECT other(execution_id, ?), workflow, execution_key, kind, "
-    "status, generation, key_id, sealed, stamped, owner_id, owner_epoch, entry_count, head_hmac, "
-    "anchor_mac, created_at, updated_at, finalized_at FROM durable_executions "
-    "WHERE execution_id >= ?"
-)
-_COPY_ENTRIES: Final = (
-    "INSERT INTO durable_journal (execution_id, entry_no, generation, step_id, entry_kind, "
-    "fingerprint, idem_key, effect_class, detail, payload, payload_version, hmac, created_at) "
-    "SELECT other(execution_id, ?), entry_no, generation, step_id, entry_kind, fingerprint, "
-    "idem_key, effect_class, detail, payload, payload_version, hmac, created_at "
-    "FROM durable_journal WHERE seq <= ?"
-)
+_MORE_THAN_THERE_ARE: Final = 1_000_000
 
 Work = Callable[[DurableEngine], Awaitable[int]]
 """Runs workflows; how many steps or entries that were."""
 
 
-async def measure(plan: Plan) -> list[Figure]:
+async def measure(plan: Plan) -> list[Figure | Curve]:
     """Guarded steps alone, idempotent ones among many, and entries of all kinds."""
-    rows, count = plan.size(1_000_000, 100_000), plan.size(100, 20)
+    rows, count = (_QUICK, 20) if plan.quick else (_ROWS, 100)
     promises: Promises = asyncio.Queue()
     always = asyncio.Event()
     always.set()
     long = program(_MIXED, always, promises.put_nowait)
 
     async def one_by_one(engine: DurableEngine) -> int:
-        for _ in range(count):
-            assert await engine.run(guarded_five, _FIRST) == _SUM, "a result is wrong"
-        return count * STEPS
+        return await run_fives(engine, guarded_five, count)
 
     async def at_once(engine: DurableEngine) -> int:
-        runs = (engine.run(idempotent_five, _FIRST) for _ in range(_AT_ONCE))
-        assert await asyncio.gather(*runs) == [_SUM] * _AT_ONCE, "a result is wrong"
-        return _AT_ONCE * STEPS
+        return await run_fives(engine, idempotent_five, _AT_ONCE, _AT_ONCE)
 
     async def of_all_kinds(engine: DurableEngine) -> int:
         async with resolving(engine, promises):
@@ -76,21 +59,22 @@ async def measure(plan: Plan) -> list[Figure]:
     }
     workflows = guarded_five, idempotent_five, long
     async with AsyncExitStack() as stack:
-        full, empty = (stack.enter_context(plan.fresh_path()) for _ in range(2))
-        await _fill(full, rows)
-        ours, reference = [
-            await stack.enter_async_context(opened_engine(path, workflows))
-            for path in (full, empty)
-        ]
-        return [
-            await _figure(plan, f"{what}, behind {rows:,} rows", work, ours, reference)
-            for what, work in works.items()
-        ]
+        engines: dict[int, DurableEngine] = {}
+        for size in rows:
+            path = stack.enter_context(plan.fresh_path())
+            await fill(path, size)
+            engines[size] = await stack.enter_async_context(opened_engine(path, workflows))
+        lines = [await _lines(plan, what, work, engines) for what, work in works.items()]
+        for engine in engines.values():
+            await _verified(engine)
+    return [*(figure for figure, _ in lines), *(curve for _, curve in lines)]
 
 
-async def _figure(
-    plan: Plan, what: str, work: Work, ours: DurableEngine, reference: DurableEngine
-) -> Figure:
+async def _lines(
+    plan: Plan, what: str, work: Work, engines: Mapping[int, DurableEngine]
+) -> tuple[Figure, Curve]:
+    """The fullest against the empty one, and all of them; in the same rounds."""
+
     def sample(engine: DurableEngine) -> Sample:
         async def sampled() -> float:
             began = time.perf_counter()
@@ -99,32 +83,21 @@ async def _figure(
 
         return sampled
 
-    paired = await alternating(plan.rounds, sample(ours), sample(reference))
-    return paired.figure("NFR-12", what, Unit.MICROSECONDS, _BAR)
+    taken = await in_rounds(plan.rounds, [sample(engine) for engine in engines.values()])
+    behind = f"{what}, behind {max(engines):,} rows"
+    figure = Paired(taken[-1], taken[0]).figure("NFR-12", behind, Unit.MICROSECONDS, _BAR)
+    points = tuple(point_of(size, costs) for size, costs in zip(engines, taken, strict=True))
+    value, axis, unit = "time of a step", "rows in the journal", Unit.MICROSECONDS
+    return figure, Curve("curve-journal", value, what, axis, unit, points)
 
 
-async def _fill(path: Path, rows: int) -> None:
-    """Write that many rows: executions that have ended, and copies of them under other ids."""
-    async with opened_engine(path) as engine:
-        runs = (engine.run(guarded_five, _FIRST) for _ in range(_COPIED))
-        await asyncio.gather(*runs)
-        await verified(engine, _COPIED)
-    await asyncio.to_thread(_copy, path, rows)
-
-
-def _copy(path: Path, rows: int) -> None:
-    with plain(path) as connection:
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.create_function(
-            "other", 2, lambda stored, number: number.to_bytes(2, "big") + stored[2:]
-        )
-        (oldest,), (last,) = (connection.execute(text).fetchone() for text in (_OLDEST, _ROWS))
-        copies = -(-rows // last)
-        assert copies < int.from_bytes(oldest[:2], "big"), "the copies would have ids of the copied"
-        for number in range(copies):
-            connection.execute("BEGIN")
-            connection.execute(_COPY_EXECUTIONS, (number, oldest))
-            connection.execute(_COPY_ENTRIES, (number, last))
-            connection.execute("COMMIT")
-        (written,) = connection.execute(_ROWS).fetchone()
-        assert written >= rows, "there are not enough rows"
+async def _verified(engine: DurableEngine) -> None:
+    """Every chain that the engine has written itself verifies; a copy's does not."""
+    await engine.flush()
+    owner = engine.parts.journal.owner_id
+    rows = await engine.list(status="completed", limit=_MORE_THAN_THERE_ARE)
+    own = [row.execution_id for row in rows if row.owner_id == owner]
+    assert own, "no execution has completed"
+    for execution_id in own:
+        report = await engine.verify(ExecutionId(bytes=execution_id))
+        assert (report.executions, report.unstamped) == (1, 0), "an execution is not chained"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -14,10 +14,13 @@ from bench.kinds import HandOut, Kind, program
 from durable_core import DurableConfig, DurableEngine, DurablePromise
 from durable_core.ids import ExecutionId
 
-__all__ = ["Promises", "left_running", "resolving", "resume"]
+__all__ = ["Promises", "Resume", "left_running", "reopened", "resolving", "resume"]
 
 Promises = asyncio.Queue[Sequence[DurablePromise[int]]]
 """What a workflow has handed out."""
+
+Resume = Callable[[], Awaitable[None]]
+"""Resumes an execution; asserts that its result is right."""
 
 _CONFIG: Final = DurableConfig(max_steps_per_execution=10**7)
 _VALUE: Final = 1
@@ -51,17 +54,26 @@ async def resolving(engine: DurableEngine, promises: Promises) -> AsyncIterator[
         task.cancel()
 
 
-async def resume(path: Path, execution_id: ExecutionId, kind: Kind) -> float:
-    """The milliseconds from the claim to the result, which is checked, like the chain."""
+@asynccontextmanager
+async def reopened(path: Path, execution_id: ExecutionId, kind: Kind) -> AsyncIterator[Resume]:
+    """What resumes the execution, from its claim to its result; the chain is verified behind it."""
     arrived = asyncio.Event()
     arrived.set()
     nobody: HandOut = lambda _: None  # noqa: E731 - all of them are resolved
     long = program(kind, arrived, nobody)
     async with opened_engine(path, [long], recover=False, config=_CONFIG) as engine:
-        began = time.perf_counter()
-        handle = await engine.resume(execution_id)
-        total = await handle.result()
-        took = time.perf_counter() - began
-        assert total == kind.total, "the result is wrong"
+
+        async def resumed() -> None:
+            handle = await engine.resume(execution_id)
+            assert await handle.result() == kind.total, "the result is wrong"
+
+        yield resumed
         await verified(engine, 1)
-    return took * 1000
+
+
+async def resume(path: Path, execution_id: ExecutionId, kind: Kind) -> float:
+    """The milliseconds from the claim to the result, which is checked, like the chain."""
+    async with reopened(path, execution_id, kind) as resumed:
+        began = time.perf_counter()
+        await resumed()
+        return (time.perf_counter() - began) * 1000

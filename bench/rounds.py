@@ -13,7 +13,15 @@ from attrs import frozen
 
 from bench.figures import Bar, Figure, Unit
 
-__all__ = ["Paired", "Plan", "alternating", "percentile", "repeated"]
+__all__ = [
+    "Paired",
+    "Plan",
+    "alternating",
+    "in_rounds",
+    "percentile",
+    "repeated",
+    "unpaired",
+]
 
 Sample = Callable[[], Awaitable[float]]
 """Takes one sample: a time or a rate. Whatever it needs, it prepares outside of what it times."""
@@ -75,16 +83,23 @@ async def alternating(rounds: int, ours: Sample, reference: Sample) -> Paired:
 
     Who goes first changes from round to round.
     """
-    samples: list[tuple[float, float]] = []
-    for number in range(rounds + 1):
-        if number % 2:
-            theirs = await _sampled(reference)
-            samples.append((await _sampled(ours), theirs))
-        else:
-            mine = await _sampled(ours)
-            samples.append((mine, await _sampled(reference)))
-    counted = samples[1:]
-    return Paired(tuple(a for a, _ in counted), tuple(b for _, b in counted))
+    mine, theirs = await in_rounds(rounds, (ours, reference))
+    return Paired(mine, theirs)
+
+
+async def in_rounds(
+    rounds: int, samples: Sequence[Sample], *, uncounted: int = 1
+) -> list[tuple[float, ...]]:
+    """What each gave, round by round, after `uncounted` rounds before.
+
+    Each round takes one of every sample, in turn from the first and from the last on.
+    """
+    taken: list[list[float]] = [[] for _ in samples]
+    for number in range(uncounted + rounds):
+        order = list(zip(samples, taken, strict=True))
+        for sample, values in reversed(order) if number % 2 else order:
+            values.append(await _sampled(sample))
+    return [tuple(values[uncounted:]) for values in taken]
 
 
 async def repeated(
@@ -96,8 +111,18 @@ async def repeated(
     bar: Bar | None = None,
 ) -> Figure:
     """The median of rounds that have no reference, after one that is not counted."""
-    await _sampled(sample)
-    samples = [await _sampled(sample) for _ in range(rounds)]
+    (samples,) = await in_rounds(rounds, [sample])
+    return unpaired(samples, name, what, unit, bar)
+
+
+def unpaired(
+    samples: Sequence[float],
+    name: str,
+    what: str,
+    unit: Unit,
+    bar: Bar | None = None,
+) -> Figure:
+    """The median of samples that have no reference."""
     middle = statistics.median(samples)
     return Figure(name, what, unit, middle, middle, None, min(samples), max(samples), bar)
 

@@ -1,4 +1,4 @@
-"""A Postgres server for a measurement, and databases on it; what it says of its durability."""
+"""A Postgres server for a measurement, and databases on it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,9 @@ from contextlib import contextmanager
 import asyncpg
 
 from bench.rounds import Plan
-from durable_core import DurableEngine
-from durable_postgres import PostgresBackend
 from tests.postgres import Server, temporary_server
 
-__all__ = ["durability_of_the_writer", "fresh_url", "server_of"]
-
-_SETTINGS = """
-SELECT 'PostgreSQL ' || current_setting('server_version')
-    || ', fsync ' || current_setting('fsync')
-    || ', synchronous_commit ' || current_setting('synchronous_commit')
-"""
+__all__ = ["fresh_url", "server_of"]
 
 
 @contextmanager
@@ -39,11 +31,3 @@ async def fresh_url(server: Server) -> str:
     finally:
         await connection.close()
     return server.url(name)
-
-
-async def durability_of_the_writer(engine: DurableEngine) -> str:
-    """What the server says to the session by which the engine commits."""
-    backend = engine.parts.backend
-    assert isinstance(backend, PostgresBackend), "the engine is not on Postgres"
-    ((said,),) = await backend._writer.rows(tuple[str], _SETTINGS)  # noqa: SLF001 - its session
-    return said

@@ -10,17 +10,19 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from attrs import define, evolve, field
 
-from bench.engines import STEPS, guarded_five, opened_engine, verified
+from bench.curves import Curve, point_of
+from bench.engines import durability, guarded_five, opened_engine, verified
 from bench.figures import Figure, Unit
 from bench.peers import running
 from bench.rounds import Paired, Plan
-from bench.server import durability_of_the_writer, fresh_url, server_of
+from bench.server import fresh_url, server_of
+from bench.workload import FIRST, STEPS, SUM
 from durable_core import DurableEngine
 from tests.postgres import Server
 
@@ -28,8 +30,6 @@ __all__ = ["measure"]
 
 _COUNTS: Final = (1, 2, 4)
 _ROUNDS: Final = 5
-_FIRST: Final = 7
-_SUM: Final = sum(range(_FIRST, _FIRST + STEPS))
 
 
 @define
@@ -40,6 +40,11 @@ class _Team:
     workers: int
     executions: int = 0
     rates: list[float] = field(factory=list)
+
+    @property
+    def counted(self) -> list[float]:
+        """The rates of all rounds but the first."""
+        return self.rates[1:]
 
     async def round(self, count: int) -> None:
         """The steps per second of that many executions, from the first start to the last result."""
@@ -57,11 +62,11 @@ class _Team:
         return sorted(shares.values(), reverse=True)
 
     async def _one(self) -> None:
-        handle = await self.front.start(guarded_five, _FIRST, run="anywhere")
-        assert await handle.result() == _SUM, "a workflow's result is wrong"
+        handle = await self.front.start(guarded_five, FIRST, run="anywhere")
+        assert await handle.result() == SUM, "a workflow's result is wrong"
 
 
-async def measure(plan: Plan) -> list[Figure]:
+async def measure(plan: Plan) -> list[Figure | Curve]:
     """A line for each number of workers; the reference is the rate of one, in the same rounds."""
     count = plan.size(1000, 300)
     with server_of(plan) as server:
@@ -70,8 +75,9 @@ async def measure(plan: Plan) -> list[Figure]:
             for number in range(_ROUNDS + 1):
                 for team in teams if number % 2 else reversed(teams):
                     await team.round(count)
-            settings = await durability_of_the_writer(teams[0].front)
-            return [await _figure(team, teams[0], settings) for team in teams]
+            settings = await durability(teams[0].front)
+            figures = [await _figure(team, teams[0], settings) for team in teams]
+            return [*figures, _curve(teams)]
 
 
 @asynccontextmanager
@@ -84,16 +90,23 @@ async def _team(server: Server, workers: int) -> AsyncIterator[_Team]:
         yield _Team(front, workers)
 
 
+def _curve(teams: Sequence[_Team]) -> Curve:
+    points = tuple(point_of(team.workers, team.counted) for team in teams)
+    what = "guarded steps on Postgres"
+    value, axis, unit = "steps per second", "worker processes", Unit.PER_SECOND
+    return Curve("curve-workers", value, what, axis, unit, points)
+
+
 async def _figure(team: _Team, alone: _Team, settings: str) -> Figure:
     shares = await team.shares()
     parts = " ".join(f"{100 * share / team.executions:.0f} %" for share in shares)
     note = f"each ran {parts}" if team.workers > 1 else settings
     what = f"guarded steps, started anywhere, {team.workers} worker process"
-    ours = team.rates[1:]  # the first round is not counted
+    ours = team.counted
     if team is alone:
         middle = statistics.median(ours)
         return Figure(
             "workers", what, Unit.PER_SECOND, middle, middle, None, min(ours), max(ours), note=note
         )
-    paired = Paired(tuple(ours), tuple(alone.rates[1:]))
+    paired = Paired(tuple(ours), tuple(alone.counted))
     return evolve(paired.figure("workers", f"{what}es", Unit.PER_SECOND, None), note=note)

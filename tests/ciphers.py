@@ -6,6 +6,7 @@ from attrs import define, field
 
 from durable_aead.xaes import Xaes256Gcm
 from durable_core.contracts import BoundCipher, PayloadCipher
+from durable_core.hookspecs import Provided, hookimpl
 
 
 @define
@@ -45,6 +46,17 @@ class _Counting:
     def open(self, body: bytes, aad: bytes) -> bytes:
         self.book.opened.append((body, aad))
         return self.inner.open(body, aad)
+
+
+class CountedCipherPlugin:
+    """A plugin that offers the real cipher as one of a third party, counted."""
+
+    def __init__(self) -> None:
+        self.cipher = CountingCipher(name="counting", format_byte=0x80)
+
+    @hookimpl
+    def durable_ciphers(self) -> list[Provided[CountingCipher]]:
+        return [Provided("counting", lambda: self.cipher)]
 
 
 class CipherDefect(Exception):

@@ -43,7 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     else:
         config.stash[_SERVER] = server_url()
         fitting = [item for item in items if _runs_on_postgres(item)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in fitting])
+    kept = set(fitting)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = fitting
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
@@ -20,6 +21,9 @@ Message = tuple[bytes, bytes]
 
 TLS_OR_GSS = (80877103, 80877104)
 CANCEL = 80877102
+FIRST = 900_000
+"""What the numbers of clients are counted from."""
+
 GONE = (OSError, EOFError)
 REFUSAL = b"SFATAL\0VFATAL\0C08P01\0Mtransaction blocks not allowed in statement pooling mode\0\0"
 """What PgBouncer says."""
@@ -55,6 +59,9 @@ class Pooler:
 
     port: int = 0
     clients: int = 0
+    sent: dict[int, Counter[bytes]] = field(factory=lambda: defaultdict(Counter))
+    """How many messages of each kind a client has sent, by the number that it was given."""
+
     free: list[Lent] = field(factory=list)
     kept: list[Lent] = field(factory=list)
     slots: asyncio.Semaphore = field(init=False)
@@ -89,7 +96,7 @@ class Pooler:
         said = b""
         for kind, body in lent.greeting:
             if kind == b"K":
-                said += encoded(kind, struct.pack("!ii", 900_000 + self.clients, 1))
+                said += encoded(kind, struct.pack("!ii", FIRST + self.clients, 1))
             elif kind == b"S" and body.startswith(b"server_version\0") and self.version:
                 said += encoded(kind, b"server_version\0" + self.version.encode() + b"\0")
             else:
@@ -124,12 +131,14 @@ class Client:
             return
         first = await self.pooler.take(startup)
         self.writer.write(self.pooler.welcome(first))
+        sent = self.pooler.sent[FIRST + self.pooler.clients]
         if self.pooler.mode == "session":
             self.lend(first)
         else:
             self.pooler.give_back(first, reusable=True)
         while True:
             kind, body = await read_message(self.reader)
+            sent[kind] += 1
             if kind == b"X":
                 return
             if self.lent is None:

@@ -22,11 +22,10 @@ from durable_core.errors import (
     PayloadTooLarge,
     StepFailed,
 )
-from durable_core.hookspecs import Provided, hookimpl
 from durable_core.model.execution import ExecutionRow, Status
 from durable_core.registry import Registry
 from durable_core.wire.payload import PayloadCodec
-from tests.ciphers import CountingCipher
+from tests.ciphers import CountedCipherPlugin, CountingCipher
 from tests.engines import OpenEngine
 from tests.journals import begun, opened, path_of, query, result_of, wire_format, writing
 from tests.programs import Stage, version
@@ -65,17 +64,6 @@ async def as_result(_ctx: DurableContext, size: int) -> bytes:
 @workflow
 async def length(_ctx: DurableContext, data: bytes) -> int:
     return len(data)
-
-
-class Counted:
-    """A plugin that offers the real cipher as one of a third party, counted."""
-
-    def __init__(self) -> None:
-        self.cipher = CountingCipher(name="counting", format_byte=0x80)
-
-    @hookimpl
-    def durable_ciphers(self) -> list[Provided[CountingCipher]]:
-        return [Provided("counting", lambda: self.cipher)]
 
 
 def size_on_disk(url: str, kind: int) -> int:
@@ -218,7 +206,7 @@ async def test_nfr_11_a_stored_payload_above_the_limit_reaches_neither_cipher_no
     encrypt: bool,
 ) -> None:
     """Written under a larger limit, read under a smaller one, for arguments and for results."""
-    plugin = Counted()
+    plugin = CountedCipherPlugin()
     settings: dict[str, Any] = {
         "registry": Registry.of(plugin),
         "cipher": "counting",

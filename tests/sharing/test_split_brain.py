@@ -114,9 +114,18 @@ class Trial:
                 taken.add(rows[0].execution_id)
                 continue
             self.worker.wake()
-            await self.engine.parts.backend.probe()
+            while not await self.can_commit():
+                pass  # each try waits for the lock by itself
             self.worker.stop()
         return taken
+
+    async def can_commit(self) -> bool:
+        """Whether somebody beside the worker had the lock."""
+        try:
+            await self.engine.parts.backend.probe()
+        except TransientStoreError:
+            return False
+        return True
 
     async def entries(self, ids: set[bytes]) -> dict[bytes, list[JournalRow]]:
         journal = self.engine.parts.backend.journal

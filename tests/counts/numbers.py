@@ -1,0 +1,266 @@
+"""The numbers that are held on SQLite: each stands here, once, with its reason.
+
+What is not named is 0. Those of Postgres stand in `numbers_on_postgres`.
+
+Who means to change one changes it here, and puts what `python -m tests.counts.document` prints into
+spec/nfr.md, where a meta test looks for it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.counts.cases import Case, Number
+
+__all__ = ["KEPT", "ON_SQLITE"]
+
+_CALLS: Final = "a twentieth above what it took: one more is no harm, many more are"
+
+ON_SQLITE: Final = (
+    Case(
+        "guarded step",
+        "guarded",
+        (
+            Number("commits", 1, "the result of the step before goes with the intent (INV-20)"),
+            Number("syncs", 1, "of the -wal, for the commit"),
+            Number("statements", 4, "BEGIN, UPDATE of the head, INSERT of both entries, COMMIT"),
+            Number("hops", 1, "the whole batch is one job of the connection's thread"),
+            Number(
+                "turns", 4, "the writer begins, is answered, takes that in; the workflow goes on"
+            ),
+            Number("seals", 1, "the result; an intent has no payload"),
+            Number("row hashes", 3, "a MAC for each of two rows, and the digest of a payload"),
+            Number("anchor hashes", 1, "one for each batch of the execution"),
+            Number("fingerprint hashes", 2, "the fingerprint, and the digest of the one argument"),
+            Number("idempotency hashes", 1, "the key that is forwarded"),
+            Number("objects", 12, "two entries, two of the queue, one batch, what a call is"),
+            Number("calls", 278, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "workflow of five guarded steps",
+        "guarded",
+        (
+            Number("commits", 6, "start + intent, four of result + intent, result + end (INV-20)"),
+            Number("syncs", 6, "one for each commit"),
+            Number("statements", 24, "four for each commit"),
+            Number("largest batch", 4, "BEGIN, one for the head, one for the entries, COMMIT"),
+            Number("hops", 6, "one for each commit"),
+            Number("turns", 27, "four for each step, seven for the workflow"),
+            Number("tasks", 2, "the execution and its workflow"),
+            Number("seals", 7, "input, five results, output"),
+            Number("decodings", 1, "the arguments of the workflow"),
+            Number("row hashes", 19, "a MAC for each of twelve rows, digests of seven payloads"),
+            Number("anchor hashes", 6, "one for each commit"),
+            Number("fingerprint hashes", 10, "two for each step"),
+            Number("idempotency hashes", 5, "one for each step"),
+            Number("objects", 90, "eleven for each step, the rest for the workflow"),
+            Number("calls", 1_710, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "idempotent step",
+        "idempotent",
+        (
+            Number("seals", 1, "the result"),
+            Number("row hashes", 2, "the row's MAC, and the digest of its payload"),
+            Number("fingerprint hashes", 2, "the fingerprint, and the digest of the one argument"),
+            Number("idempotency hashes", 1, "the key that is forwarded"),
+            Number("objects", 6, "an entry, one of the queue, what a call is"),
+            Number("calls", 172, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "workflow of five idempotent steps",
+        "idempotent",
+        (
+            Number("commits", 1, "everything waits for the end, which is acknowledged"),
+            Number("syncs", 1, "of the -wal, for the commit"),
+            Number("statements", 6, "BEGIN, INSERT of the execution, 4 + 2 + 1 entries, COMMIT"),
+            Number("largest batch", 6, "it is the only one"),
+            Number("hops", 1, "one for the commit"),
+            Number("turns", 6, "none for a step; four are those of the commit"),
+            Number("tasks", 1, "the execution and its workflow"),
+            Number("seals", 7, "input, five results, output"),
+            Number("decodings", 1, "the arguments of the workflow"),
+            Number("row hashes", 14, "two for each of seven rows"),
+            Number("anchor hashes", 1, "one for the commit"),
+            Number("fingerprint hashes", 10, "two for each step"),
+            Number("idempotency hashes", 5, "one for each step"),
+            Number("objects", 60, "six for each step, the rest for the workflow"),
+            Number("calls", 1_172, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "200 workflows of five guarded steps at once",
+        "guarded-at-once",
+        (
+            Number("commits", 13, "2,400 entries in batches of at most 256, six waves of them"),
+            Number("syncs", 13, "one for each commit"),
+            Number("statements", 70, "4 to 8 for each batch, of up to 256 entries"),
+            Number("largest batch", 8, "256 rows to an INSERT, then powers of two"),
+            Number("hops", 26, "two for each commit: it has begun, it is done"),
+            Number("turns", 64, "four for each commit, whatever is in it, and seven"),
+            Number("tasks", 600, "three for each: as alone, and that of `gather`"),
+            Number("seals", 1_400, "seven for each"),
+            Number("decodings", 200, "one for each"),
+            Number("row hashes", 3_800, "nineteen for each"),
+            Number("anchor hashes", 1_344, "one for each execution that a batch touches"),
+            Number("fingerprint hashes", 2_000, "two for each step"),
+            Number("idempotency hashes", 1_000, "one for each step"),
+            Number("objects", 14_439, "those of a workflow alone, but for batches that are shared"),
+            Number("calls", 287_000, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "200 workflows of five idempotent steps at once",
+        "idempotent-at-once",
+        (
+            Number("commits", 6, "1,400 entries in batches of at most 256"),
+            Number("syncs", 6, "one for each commit"),
+            Number("statements", 46, "up to 11 for each batch of 256 entries"),
+            Number("largest batch", 11, "256 rows to an INSERT, then powers of two"),
+            Number("hops", 12, "two for each commit: it has begun, it is done"),
+            Number("turns", 41, "not one of them for a step"),
+            Number("tasks", 436, "three for each: as alone, and that of `gather`"),
+            Number("seals", 1_400, "seven for each"),
+            Number("decodings", 200, "one for each"),
+            Number("row hashes", 2_800, "fourteen for each"),
+            Number("anchor hashes", 429, "one for each execution that a batch touches"),
+            Number("fingerprint hashes", 2_000, "two for each step"),
+            Number("idempotency hashes", 1_000, "one for each step"),
+            Number("objects", 11_418, "those of a workflow alone, but for batches that are shared"),
+            Number("calls", 228_000, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "100 guarded steps in ten branches",
+        "guarded-branches",
+        (
+            Number("commits", 20, "two for ten steps: they go together where they come together"),
+            Number("syncs", 20, "one for each commit"),
+            Number("statements", 90, "4 or 5 for each batch"),
+            Number("hops", 20, "one for each commit"),
+            Number("turns", 600, "six for each: branches go on one after the other"),
+            Number("tasks", 100, "for each the effect, which no cancellation may reach"),
+            Number("seals", 100, "one for each step"),
+            Number("row hashes", 300, "three for each step"),
+            Number("anchor hashes", 20, "one for each commit"),
+            Number("fingerprint hashes", 200, "two for each step"),
+            Number("idempotency hashes", 100, "one for each step"),
+            Number("objects", 960, "eleven for each step, less what a shared batch saves"),
+            Number("calls", 29_900, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "100 idempotent steps in ten branches",
+        "idempotent-branches",
+        (
+            Number("turns", 400, "four for each: branches go on one after the other"),
+            Number("seals", 100, "one for each step"),
+            Number("row hashes", 200, "two for each step"),
+            Number("fingerprint hashes", 200, "two for each step"),
+            Number("idempotency hashes", 100, "one for each step"),
+            Number("objects", 600, "six for each step, as one after the other"),
+            Number("calls", 22_250, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "100 steps resumed",
+        "replay",
+        (
+            Number("commits", 2, "the claim, and the end"),
+            Number("syncs", 2, "one for each commit"),
+            Number("statements", 8, "the row, the claim, two segments, the end in four"),
+            Number("largest batch", 4, "BEGIN, UPDATE of the head, INSERT, COMMIT"),
+            Number("hops", 5, "the row, the claim, two segments, the end"),
+            Number("turns", 26, "eight for each segment, the rest whatever the length"),
+            Number("tasks", 6, "two for each segment, the execution and its workflow"),
+            Number("seals", 1, "the output"),
+            Number("opens", 101, "each payload once, that of the arguments too"),
+            Number("decodings", 101, "each value once, the arguments too"),
+            Number("row hashes", 204, "two for each row, the last of which is new"),
+            Number("anchor hashes", 4, "the row is checked three times, and its end is stamped"),
+            Number("fingerprint hashes", 200, "two for each step, to compare"),
+            Number("idempotency hashes", 100, "one for each step"),
+            Number("objects", 435, "four for each step, the rest for the execution"),
+            Number("calls", 13_000, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "100 replayed steps",
+        "replay",
+        (
+            Number("statements", 1, "a segment is read at once"),
+            Number("hops", 1, "by one job of the reading connection's thread"),
+            Number("turns", 8, "the look-up that reads waits for a task, and that for the thread"),
+            Number("tasks", 2, "the look-up that reads, and the read that look-ups share"),
+            Number("opens", 100, "each payload once"),
+            Number("decodings", 100, "each value once"),
+            Number("row hashes", 200, "each row's MAC once, and the digest of its payload"),
+            Number("fingerprint hashes", 200, "two for each step, to compare"),
+            Number("idempotency hashes", 100, "one for each step"),
+            Number("objects", 400, "four for each step"),
+            Number("calls", 12_550, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "100 replayed guarded steps in ten branches",
+        "guarded-branches",
+        (
+            Number("statements", 2, "an intent and a result for each step: two segments"),
+            Number("hops", 2, "one for each statement"),
+            Number("turns", 218, "two for each, which is answered in its turn"),
+            Number("tasks", 22, "two for each of eleven look-ups that wait for a segment"),
+            Number("opens", 100, "each payload once"),
+            Number("decodings", 100, "each value once"),
+            Number("row hashes", 300, "two MACs for each step, and the digest of a payload"),
+            Number("fingerprint hashes", 200, "two for each step, to compare"),
+            Number("idempotency hashes", 100, "one for each step"),
+            Number("objects", 400, "four for each step"),
+            Number("calls", 16_400, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "100 replayed idempotent steps in ten branches",
+        "idempotent-branches",
+        (
+            Number("statements", 1, "a segment is read at once"),
+            Number("hops", 1, "by one job of the reading connection's thread"),
+            Number("turns", 209, "two for each, which is answered in its turn"),
+            Number("tasks", 11, "eleven look-ups wait for a segment"),
+            Number("opens", 100, "each payload once"),
+            Number("decodings", 100, "each value once"),
+            Number("row hashes", 200, "each row's MAC once, and the digest of its payload"),
+            Number("fingerprint hashes", 200, "two for each step, to compare"),
+            Number("idempotency hashes", 100, "one for each step"),
+            Number("objects", 400, "four for each step"),
+            Number("calls", 15_080, _CALLS, at_most=True),
+        ),
+    ),
+    Case(
+        "lone acknowledged append",
+        "append",
+        (
+            Number("commits", 1, "nobody is waited for"),
+            Number("syncs", 1, "of the -wal, for the commit"),
+            Number("statements", 4, "BEGIN, UPDATE of the head, INSERT, COMMIT"),
+            Number("largest batch", 4, "it is the only one"),
+            Number("hops", 1, "one for the commit"),
+            Number("turns", 4, "the writer begins, is answered, takes that in; the caller goes on"),
+            Number("seals", 1, "the payload"),
+            Number("row hashes", 2, "the row's MAC, and the digest of its payload"),
+            Number("anchor hashes", 1, "one for the commit"),
+            Number("objects", 4, "one of the queue, and those of a batch"),
+            Number("calls", 89, _CALLS, at_most=True),
+        ),
+    ),
+)
+
+_LEFT: Final = "what is made now and then, whatever the number; a thing for each step were 100"
+
+KEPT: Final = tuple(
+    Case(f"100 {kind} steps", kind, (Number("objects kept", 5, _LEFT, at_most=True),))
+    for kind in ("guarded", "idempotent")
+)
+"""What is still there of steps that are done, while their workflow goes on."""
