@@ -19,7 +19,7 @@ WHAT: Final = {
     "statements": "statements that the database runs, `BEGIN` and `COMMIT` included",
     "round trips": "questions to the server, each with its answer",
     "largest batch": "the statements of the longest transaction",
-    "hops": "answers that a connection's thread hands back to the event loop: one for each job",
+    "hops": "words of a connection's thread to the event loop: one for each job, two if it is long",
     "turns": "times that the event loop looks for what is to be done next",
     "tasks": "asyncio's tasks, however they are made",
     "seals": "payloads that the cipher seals",

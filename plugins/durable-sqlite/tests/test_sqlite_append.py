@@ -112,8 +112,8 @@ async def test_of_a_large_batch_the_event_loop_is_told_when_it_has_time(
     assert done == [threading.current_thread()] * times
 
 
-async def test_a_job_that_does_not_begin_holds_nobody_up(backend: LocalBackend, rows: Rows) -> None:
-    turns = Turns(CommitBatch((), (), (rows.entry(1, 1),) * 32))
+async def test_a_job_that_does_not_begin_holds_nobody_up(backend: LocalBackend) -> None:
+    turns = Turns(asyncio.get_running_loop(), None)
     done = threading.Event()
     waiting = asyncio.create_task(backend._writer.call(lambda _: done.wait(), turns))
     await asyncio.sleep(0)
@@ -122,13 +122,17 @@ async def test_a_job_that_does_not_begin_holds_nobody_up(backend: LocalBackend, 
     assert await waiting
 
 
-async def test_the_event_loop_goes_on_when_the_job_says_so(rows: Rows) -> None:
-    turns = Turns(CommitBatch((), (), (rows.entry(1, 1),) * 32))
-    assert turns._begun is not None
-    assert not turns._begun.acquire(blocking=False)
-    turns.begin()
-    turns.wait()
-    assert not turns._begun.acquire(blocking=False), "it was this caller that took it"
+async def test_with_the_first_long_statement_the_event_loop_goes_on_with_the_second_ahead() -> None:
+    ahead: list[int] = []
+    turns = Turns(asyncio.get_running_loop(), lambda: ahead.append(1))
+    for rows, free, times in ((31, False, 0), (32, True, 0), (31, False, 0), (32, False, 1)):
+        turns.give(rows)
+        assert turns._begun.acquire(blocking=False) is free
+        await asyncio.sleep(0)
+        assert len(ahead) == times
+    turns.give(32)
+    await asyncio.sleep(0)
+    assert len(ahead) == 1
 
 
 async def _limit_pages(backend: LocalBackend, pages: int) -> None:

@@ -222,9 +222,9 @@ class Actor:
         self._intake.settle(pending)
         future = pending.future
         if error is None and seq is not None:
-            for one in (pending, *pending.heirs):
-                one.lane.committed = one.after
-                one.lane.stored = True
+            pending.lane.committed, pending.lane.stored = pending.after, True
+            for heir in pending.heirs:
+                heir.lane.committed, heir.lane.stored = heir.after, True
             self.appended += 1 + len(pending.heirs)
             self.max_seq = max(self.max_seq, seq)
             if future is None:

@@ -108,10 +108,10 @@ def form_ahead(appends: Sequence[Pending], now_ms: int) -> None:
 
 
 def _seals_for(appends: Sequence[Pending]) -> Iterator[Seal]:
-    unformed = [pending for pending in appends if not pending.formed]
-    if len(unformed) < _MANY:
+    if len(appends) < _MANY:
         return NONE_PREPARED
-    return unformed[0].lane.envelope.wire.seals(len(unformed))
+    count = sum(not pending.formed for pending in appends)
+    return appends[0].lane.envelope.wire.seals(count)
 
 
 def batch_of(

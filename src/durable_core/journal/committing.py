@@ -67,7 +67,12 @@ class Committer:
             else:
                 await self._one_by_one(batch)
             return
-        await self._take_in(batch, outcome)
+        if outcome.unmatched or outcome.taken:
+            await self._sort_out(batch, outcome)
+            return
+        seqs = iter(outcome.seqs)
+        for pending in batch:
+            self._settle(pending, _seq_of(pending, seqs), None)
 
     async def settle_landed(self, lane: Lane, appends: Sequence[Pending]) -> Sequence[Pending]:
         """Settle what is stored already of `appends`, the next formed ones of `lane`; the rest.
@@ -87,14 +92,6 @@ class Committer:
         latency = time.perf_counter() - began
         self._metrics.record("durable.journal.writer.commit_latency", latency)
         return outcome
-
-    async def _take_in(self, batch: Sequence[Pending], outcome: BatchOutcome) -> None:
-        if not outcome.unmatched and not outcome.taken:
-            seqs = iter(outcome.seqs)
-            for pending in batch:
-                self._settle(pending, _seq_of(pending, seqs), None)
-            return
-        await self._sort_out(batch, outcome)
 
     async def _sort_out(self, batch: Sequence[Pending], outcome: BatchOutcome) -> None:
         refused: dict[Lane, list[Pending]] = {}
@@ -152,7 +149,7 @@ class Committer:
 
 def _seq_of(pending: Pending, seqs: Iterator[int | None]) -> int | None:
     """The seq of its row, 0 where it has none; those of its heirs are passed over."""
-    seq = next(seqs) if pending.row is not None else 0
+    seq = 0 if pending.row is None else next(seqs)
     for _ in pending.heirs:
         next(seqs)
     return seq

@@ -58,12 +58,15 @@ class JournalWriter:
             metrics,
         )
         self._supervisor: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop
+        """The one that the writer was started in: what it is asked for there needs no look-up."""
 
     async def start(self) -> None:
         """Begin to carry appends; goes on from `MAX(seq)` of the database.
 
         The database learns the check of the current key with what is first written under it.
         """
+        self._loop = asyncio.get_running_loop()
         current = self.wire.keyring.current
         if current is not None:
             self._backend.announce_key(current, self.wire.keyring.check(current))
@@ -137,7 +140,7 @@ class JournalWriter:
         """
         if self._actor.down is not None:
             self._require_up()
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[int] = self._loop.create_future()
         self._enter(lane, entry, future)
         return future
 
@@ -156,7 +159,7 @@ class JournalWriter:
             self._check(its_lane, entry)
         for its_lane, entry in entries:
             its_lane.admit(entry)
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[int] = self._loop.create_future()
         heirs = [Pending(heir, entry, None, None) for entry in beginning]
         self._intake.put(Pending(lane, end, None, future, heirs))
         return future
@@ -170,7 +173,7 @@ class JournalWriter:
         if lane.failure is not None:
             raise lane.failure
         lane.change_status(status)
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[int] = self._loop.create_future()
         self._intake.put(Pending(lane, None, status, future))
         return future
 

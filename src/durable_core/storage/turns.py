@@ -2,7 +2,8 @@
 
 For a driver whose long statements leave the interpreter to others. Between two of them its thread
 waits for it, and behind a batch the event loop has hundreds of callers to wake. So the event loop
-goes on when the longest statement does, and what it can do ahead is left for the commit.
+stands still until the thread begins a long statement, does then what it has to, and during the next
+one what it can do ahead.
 """
 
 from __future__ import annotations
@@ -10,47 +11,57 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
 
 from durable_core.contracts.exchange import CommitBatch
 
-__all__ = ["Turns", "meanwhile"]
+__all__ = ["Turns", "is_large"]
 
 _MANY: Final = 32
-"""Rows that take longer to insert than the event loop may stand still."""
+"""Rows for which a statement takes longer than to hand the interpreter over."""
 
 _BEGUN_WITHIN_S: Final = 0.002
 
 
-def meanwhile(batch: CommitBatch) -> Callable[[], None] | None:
-    """What the event loop is to do while the database is at work, if that takes long enough."""
-    return batch.meanwhile if len(batch.rows) >= _MANY else None
+def is_large(batch: CommitBatch) -> bool:
+    """Whether the event loop has time for something else while the database is at work on it."""
+    return len(batch.rows) >= _MANY
 
 
 class Turns:
-    """Those of one batch. Of a small one nobody waits, and nothing is done ahead."""
+    """Those of one batch of many rows. Of a small one nobody waits, and nothing is done ahead."""
 
-    __slots__ = ("_begun", "_loop", "_meanwhile")
+    __slots__ = ("_begun", "_given", "_loop", "_meanwhile")
 
-    def __init__(self, batch: CommitBatch) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._meanwhile = meanwhile(batch)
-        self._begun: threading.Lock | None = None
-        if len(batch.rows) >= _MANY:
-            self._begun = threading.Lock()
-            self._begun.acquire()
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, meanwhile: Callable[[], None] | None
+    ) -> None:
+        self._loop = loop
+        self._meanwhile = meanwhile
+        self._given = 0
+        self._begun = threading.Lock()
+        self._begun.acquire()
+
+    @classmethod
+    def over(cls, batch: CommitBatch) -> Self | None:
+        """Those of `batch`, None where it is small."""
+        if not is_large(batch):
+            return None
+        return cls(asyncio.get_running_loop(), batch.meanwhile)
 
     def wait(self) -> None:
-        """The event loop: stand still until `begin`, for at most 2 ms."""
-        if self._begun is not None:
-            self._begun.acquire(timeout=_BEGUN_WITHIN_S)
+        """The event loop: stand still until the first long statement, for at most 2 ms."""
+        self._begun.acquire(timeout=_BEGUN_WITHIN_S)
 
-    def begin(self) -> None:
-        """The thread: the longest statement is next. Once for each batch."""
-        if self._begun is not None:
+    def give(self, rows: int) -> None:
+        """The thread: what is next takes as long as a statement for so many rows.
+
+        With the first that is long the event loop goes on, with the second it works ahead.
+        """
+        if rows < _MANY:
+            return
+        if self._given == 0:
             self._begun.release()
-
-    def commit(self) -> None:
-        """The thread: the commit is next, and with it the wait for the disk."""
-        if self._meanwhile is not None:
+        elif self._given == 1 and self._meanwhile is not None:
             self._loop.call_soon_threadsafe(self._meanwhile)
+        self._given += 1

@@ -30,14 +30,14 @@ def commit(
     batch: CommitBatch,
     failpoints: Failpoints,
     key_check: KeyCheck,
-    turns: Turns,
+    turns: Turns | None,
 ) -> BatchOutcome:
     """Write what of `batch` applies; on any exception nothing of it is written."""
     failpoints.reach("backend.commit.before")
     abandon(connection)
     waiting = key_check.waiting if batches.uses_key(batch) else None
     try:
-        unmatched = batches.refused(batch, _begin_and_change(connection, batch.changes))
+        unmatched = batches.refused(batch, _begin_and_change(connection, batch.changes, turns))
         played(connection, storing_check(waiting))
         own, continuing = batches.begun(batch, unmatched)
         taken = _taken(connection, own)
@@ -47,14 +47,16 @@ def commit(
             connection.executemany(texts.MOVE_KEY, batches.moved_keys(batch, continuing))
         lost = unmatched | taken.keys()
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
-        turns.begin()
+        if turns is not None:
+            turns.give(len(rows))
         last = _insert(connection, _sql.INSERT_ENTRIES, rows)
         if batch.has_lookups:
             _change_lookups(connection, batch, lost)
         if batches.ends_something(batch):
             failpoints.reach("backend.finalize.inside")
         failpoints.reach("backend.commit.inside")
-        turns.commit()
+        if turns is not None:
+            turns.give(len(batch.rows))
         connection.execute(_sql.COMMIT)
     except BaseException:
         abandon(connection)
@@ -88,6 +90,7 @@ def prune(connection: sqlite3.Connection, rows: Sequence[EndedRow]) -> frozenset
 def _begin_and_change(
     connection: sqlite3.Connection,
     changes: Sequence[HeadChange],
+    turns: Turns | None,
 ) -> frozenset[bytes]:
     """Begin, apply the changes, and say which did not apply.
 
@@ -95,6 +98,8 @@ def _begin_and_change(
     not, the transaction begins anew and each change goes alone.
     """
     connection.execute(_sql.BEGIN)
+    if turns is not None:
+        turns.give(len(changes))
     if len(changes) > 1:
         if _change_together(connection, changes):
             return frozenset()

@@ -48,7 +48,7 @@ class SqliteJournal(SqlJournal):
 
         A cancelled caller does not stop the transaction, and a later append runs behind it.
         """
-        turns = Turns(batch)
+        turns = Turns.over(batch)
         rest = (batch, self._failpoints, self._key_check, turns)
 
         def job(connection: sqlite3.Connection) -> BatchOutcome:
