@@ -148,7 +148,7 @@ async def _make_durable(run: Run, call: StepCall) -> bool:
     writer = run.parts.writer
     run.note_effect(int(call.descriptor.effect))
     run.parts.failpoints.reach("engine.queue.before")
-    while not writer.has_room:
+    if not writer.has_room:
         _, cancelled = await run.activity.outlast_read(writer.room())
         if cancelled:
             return True

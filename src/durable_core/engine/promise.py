@@ -97,7 +97,7 @@ class Cell:
         another one may have begun, and has to take it itself.
         """
         writer = run.parts.writer
-        while not writer.has_room:
+        if not writer.has_room:
             await writer.room()
             if run.ended:
                 message = f"the run of execution {run.execution_id} ended before it could take it"

@@ -114,9 +114,8 @@ class Wait:
         nothing came between.
         """
         run, cancelled = self.run, False
-        while not run.parts.writer.has_room:
-            _, cancelled_too = await run.activity.outlast_read(run.parts.writer.room())
-            cancelled |= cancelled_too
+        if not run.parts.writer.has_room:
+            _, cancelled = await run.activity.outlast_read(run.parts.writer.room())
         return cancelled
 
     async def note_cancelled(self) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from itertools import islice
+from typing import TypeVar
 
 from durable_core.journal.batching import Pending
 from durable_core.journal.settings import WriterSettings
 
 __all__ = ["Intake"]
+
+T = TypeVar("T")
 
 
 class Intake:
@@ -32,7 +35,9 @@ class Intake:
         self._buffered = 0
         self._acked = 0
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._room: deque[asyncio.Future[None]] = deque()
+        self._room: deque[asyncio.Future[bool]] = deque()
+        self._given = 0
+        """Turns of theirs that they have not taken yet, or have only just taken."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -44,8 +49,8 @@ class Intake:
 
     @property
     def takes_acknowledged(self) -> bool:
-        """Whether there is room for one more acknowledged append."""
-        return self._acked < self._settings.acked_capacity
+        """Whether there is room for one more acknowledged append, and nobody waits for it."""
+        return not self._room and self._has_room
 
     @property
     def due(self) -> bool:
@@ -98,38 +103,49 @@ class Intake:
             self.urge(self.accepted)
         return waiter
 
-    async def room(self) -> None:
-        """Return when `takes_acknowledged` may be true again, or when nobody is to wait for it."""
+    async def room(self) -> bool:
+        """Wait for one's turn to add an acknowledged append; False if nobody is to wait for one.
+
+        Turns come in the order of the calls, and before whoever has not waited, so that an append
+        waits once, however many there are.
+        """
         loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
+        waiter: asyncio.Future[bool] = loop.create_future()
         self._room.append(waiter)
         try:
-            await waiter
+            return await waiter
         finally:
             # Whoever was woken may be cancelled, or refused, and take no room after all: once that
             # is decided, it is the next one's turn, whether or not anything is settled again.
-            loop.call_soon(self._hand_out_room)
+            waiter.cancel()  # for a caller that was closed
+            given = not waiter.cancelled() and waiter.result()
+            loop.call_soon(self._hand_out_room, int(given))
 
     def announce(self) -> None:
         """Wake those whose appends have reached their end, and as many as have room now."""
         while self._waiters and self._waiters[0][0] <= self.settled:
-            _wake(self._waiters.popleft()[1])
+            _wake(self._waiters.popleft()[1], result=None)
         self._hand_out_room()
 
     def turn_away(self) -> None:
         """Wake everybody who waits for room: there will be none to wait for."""
         while self._room:
-            _wake(self._room.popleft())
+            _wake(self._room.popleft(), result=False)
 
-    def _hand_out_room(self) -> None:
-        room = self._settings.acked_capacity - self._acked
-        while self._room and (room > 0 or self._room[0].done()):
-            room -= _wake(self._room.popleft())
+    @property
+    def _has_room(self) -> bool:
+        return self._acked + self._given < self._settings.acked_capacity
+
+    def _hand_out_room(self, over: int = 0) -> None:
+        """Give as many turns as there is room for; `over` of those given before are over."""
+        self._given -= over
+        while self._room and (self._has_room or self._room[0].done()):
+            self._given += _wake(self._room.popleft(), result=True)
 
 
-def _wake(waiter: asyncio.Future[None]) -> bool:
+def _wake(waiter: asyncio.Future[T], *, result: T) -> bool:
     """Wake `waiter`; False if nobody waits there any more."""
     if waiter.done():
         return False
-    waiter.set_result(None)
+    waiter.set_result(result)
     return True

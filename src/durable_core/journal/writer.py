@@ -196,11 +196,15 @@ class JournalWriter:
         return self._intake.takes_acknowledged
 
     async def room(self) -> None:
-        """Return when an acknowledged append may be queued; `JournalUnavailable` if none may."""
-        while not self._intake.takes_acknowledged:
-            self._require_up()
-            await self._intake.room()
+        """Return when it is one's turn to queue an acknowledged append, at once.
+
+        `JournalUnavailable` if none may be. Whoever waits comes before whoever has not waited.
+        """
+        turn = self._intake.takes_acknowledged
         self._require_up()
+        while not turn:
+            turn = await self._intake.room()
+            self._require_up()
 
     async def flush(self) -> None:
         """Return once everything accepted before is committed.

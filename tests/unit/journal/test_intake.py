@@ -59,6 +59,26 @@ async def test_a_waiter_that_is_refused_when_it_was_woken_hands_its_turn_on(url:
         assert await waiting == 4
 
 
+async def test_who_waits_comes_before_who_has_just_appended(url: str) -> None:
+    async with faulty(url, NARROW) as (backend, journal):
+        execution = await begun(journal)
+        stall = Stall()
+        backend.faults.append(stall)
+
+        async def again_and_again() -> list[int]:
+            return [await journal.append_acked(result_of(execution, step)) for step in range(3)]
+
+        first = asyncio.create_task(again_and_again())
+        await stall.reached.wait()
+        waiting = [
+            asyncio.create_task(journal.append_acked(result_of(execution, step))) for step in (3, 4)
+        ]
+        await asyncio.sleep(0)
+        stall.gate.set()
+        assert await asyncio.gather(*waiting) == [3, 4]
+        assert await first == [2, 5, 6]
+
+
 async def test_waiters_that_gave_up_take_no_place(url: str) -> None:
     async with faulty(url, NARROW) as (backend, journal):
         execution = await begun(journal)
