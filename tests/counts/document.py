@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from tests.counts.cases import Case
-from tests.counts.numbers import KEPT, ON_POSTGRES, ON_SQLITE
+from tests.counts.numbers import KEPT, ON_SQLITE
+from tests.counts.numbers_on_postgres import ON_POSTGRES
 from tests.counts.runs import WHOLE
 
 __all__ = ["document"]
 
 WHAT: Final = {
-    "commits": "transactions: frames that end one in the -wal; on Postgres, those that left rows",
+    "commits": "transactions: frames that end one in the -wal; on Postgres, what left entries",
     "syncs": "what SQLite has the operating system make durable, one `fsync` or `fdatasync` each",
     "statements": "statements that the database runs, `BEGIN` and `COMMIT` included",
     "round trips": "questions to the server, each with its answer",

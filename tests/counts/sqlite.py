@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from durable_core import DurableConfig, DurableEngine
 from durable_core.registry import Registry
-from durable_sqlite import LocalBackend
+from durable_sqlite import LocalBackend, _sql
 from tests.ciphers import CountedCipherPlugin, CountingCipher
 from tests.counts.calls import Calls
 from tests.counts.loops import CountingLoop, run_counted
@@ -31,7 +31,6 @@ from tests.journals import MASTER, key_text, sqlite_url
 __all__ = ["on_sqlite"]
 
 _TURNS_TO_SETTLE: Final = 50
-_COMMIT: Final = "COMMIT"
 
 
 def on_sqlite(run: Run, path: Path) -> Costs:
@@ -84,8 +83,13 @@ class _Counted:
 
 def _largest_batch(statements: list[str]) -> int:
     """How many statements the longest of the transactions is, its beginning and end included."""
-    ends = [at for at, text in enumerate(statements, start=1) if text == _COMMIT]
-    return max((end - begin for begin, end in zip([0, *ends], ends, strict=False)), default=0)
+    largest = begun = 0
+    for at, text in enumerate(statements):
+        if text == _sql.BEGIN:
+            begun = at
+        elif text == _sql.COMMIT:
+            largest = max(largest, at - begun + 1)
+    return largest
 
 
 async def _settled() -> None:

@@ -1,10 +1,10 @@
-"""What is held by counts on Postgres: see `tests.counts.numbers`, where the numbers stand."""
+"""What is held by counts on Postgres: see `tests.counts.numbers_on_postgres`."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.counts.numbers import ON_POSTGRES
+from tests.counts.numbers_on_postgres import ON_POSTGRES
 from tests.counts.postgres import on_postgres
 from tests.counts.runs import RUNS
 

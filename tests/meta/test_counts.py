@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.counts.document import WHAT, document
-from tests.counts.numbers import KEPT, ON_POSTGRES, ON_SQLITE
+from tests.counts.numbers import KEPT, ON_SQLITE
+from tests.counts.numbers_on_postgres import ON_POSTGRES
 from tests.counts.programs import KINDS
 from tests.counts.runs import RUNS
 from tests.meta.modules import ROOT

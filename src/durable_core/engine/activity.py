@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.eager import start_at_once
+
+if TYPE_CHECKING:
+    from durable_core.engine.run import Run
 
 __all__ = ["Activity"]
 
@@ -19,39 +21,32 @@ T = TypeVar("T")
 class Activity:
     """Keeps the tasks of one run. Used by the event loop's thread alone.
 
-    `ended()` says whether the run takes no more calls, and `forked()` whether it has more lines of
-    code than one; `failed(error)` is told what an effect raised, which can only be a failure of the
-    engine.
+    What is seldom there stands in dicts without values: an empty one, unlike an empty set, is no
+    object that the garbage collector looks at, of which a thousand runs would have thousands.
     """
 
-    def __init__(
-        self,
-        name: str,
-        loop: asyncio.AbstractEventLoop,
-        ended: Callable[[], bool],
-        failed: Callable[[BaseException], None],
-        forked: Callable[[], bool],
-    ) -> None:
-        self._effect_name = f"durable-effect-{name}"
-        self._loop = loop
-        self._ended = ended
-        self._failed = failed
-        self._forked = forked
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._loop = run.loop
+        self._effect_name = f"durable-effect-{run.name}"
         self._begun = 0
         self._called: dict[str, tuple[Coroutine[Any, Any, Any], asyncio.Task[Any] | None]] = {}
         self._under_way: dict[str, tuple[asyncio.Task[Any], int]] = {}
         """Tasks, and how often each had been asked to cancel when it entered its step."""
 
-        self._reads: set[asyncio.Future[Any]] = set()
-        self._effects: set[asyncio.Task[Any]] = set()
-        self._pauses: set[asyncio.Future[None]] = set()
-        self._unmoved: set[asyncio.Task[Any]] = set()
+        self._reads: dict[asyncio.Future[Any], None] = {}
+        self._effects: dict[asyncio.Task[Any], None] = {}
+        self._pauses: dict[asyncio.Future[None], None] = {}
+        self._unmoved: dict[asyncio.Task[Any], None] = {}
         """Tasks that a cancellation did not stop, since they waited for a guarded effect."""
 
-        self._owed: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
-        """Tasks whose step outlasted a cancellation, and how often each had been asked then."""
+        self._owed: dict[asyncio.Task[Any], int] = {}
+        """Tasks whose step outlasted a cancellation, and how often each had been asked then.
 
-        self._doomed: set[str] = set()
+        Each leaves two turns later at the latest, when it is delivered.
+        """
+
+        self._doomed: dict[str, None] = {}
 
     @property
     def steps_to_begin(self) -> bool:
@@ -66,7 +61,7 @@ class Activity:
     @property
     def concurrent(self) -> bool:
         """Whether another step than the one that asks is under way, or may be about to be."""
-        return self._begun > 1 or bool(self._called) or self._forked()
+        return self._begun > 1 or bool(self._called) or self._run.forked
 
     def called(
         self,
@@ -84,13 +79,13 @@ class Activity:
         if task is not None and not own:
             self._under_way[step_id] = task, task.cancelling()
         if caller is task and self._is_owed(task):
-            self._doomed.add(step_id)
+            self._doomed[step_id] = None
 
     def left(self, step_id: str) -> None:
         """A step's coroutine is done."""
         self._begun -= 1
         self._under_way.pop(step_id, None)
-        self._doomed.discard(step_id)
+        self._doomed.pop(step_id, None)
 
     def is_doomed(self, step_id: str) -> bool:
         """Whether a step counts as cancelled from the start.
@@ -116,7 +111,7 @@ class Activity:
             raise asyncio.CancelledError
 
     def _deliver(self, task: asyncio.Task[Any]) -> None:
-        if self._is_owed(task) and not self._ended() and task.cancel():
+        if self._is_owed(task) and not self._run.ended and task.cancel():
             task.uncancel()  # it is one and the same request
 
     def _is_owed(self, task: asyncio.Task[Any] | None) -> bool:
@@ -143,7 +138,7 @@ class Activity:
         task, returned = start_at_once(effect, self._effect_name, context, self._loop)
         if returned is not None:
             return returned
-        self._effects.add(task)
+        self._effects[task] = None
         task.add_done_callback(self._effect_done)
         return task
 
@@ -159,7 +154,7 @@ class Activity:
             except asyncio.CancelledError:
                 if work.cancelled():
                     break
-                if self._ended():
+                if self._run.ended:
                     raise
                 cancelled = True
                 self._note_unmoved()
@@ -170,27 +165,26 @@ class Activity:
     async def outlast_read(self, reading: Coroutine[Any, Any, T]) -> tuple[T, bool]:
         """What `reading` returns, as `outlast` waits for it, and whether the workflow cancelled."""
         task = asyncio.ensure_future(reading)
-        self._reads.add(task)
+        self._reads[task] = None
         try:
             cancelled = await self.outlast(task)
         finally:
-            self._reads.discard(task)
+            self._reads.pop(task, None)
             task.cancel()
         return task.result(), cancelled
 
     async def pause(self, seconds: float) -> bool:
         """Wait before the next attempt; False as soon as the run has ended."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(seconds, _wake, waiter)
-        self._pauses.add(waiter)
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        timer = self._loop.call_later(seconds, _wake, waiter)
+        self._pauses[waiter] = None
         try:
-            if not self._ended():
+            if not self._run.ended:
                 await waiter
         finally:
             timer.cancel()
-            self._pauses.discard(waiter)
-        return not self._ended()
+            self._pauses.pop(waiter, None)
+        return not self._run.ended
 
     def interrupt(self) -> None:
         """The run has ended: cancel the steps that other tasks than the branches' perform."""
@@ -226,7 +220,7 @@ class Activity:
         for task, requests in self._under_way.values():
             # One that is cancelled already cleans up, and must not be cut off in that.
             if task.cancelling() <= requests or task in self._unmoved:
-                self._unmoved.discard(task)
+                self._unmoved.pop(task, None)
                 task.cancel()
 
     def _stepping(self) -> set[asyncio.Task[Any]]:
@@ -235,13 +229,13 @@ class Activity:
     def _note_unmoved(self) -> None:
         task = asyncio.current_task()
         if task is not None:
-            self._unmoved.add(task)
+            self._unmoved[task] = None
 
     def _effect_done(self, task: asyncio.Task[Any]) -> None:
-        self._effects.discard(task)
+        self._effects.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._failed(error)
+            self._run.effect_failed(error)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

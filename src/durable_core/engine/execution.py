@@ -10,14 +10,10 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from attrs import field, frozen
-
-from durable_core.engine.call import CURRENT
+from durable_core.engine.body import Ended, end_of
 from durable_core.engine.children import cancel_children
-from durable_core.engine.context import DurableContext
 from durable_core.engine.continuing import continuation_of, hand_on
-from durable_core.engine.definition import ACTIVE, Workflow
-from durable_core.engine.drive import Drive, RunEnded
+from durable_core.engine.definition import Workflow
 from durable_core.engine.ending import finish
 from durable_core.engine.outcome import (
     Outcome,
@@ -49,14 +45,6 @@ __all__ = ["Execution"]
 _LOG: Final = logging.getLogger("durable_core.engine")
 
 
-@frozen
-class _Ended:
-    """How the workflow's own code ended."""
-
-    value: object = field(default=None, repr=False)
-    error: BaseException | None = field(default=None, repr=False)
-
-
 class Execution:
     """Runs one execution that this engine owns. Created and used on the event loop."""
 
@@ -73,7 +61,6 @@ class Execution:
         self.workflow = workflow
         self.lane = lane
         self.execution_id = ExecutionId(bytes=row.execution_id)
-        self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.successor: Execution | None = None
         """What continues it, once that has begun; to be run in its place."""
 
@@ -83,20 +70,37 @@ class Execution:
         self._restart = restart
         self._run: Run | None = None
         self._stop: Exception | None = None
-        self._stopping = asyncio.Event()
+        self._stopping: asyncio.Future[None] | None = None
         self._recorded = False
+        self._outcome: Outcome | None = None
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def stop(self, error: Exception) -> None:
         """End the execution here; `ExecutionCancelled` is journaled, other errors are not."""
         if self._stop is None:
             self._stop = error
-            self._stopping.set()
+            if self._stopping is not None:
+                self._stopping.cancel()
             if self._run is not None:
                 self._run.end(error)
 
     async def outcome(self) -> Outcome:
         """Wait for the end; the waiter's cancellation does not reach the execution."""
-        return await asyncio.shield(self.done)
+        while self._outcome is None:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters[waiter] = None
+            try:
+                await waiter
+            finally:
+                self._waiters.pop(waiter, None)
+        return self._outcome
+
+    def end(self, outcome: Outcome) -> None:
+        """Tell everybody who waits how it has ended; once."""
+        self._outcome = outcome
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def resolve(self, promise_id: bytes, payload: bytes) -> None:
         """Journal how one of its promises was resolved, unless that is journaled; then wake it.
@@ -178,11 +182,12 @@ class Execution:
         if place.take_at_once():
             return
         taking = asyncio.ensure_future(place.take())
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        self._stopping = asyncio.get_running_loop().create_future()
+        if self._stop is not None:
+            self._stopping.cancel()
         try:
-            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({taking, self._stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
             taking.cancel()
 
     async def _generations(self, place: Place) -> Outcome:
@@ -214,14 +219,7 @@ class Execution:
             run.end(self._stop)
             return await self._stopped(run, self._stop)
         args, kwargs = self.workflow.shape.decode(parts.codec, payload)
-        # Not by the loop's factory: an eager one would begin before the run knows its task.
-        task = asyncio.Task(
-            self._body(run, args, kwargs),
-            loop=asyncio.get_running_loop(),
-            name=f"durable-workflow-{self.execution_id}",
-        )
-        run.strands.add(run.root, task)
-        ended = await self._end_of(task)
+        ended = await end_of(run, args, kwargs)
         await run.settle_down()
         try:
             if run.error is None:
@@ -232,37 +230,7 @@ class Execution:
             return await self._stopped(run, run.error)
         return await self._finished(run, ended)
 
-    async def _end_of(self, task: asyncio.Task[_Ended]) -> _Ended:
-        """How the workflow's task ended; also where it was stopped before its first turn."""
-        ended = asyncio.get_running_loop().create_future()
-
-        def wake(_: object) -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        task.add_done_callback(wake)
-        try:
-            await ended
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
-        return _Ended() if task.cancelled() else task.result()
-
-    async def _body(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Ended:
-        ACTIVE.set(run.root)
-        CURRENT.set(None)  # that of a step which started this execution
-        context = DurableContext(run, run.root)
-        try:
-            workflow = self.workflow.fn(context, *args, **kwargs)
-            return _Ended(await Drive(workflow, lambda: run.root.must_close))
-        except RunEnded:
-            return _Ended()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - the workflow's own
-            return _Ended(error=error)
-
-    async def _finished(self, run: Run, ended: _Ended) -> Outcome:
+    async def _finished(self, run: Run, ended: Ended) -> Outcome:
         if ended.error is not None:
             continuation = continuation_of(ended.error)
             if continuation is not None:

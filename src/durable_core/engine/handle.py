@@ -45,8 +45,11 @@ class ExecutionHandle(Generic[T_co]):
         `ExecutionFenced`, `JournalUnavailable`, `IntegrityError`. If the owner has died and the
         workflow is registered here, the execution is claimed and goes on here.
         """
-        async with asyncio.timeout(timeout):
+        if timeout is None:
             outcome = await self._engine.outcome(self.id)
+        else:
+            async with asyncio.timeout(timeout):
+                outcome = await self._engine.outcome(self.id)
         return cast("T_co", outcome.take())
 
     async def cancel(self) -> None:

@@ -58,7 +58,7 @@ class Place:
         self._held = False
         self._parked = False
         self._waits = 0
-        self._takers: list[asyncio.Future[None]] = []
+        self._takers: dict[asyncio.Future[None], None] = {}
 
     @property
     def held(self) -> bool:
@@ -76,11 +76,11 @@ class Place:
         if self.take_at_once():
             return
         taker = asyncio.get_running_loop().create_future()
-        self._takers.append(taker)
+        self._takers[taker] = None
         try:
             await taker
         finally:
-            self._takers.remove(taker)
+            del self._takers[taker]
 
     def granted(self) -> bool:
         """A place has become free for it; False where nobody wants it any more."""

@@ -259,7 +259,7 @@ class Roster:
             self._running.pop(execution.execution_id, None)
             successor = self._follow(execution)
             self._count()
-            execution.done.set_result(_interrupted() if outcome is None else outcome)
+            execution.end(_interrupted() if outcome is None else outcome)
         return successor
 
     def _follow(self, execution: Execution) -> Execution | None:

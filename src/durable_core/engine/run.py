@@ -61,6 +61,7 @@ class Run:
         self.place = place
         self.loop = asyncio.get_running_loop()
         self.execution_id = ExecutionId(bytes=lane.row.execution_id)
+        self.name = str(self.execution_id)
         self.root = Strand(self, Branch(lane.row.execution_id))
         self.strands = Strands()
         self.sequence = Sequence()
@@ -75,13 +76,7 @@ class Run:
         """What the journal still lacks for an operator to settle the steps that block the run."""
 
         self.only_idempotent = True
-        self.activity = Activity(
-            str(self.execution_id),
-            self.loop,
-            lambda: self.ended,
-            self._failed,
-            lambda: self.strands.forked or cursor.forked,
-        )
+        self.activity = Activity(self)
         self.folding = Folding(self)
         self._checkpoints = 0
         self._prompt_upto = 0
@@ -90,6 +85,11 @@ class Run:
     def ended(self) -> bool:
         """Whether this run takes no more calls: its workflow is over, or the engine ended it."""
         return self.over or self.error is not None
+
+    @property
+    def forked(self) -> bool:
+        """Whether it has, or its journal holds, more lines of code than the workflow's own."""
+        return self.strands.forked or self.cursor.forked
 
     @property
     def branch(self) -> Branch:
@@ -273,7 +273,8 @@ class Run:
         self.strands.abandon()
         self.activity.abandon()
 
-    def _failed(self, error: BaseException) -> None:
+    def effect_failed(self, error: BaseException) -> None:
+        """A guarded effect has raised, which can only be a failure of the engine."""
         if not isinstance(error, Exception):
             error = ExecutionError(type(error).__name__)
         self.end(error)

@@ -86,7 +86,7 @@ class Strands:
 
     def __init__(self) -> None:
         self._by_task: dict[asyncio.Task[Any], Strand] = {}
-        self._foreign: set[asyncio.Task[Any]] = set()
+        self._foreign: dict[asyncio.Task[Any], None] = {}
 
     @property
     def forked(self) -> bool:
@@ -94,10 +94,22 @@ class Strands:
         return len(self._by_task) > 1 or bool(self._foreign)
 
     def add(self, strand: Strand, task: asyncio.Task[Any]) -> None:
-        """`task` is the own one of `strand` from now on."""
+        """`task` is the own one of `strand` from now on, and until it is done."""
         strand.task = task
         self._by_task[task] = strand
         task.add_done_callback(self._done)
+
+    def enter(self, strand: Strand) -> None:
+        """The current task is the own one of `strand` from now on, and until it says `leave`."""
+        task = asyncio.current_task()
+        if task is not None:
+            strand.task = task
+            self._by_task[task] = strand
+
+    def leave(self, strand: Strand) -> None:
+        """The code of `strand` has ended in its own task."""
+        if strand.task is not None:
+            self._done(strand.task)
 
     def note_foreign(self, name: str, task: asyncio.Task[Any] | None) -> None:
         """The current `task`, which the workflow made, calls the step `name`.
@@ -107,8 +119,8 @@ class Strands:
         if task is None or all(own.get_loop() is not task.get_loop() for own in self._by_task):
             raise foreign_task(name)
         if task not in self._foreign:
-            self._foreign.add(task)
-            task.add_done_callback(self._foreign.discard)
+            self._foreign[task] = None
+            task.add_done_callback(self._foreign.pop)
 
     def own(self) -> Strand | None:
         """The strand whose own task is the current one."""

@@ -24,7 +24,7 @@ class PriorEffects:
 
     divergences: int = 0
     _by_key: dict[bytes, JournalRow] = field(factory=dict)
-    _claimed: set[bytes] = field(factory=set)
+    _claimed: dict[bytes, None] = field(factory=dict)
     _timers: dict[str, int] = field(factory=dict)
     _finished: bool = False
 
@@ -58,13 +58,13 @@ class PriorEffects:
         row = self._by_key.get(idem_key)
         if row is None or row.entry_kind == EntryKind.STEP_FAILED:
             return None
-        self._claimed.add(idem_key)
+        self._claimed[idem_key] = None
         return row
 
     def consume(self, idem_key: bytes) -> None:
         """The step has an entry of its own in this generation, and so is claimed."""
         if idem_key in self._by_key:
-            self._claimed.add(idem_key)
+            self._claimed[idem_key] = None
 
     def due_time(self, timer_id: str) -> int | None:
         """When that timer was due in a run that failed: the one that follows waits no longer."""

@@ -14,7 +14,7 @@ class Received:
     """Of all generations: a signal was sent to the execution, and is received once."""
 
     _counts: dict[str, int] = field(factory=dict)
-    _requests: set[bytes] = field(factory=set)
+    _requests: dict[bytes, None] = field(factory=dict)
 
     def __contains__(self, request_id: bytes) -> bool:
         return request_id in self._requests
@@ -26,4 +26,4 @@ class Received:
     def add(self, signal: Signal) -> None:
         """One more, the next of its name."""
         self._counts[signal.name] = self.count(signal.name) + 1
-        self._requests.add(signal.request_id)
+        self._requests[signal.request_id] = None
