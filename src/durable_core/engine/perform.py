@@ -153,8 +153,7 @@ async def look_up(run: Run, wanted: Wanted, idem_key: bytes) -> tuple[Found, boo
     recorded = isinstance(found, Recorded)
     if run.activity.concurrent and (recorded or run.sequence.busy or run.cursor.replaying):
         place = found.row.entry_no if isinstance(found, Recorded) else LAST
-        _, cancelled_too = await run.activity.outlast_read(run.sequence.turn(place))
-        cancelled |= cancelled_too
+        cancelled |= await run.activity.outlast_turn(place)
     return found, cancelled
 
 

@@ -174,7 +174,7 @@ class Run:
     async def told(self, place: int) -> None:
         """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal."""
         if self.activity.concurrent or self.sequence.busy:
-            await self.activity.outlast_read(self.sequence.turn(place))
+            await self.activity.outlast_turn(place)
 
     async def journal(
         self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False

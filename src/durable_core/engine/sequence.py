@@ -43,28 +43,41 @@ class Sequence:
         """Parallel blocks are nested so deep from now on."""
         self._turns = max(self._turns, _TURNS + _MORE_TURNS * depth)
 
-    async def turn(self, place: int) -> None:
-        """Return when every step that waits with a lower `place` has been answered."""
+    def turn(self, place: int) -> asyncio.Future[None]:
+        """Done when every step that waits with a lower `place` has been answered.
+
+        It comes in any case: who is cancelled while it waits for it learns so when it has come. It
+        waits from the loop's next turn on, so that what is ready now begins before it.
+        """
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
+        waiter = _Turn(loop=loop)
+        loop.call_soon(self._queue, loop, place, waiter)
+        return waiter
+
+    def _queue(self, loop: asyncio.AbstractEventLoop, place: int, waiter: _Turn) -> None:
         self._count += 1
         heapq.heappush(self._waiting, (place, self._count, waiter))
         if not self._pumping:
             self._pumping = True
             loop.call_soon(self._pump, loop, self._turns)
-        await waiter
 
     def _pump(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
         if left > 0 and not _rests(loop):
             loop.call_soon(self._pump, loop, left - 1)
             return
-        while self._waiting:
+        if self._waiting:
             _, _, waiter = heapq.heappop(self._waiting)
-            if not waiter.done():
-                waiter.set_result(None)
-                loop.call_soon(self._pump, loop, self._turns)
-                return
-        self._pumping = False
+            waiter.set_result(None)
+            loop.call_soon(self._pump, loop, self._turns)
+        else:
+            self._pumping = False
+
+
+class _Turn(asyncio.Future[None]):
+    """One that cannot be cancelled: asyncio then cancels the task that waits when it is done."""
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's signature
+        return False
 
 
 def _rests(loop: asyncio.AbstractEventLoop) -> bool:
