@@ -100,7 +100,7 @@ async def _within(
 
 
 async def _perform(run: Run, call: StepCall) -> object:
-    found, cancelled = await look_up(run, call.wanted, call.idem_key)
+    found, cancelled = await look_up(run, call.wanted)
     with run.parts.tracing.span_of(SpanName.STEP_RUN, run.span_attributes, call, found):
         if isinstance(found, Recorded):
             run.parts.metrics.record("durable.engine.steps_replayed", 1)
@@ -131,7 +131,7 @@ async def begin_together(run: Run) -> bool:
     return False
 
 
-async def look_up(run: Run, wanted: Wanted, idem_key: bytes) -> tuple[Found, bool]:
+async def look_up(run: Run, wanted: Wanted) -> tuple[Found, bool]:
     """The journal's answer, and whether the workflow cancelled the step meanwhile.
 
     A look-up is finished despite a cancellation: what is journaled decides the branch. Where
@@ -148,8 +148,6 @@ async def look_up(run: Run, wanted: Wanted, idem_key: bytes) -> tuple[Found, boo
         cancelled |= cancelled_too
     else:
         found = at_once
-    if found is not FRESH:
-        run.cursor.prior.consume(idem_key)
     recorded = isinstance(found, Recorded)
     if run.activity.concurrent and (recorded or run.sequence.busy or run.cursor.replaying):
         place = found.row.entry_no if isinstance(found, Recorded) else LAST

@@ -104,7 +104,7 @@ class ReplayCursor:
         if record is None:
             return FRESH
         if not wanted.is_at(record.row):
-            raise ReplayDivergence(describe(wanted, record.row))
+            raise ReplayDivergence(describe(wanted, record.row, self._reader.envelope.keys))
         del self._steps[wanted.step_id]
         self._beside -= not wanted.step_id.isdecimal()
         return record.answer()

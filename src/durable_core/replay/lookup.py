@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from durable_core.errors import DecodeError
 from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow
@@ -46,7 +46,8 @@ class Wanted:
     name: str
     fingerprint: bytes
     effect: int
-    digests: bytes
+    arguments: tuple[bytes, ...] = field(repr=False)
+    """Each argument's encoding: what differs is told by the digests of these."""
 
     @property
     def is_step(self) -> bool:

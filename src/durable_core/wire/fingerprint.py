@@ -19,8 +19,10 @@ from durable_core.wire.keys import ExecutionKeys
 __all__ = [
     "ROOT_BRANCH",
     "call_fingerprint",
+    "call_key",
     "fingerprint_prefix",
     "idempotency_key",
+    "key_prefix",
     "step_fingerprint",
 ]
 
@@ -63,5 +65,15 @@ def idempotency_key(
     `occurrence` counts equal fingerprints of the branch from 0. No position enters, so that a
     fresh run finds committed effects where positions moved.
     """
-    data = field(execution_id) + text(branch) + field(fingerprint) + integer(occurrence)
+    return call_key(key_prefix(execution_id, branch), fingerprint, occurrence)
+
+
+def key_prefix(execution_id: bytes, branch: str) -> bytes:
+    """What is hashed in front of everything that is called in one branch."""
+    return field(execution_id) + text(branch)
+
+
+def call_key(prefix: bytes, fingerprint: bytes, occurrence: int) -> bytes:
+    """The `idempotency_key` of a call, by the `key_prefix` of its branch."""
+    data = prefix + field(fingerprint) + integer(occurrence)
     return _IDEM_KEYS.copy().update(data).digest()

@@ -16,7 +16,7 @@ from tests.journals import FINGERPRINT, CountedJournal, begun, opened, reader_of
 
 
 def wanted(step: int) -> Wanted:
-    return Wanted(str(step), "charge", FINGERPRINT, EffectClass.AT_LEAST_ONCE, b"")
+    return Wanted(str(step), "charge", FINGERPRINT, EffectClass.AT_LEAST_ONCE, ())
 
 
 async def test_only_what_is_loaded_is_answered_at_once(url: str) -> None:
