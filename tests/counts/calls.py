@@ -18,7 +18,7 @@ _PURPOSES: Final = {
     "durable_core.wire.chain.row_mac": "row hashes",
     "durable_core.wire.chain.AnchorPrefix.mac": "anchor hashes",
     "durable_core.wire.keys.ExecutionKeys.fingerprint": "fingerprint hashes",
-    "durable_core.wire.fingerprint.idempotency_key": "idempotency hashes",
+    "durable_core.wire.fingerprint.call_key": "idempotency hashes",
 }
 """Where a BLAKE3 digest is taken → what it is for; any other place counts under its own name."""
 
