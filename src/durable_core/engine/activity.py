@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from durable_core.engine.definition import ACTIVE
-from durable_core.engine.eager import start_at_once
+from durable_core.engine.eager import cancel_requests, start_at_once
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
@@ -29,7 +29,9 @@ class Activity:
         self._run = run
         self._loop = run.loop
         self._effect_name = f"durable-effect-{run.name}"
-        self._begun = 0
+        self.under_way = 0
+        """How many steps and waits have begun and are not done."""
+
         self._called: dict[str, tuple[Coroutine[Any, Any, Any], asyncio.Task[Any] | None]] = {}
         self._under_way: dict[str, tuple[asyncio.Task[Any], int]] = {}
         """Tasks, and how often each had been asked to cancel when it entered its step."""
@@ -54,14 +56,9 @@ class Activity:
         return bool(self._called)
 
     @property
-    def under_way(self) -> int:
-        """How many steps and waits have begun and are not done."""
-        return self._begun
-
-    @property
     def concurrent(self) -> bool:
         """Whether another step than the one that asks is under way, or may be about to be."""
-        return self._begun > 1 or bool(self._called) or self._run.forked
+        return self.under_way > 1 or bool(self._called) or self._run.forked
 
     def called(
         self,
@@ -75,7 +72,7 @@ class Activity:
     def entered(self, step_id: str, task: asyncio.Task[Any] | None, *, own: bool) -> None:
         """A step's coroutine has begun in `task`: the own one of a branch, or another one."""
         _, caller = self._called.pop(step_id, (None, None))
-        self._begun += 1
+        self.under_way += 1
         if task is not None and not own:
             self._under_way[step_id] = task, task.cancelling()
         if caller is task and self._is_owed(task):
@@ -83,7 +80,7 @@ class Activity:
 
     def left(self, step_id: str) -> None:
         """A step's coroutine is done."""
-        self._begun -= 1
+        self.under_way -= 1
         self._under_way.pop(step_id, None)
         self._doomed.pop(step_id, None)
 
@@ -100,7 +97,7 @@ class Activity:
         The next step that the task awaits counts as cancelled; whatever else it awaits next is
         cancelled then, unless the block that had asked for it has been left.
         """
-        if task is not None and task.cancelling() > requests:
+        if task is not None and cancel_requests(task) > requests:
             self._owed[task] = task.cancelling()
             # Two turns, so that steps which it wraps into tasks have begun: they are journaled.
             self._loop.call_soon(self._loop.call_soon, self._deliver, task)

@@ -13,7 +13,7 @@ from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-__all__ = ["start_at_once"]
+__all__ = ["cancel_requests", "start_at_once"]
 
 T = TypeVar("T")
 
@@ -54,6 +54,16 @@ def start_at_once(
     return task, started.returned
 
 
+def cancel_requests(task: asyncio.Task[Any] | None) -> int:
+    """How often `task` has been asked to cancel, and that was not withdrawn.
+
+    Makes no task: one that nobody has looked at was asked by nobody.
+    """
+    if task is None or _is_unmade(task):
+        return 0
+    return task.cancelling()
+
+
 class _Task(asyncio.Task[T]):
     """A task that can be made later than it begins."""
 
@@ -81,9 +91,12 @@ class _UnmadeTask(_Task[T]):
         return self.__await__()
 
 
+def _is_unmade(task: asyncio.Task[Any]) -> bool:
+    return type(task) is _UnmadeTask
+
+
 def _make(task: _Task[Any]) -> None:
-    kind: type = type(task)
-    if kind is not _UnmadeTask:
+    if not _is_unmade(task):
         return
     coroutine, loop, name, context = object.__getattribute__(task, "making")
     task.__class__ = _Task

@@ -48,7 +48,7 @@ class Folding:
         self._folded = 0
         self._left = 0
         self._under_way: dict[str, bool] = {}
-        self._done = Gathering.begin(run.lane.envelope)
+        self._done: Gathering | None = None
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._applying: asyncio.Future[bool] | None = None
@@ -116,6 +116,11 @@ class Folding:
         if self._applying is not None and not self._applying.done():
             await asyncio.wait({self._applying})
 
+    @property
+    def _behind(self) -> Gathering:
+        """Where the last fold has ended."""
+        return self._done or Gathering.begin(self._run.lane.envelope)
+
     async def _in_background(self) -> None:
         run = self._run
         try:
@@ -132,7 +137,7 @@ class Folding:
         await run.parts.writer.barrier(run.lane)
         upto = run.lane.committed.entries
         patience = run.parts.config.journal_ack_timeout_ms
-        while self._done.read_to < upto:
+        while self._behind.read_to < upto:
             await insist(lambda: self._fold_some(upto), patience)
         self._folded = settled - self._left
 
@@ -154,7 +159,7 @@ class Folding:
         run, is_open = self._run, self._under_way.__contains__
         envelope, generation = run.lane.envelope, run.generation
         try:
-            return await gather(run.parts, envelope, self._done, upto, generation, is_open)
+            return await gather(run.parts, envelope, self._behind, upto, generation, is_open)
         except DurableError:
             raise
         except Exception as error:  # noqa: BLE001

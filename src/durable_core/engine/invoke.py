@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from durable_core.engine.call import CURRENT, Attempt, StepCall
 from durable_core.engine.definition import ACTIVE
+from durable_core.engine.eager import cancel_requests
 from durable_core.engine.outcome import Failure
 from durable_core.errors import PayloadError
 
@@ -30,7 +31,6 @@ __all__ = [
     "Returned",
     "TimedOut",
     "attempt_all",
-    "cancel_requests",
 ]
 
 _OF_THE_PROCESS: Final = (GeneratorExit, KeyboardInterrupt, SystemExit)
@@ -128,11 +128,6 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
         if not await run.activity.pause(descriptor.retry.pause(attempt, random.random())):  # noqa: S311
             return NOT_CALLED
         attempt += 1
-
-
-def cancel_requests(task: asyncio.Task[Any] | None) -> int:
-    """How often the task has been asked to cancel, and that was not withdrawn."""
-    return 0 if task is None else task.cancelling()
 
 
 def _failed(run: Run, error: BaseException, attempts: int) -> Failed:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from durable_core.engine.call import StepCall
+from durable_core.engine.eager import cancel_requests
 from durable_core.engine.guarded import perform_guarded
 from durable_core.engine.invoke import (
     NotCalled,
     Returned,
     TimedOut,
     attempt_all,
-    cancel_requests,
 )
 from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import replay, take_over

@@ -55,21 +55,18 @@ class Place:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._held = False
+        self.held = False
+        """Whether the execution has its place."""
+
         self._parked = False
         self._waits = 0
         self._takers: dict[asyncio.Future[None], None] = {}
 
-    @property
-    def held(self) -> bool:
-        """Whether the execution has its place."""
-        return self._held
-
     def take_at_once(self) -> bool:
         """Whether the execution has its place, or there was room for it."""
-        if self._held or self._places.take(self):
+        if self.held or self._places.take(self):
             self._hold()
-        return self._held
+        return self.held
 
     async def take(self) -> None:
         """Return when the execution has its place; all of its tasks share that one."""
@@ -95,8 +92,8 @@ class Place:
     def leave(self) -> None:
         """The execution is over here, or was never begun."""
         self._unpark()
-        if self._held:
-            self._held = False
+        if self.held:
+            self.held = False
             self._places.give_back()
 
     @asynccontextmanager
@@ -112,14 +109,14 @@ class Place:
 
     def rest(self, under_way: int) -> None:
         """Give the place up, if all of the `under_way` things that the execution does wait."""
-        if self._held and self._waits and under_way == self._waits:
+        if self.held and self._waits and under_way == self._waits:
             self.leave()
             self._parked = True
             self._places.parked += 1
             self._places.freed()
 
     def _hold(self) -> None:
-        self._held = True
+        self.held = True
         self._unpark()
 
     def _unpark(self) -> None:

@@ -71,7 +71,9 @@ class Run:
         self.mailbox = Mailbox()
 
         self.error: Exception | None = None
-        self.over = False
+        self.ended = False
+        """Whether it takes no more calls: its workflow is over, or the engine ended it."""
+
         self.blocking_intents: list[EffectIntent] = []
         """What the journal still lacks for an operator to settle the steps that block the run."""
 
@@ -80,11 +82,6 @@ class Run:
         self.folding = Folding(self)
         self._checkpoints = 0
         self._prompt_upto = 0
-
-    @property
-    def ended(self) -> bool:
-        """Whether this run takes no more calls: its workflow is over, or the engine ended it."""
-        return self.over or self.error is not None
 
     @property
     def forked(self) -> bool:
@@ -227,6 +224,7 @@ class Run:
         if self.error is not None:
             return
         self.error = error
+        self.ended = True
         self.strands.interrupt()
         self.activity.interrupt()
 
@@ -263,7 +261,7 @@ class Run:
             # Replayed steps consume their entries.
             await self.activity.answered()
         await self.activity.effects_done()
-        self.over = True
+        self.ended = True
         await self.activity.steps_cancelled()
         await self.strands.closed()
         await self.folding.ended()

@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from durable_core.engine.branch import Branch
+from durable_core.engine.eager import cancel_requests
 from durable_core.engine.refused import foreign_task
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Strand:
     def enter_function(self) -> None:
         """The function of a step runs in the branch's own task from now on."""
         self.inside += 1
-        self._requests = 0 if self.task is None else self.task.cancelling()
+        self._requests = cancel_requests(self.task)
 
     def leave_function(self) -> None:
         """It has ended."""

@@ -7,7 +7,9 @@ from contextvars import ContextVar
 
 import pytest
 
-from durable_core.engine.eager import start_at_once
+from durable_core import DurableContext, EffectClass, step, workflow
+from durable_core.engine.eager import cancel_requests, start_at_once
+from tests.engines import OpenEngine
 
 MARK: ContextVar[str] = ContextVar("mark", default="the caller's")
 
@@ -158,3 +160,45 @@ async def test_a_task_that_is_looked_at_is_made_before_it_is_seen() -> None:
     assert seen[3]
     await asyncio.sleep(0)
     assert seen[4:] == ["done"]
+
+
+async def test_asking_for_cancel_requests_makes_no_task() -> None:
+    before = asyncio.all_tasks()
+
+    async def effect() -> int:
+        return cancel_requests(asyncio.current_task())
+
+    _, returned = start_at_once(effect(), "effect")
+    assert returned == (0,)
+    assert asyncio.all_tasks() == before
+
+
+async def test_cancel_requests_are_those_of_the_task() -> None:
+    async def effect() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return cancel_requests(task)
+
+    task, returned = start_at_once(effect(), "effect")
+    assert returned == (1,)
+    assert cancel_requests(task) == 1
+    assert cancel_requests(None) == 0
+    assert await task == 1
+
+
+async def test_a_guarded_function_that_waits_for_nothing_runs_without_a_task(
+    open_engine: OpenEngine,
+) -> None:
+    @step(effect=EffectClass.EXACTLY_ONCE_GUARDED)
+    async def charge() -> list[str]:
+        return [task.get_name() for task in asyncio.all_tasks()]
+
+    @workflow
+    async def program(ctx: DurableContext) -> list[str]:
+        return [*await ctx.step(charge), *await ctx.step(charge)]
+
+    async with open_engine(program) as engine:
+        names = await engine.run(program)
+    assert any(name.startswith("durable-workflow-") for name in names)
+    assert not any(name.startswith("durable-effect-") for name in names)
