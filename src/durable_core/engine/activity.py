@@ -60,6 +60,23 @@ class Activity:
         """Whether another step than the one that asks is under way, or may be about to be."""
         return self.under_way > 1 or bool(self._called) or self._run.forked
 
+    def alone(self, step_id: str) -> bool:
+        """Whether nothing is under way, and of all that was called only this step has not begun.
+
+        Nor can it count as cancelled from the start.
+        """
+        return (
+            not self.under_way
+            and len(self._called) == 1
+            and step_id in self._called
+            and not self._owed
+            and not self._run.forked
+        )
+
+    def answered_at_once(self, step_id: str) -> None:
+        """A step is done that was called; nobody has seen it under way."""
+        del self._called[step_id]
+
     def called(
         self,
         step_id: str,

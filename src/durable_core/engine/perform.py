@@ -21,6 +21,7 @@ from durable_core.engine.invoke import (
 )
 from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import replay, take_over
+from durable_core.engine.replaying import NOT_AT_HAND, result_at_hand
 from durable_core.engine.sequence import LAST
 from durable_core.errors import JournalError, StepFailed
 from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
@@ -46,7 +47,10 @@ def perform(
 
     It raises `StepFailed` into the workflow, and cancellation.
     """
-    coroutine = _within(run, call.step_id, _perform, call)
+    if run.cursor.replaying:
+        coroutine = _replay(run, call)
+    else:
+        coroutine = _within(run, call.step_id, _perform, call)
     run.activity.called(call.step_id, coroutine, task)
     return coroutine
 
@@ -97,6 +101,13 @@ async def _within(
         run.activity.left(step_id)
         run.folding.settle(step_id)
         run.place.rest(run.activity.under_way)
+
+
+async def _replay(run: Run, call: StepCall) -> object:
+    value = result_at_hand(run, call)
+    if value is NOT_AT_HAND:
+        return await _within(run, call.step_id, _perform, call)
+    return value
 
 
 async def _perform(run: Run, call: StepCall) -> object:

@@ -33,6 +33,8 @@ __all__ = ["ReplayCursor"]
 _AT_A_PLACE: Final = STEP_KINDS | TIMER_KINDS | {EntryKind.PROMISE_CREATED}
 """What the program asks for by its place."""
 
+_RESULT: Final = int(EntryKind.STEP_RESULT)
+
 
 class ReplayCursor:
     """Answers for one execution, as it stood when it was claimed.
@@ -107,12 +109,24 @@ class ReplayCursor:
                 return None
             if row is None:
                 return FRESH
-        return self._consume(wanted, row)
+        return self._answer(wanted, row)
 
     def drop(self, wanted: Wanted) -> Found:
         """What is known so far of a step that needs no more; raises as `look_up` does."""
         row = self._steps.get(wanted.step_id)
-        return FRESH if row is None else self._consume(wanted, row)
+        return FRESH if row is None else self._answer(wanted, row)
+
+    def result_at(self, wanted: Wanted) -> JournalRow | None:
+        """The `step_result` of exactly this step, if it was read and is unconsumed; it stays so."""
+        row = self._steps.get(wanted.step_id)
+        if row is None or row.entry_kind != _RESULT or not wanted.is_at(row):
+            return None
+        return row
+
+    def consume(self, step_id: str) -> None:
+        """The program has seen what was read of a step."""
+        del self._steps[step_id]
+        self._beside -= not step_id.isdecimal()
 
     async def read_on(self) -> None:
         """Read the next segment; not where everything was read."""
@@ -170,11 +184,10 @@ class ReplayCursor:
             self._damage = error
             raise
 
-    def _consume(self, wanted: Wanted, row: JournalRow) -> Found:
+    def _answer(self, wanted: Wanted, row: JournalRow) -> Found:
         if not wanted.is_at(row):
             raise ReplayDivergence(describe(wanted, row, self._reader.envelope.keys))
-        del self._steps[wanted.step_id]
-        self._beside -= not wanted.step_id.isdecimal()
+        self.consume(wanted.step_id)
         return answer_of(row)
 
     def _take(self, row: JournalRow) -> None:
