@@ -239,15 +239,5 @@ def _too_large(size: int, limit: int) -> PayloadTooLarge:
 
 
 def _aad_of(row: JournalRow) -> bytes:
-    return encode_aad(
-        row.execution_id,
-        row.entry_no,
-        row.generation,
-        row.step_id,
-        row.entry_kind,
-        row.effect_class,
-        row.payload_version,
-        row.fingerprint,
-        row.idem_key,
-        row.detail,
-    )
+    fingerprint, idem_key, effect, detail, _, version, _, _ = row[5:]
+    return encode_aad(*row[:5], effect, version, fingerprint, idem_key, detail)
