@@ -12,6 +12,7 @@ from durable_core.engine.eager import cancel_requests, start_at_once
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
+    from durable_core.replay.lookup import Found, Wanted
 
 __all__ = ["Activity"]
 
@@ -186,6 +187,23 @@ class Activity:
             self._reads.pop(task, None)
             task.cancel()
         return task.result(), cancelled
+
+    async def outlast_look_up(self, wanted: Wanted) -> tuple[Found, bool]:
+        """What the journal says, read as far as that takes, and whether the workflow cancelled."""
+        cursor, cancelled = self._run.cursor, False
+        looked_up: asyncio.Future[None] = self._loop.create_future()
+        self._reads[looked_up] = None
+        try:
+            found = cursor.answer(wanted)
+            while found is None:
+                loading = cursor.load()
+                cancelled |= await self.outlast(loading)
+                loading.result()
+                found = cursor.answer(wanted)
+        finally:
+            self._reads.pop(looked_up, None)
+            looked_up.set_result(None)
+        return found, cancelled
 
     async def outlast_turn(self, place: int) -> bool:
         """Wait, as `outlast` does, for the turn of what stands at `place` in the journal.

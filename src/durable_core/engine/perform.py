@@ -154,8 +154,7 @@ async def look_up(run: Run, wanted: Wanted) -> tuple[Found, bool]:
         cancelled |= await begin_together(run)
     at_once = run.cursor.answer(wanted)
     if at_once is None:
-        reading = run.cursor.look_up(wanted)
-        found, cancelled_too = await run.activity.outlast_read(reading)
+        found, cancelled_too = await run.activity.outlast_look_up(wanted)
         cancelled |= cancelled_too
     else:
         found = at_once

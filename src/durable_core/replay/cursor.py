@@ -160,14 +160,21 @@ class ReplayCursor:
         """The plain payload of a row that this cursor returned."""
         return self._reader.envelope.open(row)
 
-    async def _load(self) -> None:
+    def load(self) -> asyncio.Task[None]:
+        """The read of the next segment, which all share who wait for it: it is not to be cancelled.
+
+        Not where everything was read.
+        """
         if self._damage is not None:
             raise self._damage
         if self._loading is None or self._loading.done():
             # A done one has not told of it yet, and waiting for it would be no wait at all.
             self._loading = asyncio.create_task(self._load_segment(), name="durable-replay-load")
             self._loading.add_done_callback(self._loaded)
-        await asyncio.shield(self._loading)
+        return self._loading
+
+    async def _load(self) -> None:
+        await asyncio.shield(self.load())
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         if self._loading is task:
