@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from durable_core.engine.run import Run
     from durable_core.replay.lookup import Found, Wanted
 
-__all__ = ["Activity"]
+__all__ = ["Activity", "seen"]
 
 T = TypeVar("T")
 
@@ -164,17 +165,20 @@ class Activity:
         """
         cancelled = False
         while not work.done():
+            # Less than `asyncio.shield`, which also carries an outcome, and a cancellation, over.
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            wake = functools.partial(_wake, waiter)
+            work.add_done_callback(wake)
             try:
-                await asyncio.shield(work)
+                await waiter
             except asyncio.CancelledError:
-                if work.cancelled():
-                    break
                 if self._run.ended:
+                    work.add_done_callback(seen)
                     raise
                 cancelled = True
                 self._note_unmoved()
-            except Exception:  # noqa: BLE001 - that of `work`, for the caller to take
-                break
+            finally:
+                work.remove_done_callback(wake)
         return cancelled
 
     async def outlast_read(self, reading: Coroutine[Any, Any, T]) -> tuple[T, bool]:
@@ -288,6 +292,12 @@ class Activity:
             self._run.effect_failed(error)
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
+def _wake(waiter: asyncio.Future[None], _: object = None) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def seen(work: asyncio.Future[Any]) -> None:
+    """Take the error of `work` for known: whoever waited for it does not ask any more."""
+    if not work.cancelled():
+        work.exception()

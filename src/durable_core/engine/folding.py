@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from durable_core.contracts.exchange import Fold
+from durable_core.engine.activity import seen
 from durable_core.engine.gathering import Gathering, gather
 from durable_core.engine.insisting import insist
 from durable_core.errors import (
@@ -174,7 +175,7 @@ class Folding:
         fold = Fold(row.execution_id, row.owner_epoch, Status.RUNNING.label, gathering.ranges)
         parts.failpoints.reach("engine.fold.before")
         applying = asyncio.ensure_future(parts.backend.journal.fold(fold))
-        applying.add_done_callback(_seen)
+        applying.add_done_callback(seen)
         self._applying = applying
         applied = await asyncio.shield(applying)
         if applied:
@@ -193,9 +194,3 @@ class Folding:
         return ExecutionFenced(
             f"execution {self._run.execution_id} was taken over or has ended: nothing was folded"
         )
-
-
-def _seen(applying: asyncio.Future[bool]) -> None:
-    """Whoever was cancelled does not ask for the error."""
-    if not applying.cancelled():
-        applying.exception()
