@@ -217,4 +217,3 @@ async def test_a_step_that_comes_to_wait_is_nothing_to_wait_for() -> None:
     loop.call_soon(int)
     assert not sequence._rests(loop)
     await turn
-    assert sequence._rests(loop)
