@@ -283,9 +283,13 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["build"])
 def bench(session: nox.Session) -> None:
-    """Measure the figures of spec/nfr.md as ratios in one run; peers get environments of theirs."""
+    """Measure the figures of spec/nfr.md as ratios in one run; peers get environments of theirs.
+
+    A whole run also writes its figures and their picture into docs/.
+    """
     install_measured(session)
-    session.run("python", "-m", "bench", *session.posargs)
+    written = ("--json", "docs/figures.json", "--svg", "docs/figures.svg")
+    session.run("python", "-m", "bench", *(session.posargs or written))
 
 
 @nox.session(default=False, requires=["build"])
@@ -299,6 +303,14 @@ def install_measured(session: nox.Session) -> None:
     """Everything of ours, and what gives the bench a Postgres server."""
     beside = from_elsewhere(group("tests", "durable-postgres"))
     install_built(session, CORE, *PLUGINS, *beside)
+
+
+@nox.session(default=False, requires=["build"])
+def compare(session: nox.Session) -> None:
+    """Make things go wrong here and in other engines, and write what happened into the docs."""
+    install_built(session, f"{CORE}[local]", *PLUGINS)
+    page = ("--page", "docs/comparison.md")
+    session.run("python", "-m", "bench.comparison", *page, *session.posargs)
 
 
 @nox.session(default=False)

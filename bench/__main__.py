@@ -1,4 +1,4 @@
-"""`python -m bench`: run the measurements, print their table, and write them as JSON."""
+"""`python -m bench`: run the measurements, print and write and draw the figures."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ from bench import (
 from bench.curves import Curve, curve_record, curve_table
 from bench.figures import Figure, as_record, table
 from bench.machine import IN_MEMORY, filesystem_of, machine_line
+from bench.picture import drawn
 from bench.rounds import Plan
 
 __all__ = ["GROUPS", "MEASUREMENTS", "main"]
@@ -114,12 +115,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n\n".join([*([table(figures)] if figures else []), *map(curve_table, curves)]))
     record = {
         "machine": machine,
+        "quick": options.quick,
         "figures": [as_record(figure) for figure in figures],
         "curves": [curve_record(curve) for curve in curves],
     }
     if options.json is not None:
-        options.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        options.json.write_text(_pretty(record), encoding="utf-8")
+    if options.svg is not None:
+        options.svg.write_text(drawn(record), encoding="utf-8")
     return 0
+
+
+def _pretty(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
 def _selected(names: Sequence[str]) -> Iterable[str]:
@@ -131,6 +139,7 @@ def _selected(names: Sequence[str]) -> Iterable[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="also draw a picture of them")
     parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds")
     parser.add_argument(
         "--folder",

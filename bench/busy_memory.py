@@ -5,19 +5,28 @@ from __future__ import annotations
 from typing import Final
 
 from bench.curves import Curve, point_of
-from bench.engines import fresh_engine, guarded_five, verified
+from bench.engines import charge, fresh_engine, verified
 from bench.figures import Unit, number
-from bench.fives import run_fives
+from bench.fives import PATIENT
 from bench.memory import traced
 from bench.rounds import Plan
+from bench.workload import in_lanes
+from durable_core import DurableContext, workflow
 
 __all__ = ["measure"]
 
 _AT_ONCE: Final = (1, 10, 100, 1000, 10_000)
 _QUICK: Final = (1, 10, 100, 1000)
 _FEWEST: Final = 20
+_FIRST: Final = 7
 _MIB: Final = 1 << 20
 _KIB: Final = 1 << 10
+
+
+@workflow
+async def guarded_one(ctx: DurableContext, first: int) -> int:
+    """One guarded step; its number."""
+    return (await ctx.step(charge, first))[-1]
 
 
 async def measure(plan: Plan) -> list[Curve]:
@@ -27,20 +36,24 @@ async def measure(plan: Plan) -> list[Curve]:
     points = tuple(
         point_of(at_once, [peak / _MIB]) for at_once, peak in zip(sizes, peaks, strict=True)
     )
-    what = "memory while workflows of five guarded steps run"
     note = f"{number(peaks[-1] / sizes[-1] / _KIB)} KiB for each of {sizes[-1]:,}"
-    unit = Unit.MEBIBYTES
-    return [Curve("curve-memory", what, "workflows at once", unit, points, shared=True, note=note)]
+    value, what, axis = "memory", "guarded steps under way", "workflows at once"
+    unit, per = Unit.MEBIBYTES, "workflow"
+    return [Curve("curve-memory", value, what, axis, unit, points, per=per, note=note)]
 
 
 async def _peak(plan: Plan, at_once: int) -> float:
     workflows = max(at_once, _FEWEST)
-    async with fresh_engine(plan) as engine:
-        await run_fives(engine, guarded_five, _FEWEST)  # what is made once, by whoever comes first
+    async with fresh_engine(plan, [guarded_one], config=PATIENT) as engine:
+
+        async def one() -> None:
+            assert await engine.run(guarded_one, _FIRST) == _FIRST, "a workflow's result is wrong"
+
+        await in_lanes(one, _FEWEST, 1)  # what is made once, by whoever comes first
         with traced() as allocated:
             before = allocated.now
             allocated.reset_peak()
-            await run_fives(engine, guarded_five, workflows, at_once)
+            await in_lanes(one, workflows, at_once)
             peak = allocated.peak - before
         await verified(engine, _FEWEST + workflows)
     return peak

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from bench.curves import Curve, point_of
-from bench.engines import fresh_engine, guarded_five, idempotent_five, verified
+from bench.engines import guarded_five, idempotent_five
 from bench.figures import Unit
-from bench.fives import Five, run_fives
-from bench.rounds import Plan, Sample, in_rounds
+from bench.fives import PATIENT, Five, rate_of
+from bench.rounds import Plan, in_rounds
 
 __all__ = ["measure"]
 
@@ -30,20 +29,12 @@ async def measure(plan: Plan) -> list[Curve]:
 
 async def _curve(plan: Plan, label: str, five: Five) -> Curve:
     sizes = _QUICK if plan.quick else _WORKFLOWS
-    samples = [_sample(plan, five, workflows, at_once) for at_once, workflows in sizes.items()]
-    rates = await in_rounds(_ROUNDS, samples)
+    samples = [
+        rate_of(plan, five, workflows, at_once, PATIENT) for at_once, workflows in sizes.items()
+    ]
+    await samples[0]()  # what is made once, by whoever comes first
+    rates = await in_rounds(_ROUNDS, samples, uncounted=0)
     points = tuple(point_of(at_once, taken) for at_once, taken in zip(sizes, rates, strict=True))
     what = f"{label} steps"
-    return Curve("curve-concurrency", what, "workflows at once", Unit.PER_SECOND, points)
-
-
-def _sample(plan: Plan, five: Five, workflows: int, at_once: int) -> Sample:
-    async def sample() -> float:
-        async with fresh_engine(plan) as engine:
-            began = time.perf_counter()
-            steps = await run_fives(engine, five, workflows, at_once)
-            took = time.perf_counter() - began
-            await verified(engine, workflows)
-        return steps / took
-
-    return sample
+    axis = "workflows at once"
+    return Curve("curve-concurrency", "steps per second", what, axis, Unit.PER_SECOND, points)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Final
 
 from bench.curves import Curve, point_of
-from bench.engines import STEPS, opened_engine, verified
+from bench.engines import STEPS, fresh_engine, verified
 from bench.figures import Unit
 from bench.rounds import Plan, Sample, in_rounds
+from bench.workload import in_lanes
 from durable_core import (
     DurableConfig,
     DurableContext,
-    DurableEngine,
     EffectClass,
     EffectIntentSubClass,
     OnAmbiguous,
@@ -29,6 +28,7 @@ _EACH: Final = {100: 20, 1 << 10: 20, 10 << 10: 10, 100 << 10: 4, 1 << 20: 1}
 
 _AT_ONCE: Final = 10
 _ROUNDS: Final = 5
+_SUM: Final = sum(range(STEPS))
 _CONFIG: Final = DurableConfig(max_payload_bytes=2 << 20)
 
 Sized = Workflow[[int], int]
@@ -52,17 +52,17 @@ async def fetch(number: int, size: int) -> bytes:
 
 @workflow
 async def guarded_payloads(ctx: DurableContext, size: int) -> int:
-    """Five guarded steps, one after the other; what `_sum` makes of all."""
-    return sum([_sum(await ctx.step(buy, number, size)) for number in range(STEPS)])
+    """Five guarded steps, one after the other; the sum of what they return."""
+    return sum([_sum_of(await ctx.step(buy, number, size)) for number in range(STEPS)])
 
 
 @workflow
 async def idempotent_payloads(ctx: DurableContext, size: int) -> int:
-    """Five idempotent steps, one after the other; what `_sum` makes of all."""
-    return sum([_sum(await ctx.step(fetch, number, size)) for number in range(STEPS)])
+    """Five idempotent steps, one after the other; the sum of what they return."""
+    return sum([_sum_of(await ctx.step(fetch, number, size)) for number in range(STEPS)])
 
 
-def _sum(value: bytes) -> int:
+def _sum_of(value: bytes) -> int:
     """The sum of bytes that are all the same."""
     return len(value) * value[-1]
 
@@ -79,26 +79,22 @@ async def _curve(plan: Plan, label: str, sized: Sized) -> Curve:
     samples = [_sample(plan, sized, size, plan.size(each, 1)) for size, each in _EACH.items()]
     rates = await in_rounds(plan.size(_ROUNDS, 3), samples)
     points = tuple(point_of(size, taken) for size, taken in zip(_EACH, rates, strict=True))
-    what = f"{label} steps, {_AT_ONCE} workflows at once"
-    return Curve("curve-payload", what, "bytes returned", Unit.PER_SECOND, points, shared=True)
+    what = f"{label} steps, {_AT_ONCE} at once"
+    value, axis, unit = "steps per second", "bytes that a step returns", Unit.PER_SECOND
+    return Curve("curve-payload", value, what, axis, unit, points, per="byte")
 
 
 def _sample(plan: Plan, sized: Sized, size: int, each: int) -> Sample:
     async def sample() -> float:
-        with plan.fresh_path() as path:
-            async with opened_engine(path, [sized], config=_CONFIG) as engine:
-                began = time.perf_counter()
-                await asyncio.gather(
-                    *(_in_turn(engine, sized, size, each) for _ in range(_AT_ONCE))
-                )
-                took = time.perf_counter() - began
-                await verified(engine, _AT_ONCE * each)
+        async with fresh_engine(plan, [sized], config=_CONFIG) as engine:
+
+            async def one() -> None:
+                assert await engine.run(sized, size) == size * _SUM, "a workflow's result is wrong"
+
+            began = time.perf_counter()
+            await in_lanes(one, _AT_ONCE * each, _AT_ONCE)
+            took = time.perf_counter() - began
+            await verified(engine, _AT_ONCE * each)
         return _AT_ONCE * each * STEPS / took
 
     return sample
-
-
-async def _in_turn(engine: DurableEngine, sized: Sized, size: int, each: int) -> None:
-    for _ in range(each):
-        total = await engine.run(sized, size)
-        assert total == size * sum(range(STEPS)), "a workflow's result is wrong"

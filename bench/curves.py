@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import asdict, frozen
 
 from bench.figures import Unit, aligned, number, with_unit
 
-__all__ = ["Curve", "Point", "curve_record", "curve_table", "point_of"]
+__all__ = ["Curve", "Point", "curve_of", "curve_record", "curve_table", "point_of"]
 
 
 @frozen
@@ -32,16 +32,20 @@ def point_of(at: float, samples: Sequence[float]) -> Point:
 class Curve:
     """A line of points, and whether the cost that it shows stays flat.
 
-    The cost at a point is its value, or what one step takes where the value is a rate. With
-    `shared` it is divided by the place on the axis: the cost of one byte, of one workflow.
+    `value` says what was measured at each place, `what` what of; curves of one name and axis
+    have the same value.
+
+    The cost at a point is its value, or what one step takes where the value is a rate. Where `per`
+    names what the axis counts (a byte, a workflow), it is the cost of one of them.
     """
 
     name: str
+    value: str
     what: str
     axis: str
     unit: Unit
     points: tuple[Point, ...]
-    shared: bool = False
+    per: str = ""
     note: str = ""
 
     @property
@@ -59,9 +63,14 @@ class Curve:
         rises = (later / cost for index, cost in enumerate(costs) for later in costs[index:])
         return max(rises)
 
+    @property
+    def judged(self) -> str:
+        """What `flatness` is of, in words."""
+        return f"flatness per {self.per}" if self.per else "flatness"
+
     def _cost(self, point: Point) -> float:
         cost = 1 / point.median if self.unit is Unit.PER_SECOND else point.median
-        return cost / point.at if self.shared else cost
+        return cost / point.at if self.per else cost
 
 
 def curve_table(curve: Curve) -> str:
@@ -77,9 +86,18 @@ def curve_table(curve: Curve) -> str:
             for point in curve.points
         ),
     ]
-    said = f"{curve.name}: {curve.what}, flatness {number(curve.flatness)}"
-    lines = [said, "", *aligned(list(zip(*columns, strict=True)))]
+    said = f"{curve.name}: {curve.value}, {curve.what}; {curve.judged} {curve.flatness:.2f}"
+    rows = list(zip(*columns, strict=True))
+    spread = any(cell for cell in rows[-1][1:])
+    lines = [said, "", *aligned(rows if spread else rows[:-1])]
     return "\n".join([*lines, *(["", f"- {curve.note}"] if curve.note else [])])
+
+
+def curve_of(record: Mapping[str, Any]) -> Curve:
+    """The curve that `curve_record` has made a record of."""
+    kept = {name: value for name, value in record.items() if name != "flatness"}
+    points = tuple(Point(**point) for point in record["points"])
+    return Curve(**{**kept, "unit": Unit(record["unit"]), "points": points})
 
 
 def curve_record(curve: Curve) -> dict[str, Any]:

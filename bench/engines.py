@@ -26,6 +26,7 @@ from durable_core.storage.statements import SqlBackend
 
 __all__ = [
     "STEPS",
+    "charge",
     "durability",
     "fresh_engine",
     "guarded_five",
@@ -94,10 +95,12 @@ async def opened_engine(
 async def fresh_engine(
     plan: Plan,
     workflows: Sequence[Workflow[..., Any]] = (guarded_five, idempotent_five),
+    *,
+    config: DurableConfig | None = None,
 ) -> AsyncIterator[DurableEngine]:
     """An engine on a journal of its own."""
     with plan.fresh_path() as path:
-        async with opened_engine(path, workflows) as engine:
+        async with opened_engine(path, workflows, config=config) as engine:
             yield engine
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import asdict, frozen
@@ -14,6 +14,7 @@ __all__ = [
     "Unit",
     "aligned",
     "as_record",
+    "figure_of",
     "number",
     "table",
     "with_unit",
@@ -46,6 +47,12 @@ class Bar:
         """Whether `value` reaches the bar."""
         return value >= self.limit if self.at_least else value <= self.limit
 
+    @staticmethod
+    def of(text: str) -> Bar:
+        """The bar that a `str` of one says."""
+        sign, _, limit = text.partition(" ")
+        return Bar(float(limit.replace(",", "")), at_least=sign == "≥")
+
     def __str__(self) -> str:
         return f"{'≥' if self.at_least else '≤'} {self.limit:,.10g}"
 
@@ -76,6 +83,11 @@ class Figure:
     def met(self) -> bool | None:
         """Whether the bar is reached; None where there is none."""
         return None if self.bar is None else self.bar.met_by(self.value)
+
+    @property
+    def verdict(self) -> str:
+        """`met` in a word; empty where there is no bar."""
+        return _VERDICTS[self.met]
 
 
 _HEADINGS: Final = ("figure", "what", "ours", "reference", "ratio", "rounds", "bar", "")
@@ -111,6 +123,13 @@ def as_record(figure: Figure) -> dict[str, Any]:
     }
 
 
+def figure_of(record: Mapping[str, Any]) -> Figure:
+    """The figure that `as_record` has made a record of."""
+    kept = {name: value for name, value in record.items() if name != "met"}
+    bar = None if record["bar"] is None else Bar.of(record["bar"])
+    return Figure(**{**kept, "unit": Unit(record["unit"]), "bar": bar})
+
+
 def _cells(figure: Figure) -> tuple[str, ...]:
     spread = ""
     if figure.low is not None and figure.high is not None:
@@ -123,7 +142,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         "" if figure.reference is None else number(figure.value),
         spread,
         "" if figure.bar is None else str(figure.bar),
-        _VERDICTS[figure.met],
+        figure.verdict,
     )
 
 

@@ -87,8 +87,8 @@ async def _lines(
     behind = f"{what}, behind {max(engines):,} rows"
     figure = Paired(taken[-1], taken[0]).figure("NFR-12", behind, Unit.MICROSECONDS, _BAR)
     points = tuple(point_of(size, costs) for size, costs in zip(engines, taken, strict=True))
-    curve = Curve("curve-journal", what, "rows in the journal", Unit.MICROSECONDS, points)
-    return figure, curve
+    value, axis, unit = "time of a step", "rows in the journal", Unit.MICROSECONDS
+    return figure, Curve("curve-journal", value, what, axis, unit, points)
 
 
 async def _verified(engine: DurableEngine) -> None:

@@ -9,18 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bench.engines import STEPS, guarded_five, opened_engine, verified
+from bench.engines import guarded_five, opened_engine, verified
 from bench.figures import Bar, Figure, Unit
 from bench.handwritten import INSERT, copied
 from bench.rounds import Paired, Plan, alternating, percentile
+from bench.workload import FIRST, SUM
 from durable_core import DurableEngine
 from durable_core.model.entries import JournalRow
 
 __all__ = ["measure"]
 
 _BAR: Final = Bar(12.0)
-_FIRST: Final = 7
-_SUM: Final = sum(range(_FIRST, _FIRST + STEPS))
 
 
 async def measure(plan: Plan) -> list[Figure]:
@@ -61,7 +60,7 @@ async def _times(engine: DurableEngine, runs: Iterator[int], count: int) -> list
 
 
 async def _run(engine: DurableEngine) -> None:
-    assert await engine.run(guarded_five, _FIRST) == _SUM, "a workflow's result is wrong"
+    assert await engine.run(guarded_five, FIRST) == SUM, "a workflow's result is wrong"
 
 
 async def _a_result(engine: DurableEngine) -> JournalRow:

@@ -8,10 +8,11 @@ from typing import Final
 
 import asyncpg
 
-from bench.engines import STEPS, guarded_five, opened_engine, verified
+from bench.engines import guarded_five, opened_engine, verified
 from bench.figures import Figure, Unit
 from bench.rounds import Plan
 from bench.server import fresh_url, server_of
+from bench.workload import FIRST, SUM
 from durable_core import DurableEngine
 
 __all__ = ["measure"]
@@ -19,8 +20,6 @@ __all__ = ["measure"]
 _AT_ONCE: Final = 1000
 _COUNTED_S: Final = 10.0
 _PAUSE_S: Final = 0.05
-_FIRST: Final = 7
-_SUM: Final = sum(range(_FIRST, _FIRST + STEPS))
 _FULL_PAGES: Final = "ALTER TABLE durable_executions SET (fillfactor = 100)"
 _SHARE: Final = (
     "SELECT 100.0 * n_tup_hot_upd / nullif(n_tup_upd, 0) FROM pg_stat_user_tables "
@@ -61,4 +60,4 @@ async def _ask(url: str, text: str) -> Decimal | None:
 
 
 async def _run(engine: DurableEngine) -> None:
-    assert await engine.run(guarded_five, _FIRST) == _SUM, "a workflow's result is wrong"
+    assert await engine.run(guarded_five, FIRST) == SUM, "a workflow's result is wrong"

@@ -14,11 +14,21 @@ from bench.restate_server import restate_binary, restate_server
 from bench.rounds import Plan
 from bench.workload import STEPS
 
-__all__ = ["PeerEngine", "dbos", "dbos_on_sqlite", "restate", "unhinged"]
+__all__ = [
+    "DBOS",
+    "RESTATE",
+    "UNHINGED",
+    "PeerEngine",
+    "dbos",
+    "dbos_on_sqlite",
+    "restate",
+    "unhinged",
+]
 
-_DBOS: Final = ("dbos==3.4.0",)
-_UNHINGED: Final = ("unhinged==0.2.0",)
-_RESTATE: Final = ("restate_sdk[client]==1.3.0", "hypercorn==0.18.0")
+DBOS: Final = ("dbos==3.4.0",)
+UNHINGED: Final = ("unhinged==0.2.0",)
+RESTATE: Final = ("restate_sdk[client]==1.3.0", "hypercorn==0.18.0")
+"""What each of them is installed from."""
 
 
 @frozen
@@ -55,7 +65,7 @@ class PeerEngine:
 @asynccontextmanager
 async def dbos(plan: Plan, url: str) -> AsyncIterator[PeerEngine]:
     """DBOS Transact with its system tables at `url`; `Unavailable`."""
-    python = await asyncio.to_thread(environment, plan.folder / "dbos", *_DBOS)
+    python = await asyncio.to_thread(environment, plan.folder / "dbos", *DBOS)
     async with running(str(python), "-m", "bench.dbos_program", url) as peer:
         version, _, settings = peer.first.partition(" ")
         yield PeerEngine("DBOS", version, settings, peer)
@@ -72,7 +82,7 @@ async def dbos_on_sqlite(plan: Plan) -> AsyncIterator[PeerEngine]:
 @asynccontextmanager
 async def unhinged(plan: Plan) -> AsyncIterator[PeerEngine]:
     """Unhinged on a file of its own; `Unavailable`."""
-    python = await asyncio.to_thread(environment, plan.folder / "unhinged", *_UNHINGED)
+    python = await asyncio.to_thread(environment, plan.folder / "unhinged", *UNHINGED)
     with plan.fresh_path() as path:
         async with running(str(python), "-m", "bench.unhinged_program", str(path)) as peer:
             version, _, settings = peer.first.partition(" ")
@@ -83,7 +93,7 @@ async def unhinged(plan: Plan) -> AsyncIterator[PeerEngine]:
 async def restate(plan: Plan) -> AsyncIterator[PeerEngine]:
     """A Restate server of one node with a Python service beside it; `Unavailable`."""
     binary = await asyncio.to_thread(restate_binary, plan.folder / "restate-server")
-    python = await asyncio.to_thread(environment, plan.folder / "restate", *_RESTATE)
+    python = await asyncio.to_thread(environment, plan.folder / "restate", *RESTATE)
     with plan.fresh_path() as path:
         async with (
             restate_server(binary, path.parent) as server,

@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(dir=options.folder, prefix="durable-bench-") as folder:
             text = _text(name, taken, Plan(Path(folder), options.quick))
         path = options.into / f"{datetime.now(UTC):%Y-%m-%d}{label}-{name}.txt"
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         print(path)
     return 0
 

@@ -56,7 +56,8 @@ async def timed(work: Work) -> Cost:
     with _collecting() as collected:
         began = [clock() for clock in clocks]
         steps = await work()
-        took = [clock() - before for clock, before in zip(clocks, began, strict=True)]
+        ended = [clock() for clock in reversed(clocks)]  # so that each lies within the one before
+    took = (after - before for before, after in zip(began, reversed(ended), strict=True))
     wall, processor, thread = (seconds * _US / steps for seconds in took)
     return Cost(wall, processor, thread, collected.seconds * _US / steps)
 

@@ -99,14 +99,16 @@ class RestateServer:
 
 
 @asynccontextmanager
-async def restate_server(binary: Path, folder: Path) -> AsyncIterator[RestateServer]:
+async def restate_server(
+    binary: Path, folder: Path, settings: str = ""
+) -> AsyncIterator[RestateServer]:
     """A server of one node with new data in `folder`, once it is healthy; `Unavailable`.
 
-    It is killed on leaving.
+    `settings` are further tables of its configuration. It is killed on leaving.
     """
     node, ingress, admin = _free_ports(3)
     config, log = folder / "restate.toml", folder / "restate.log"
-    config.write_text(_CONFIG.format(node, ingress, admin))
+    config.write_text(_CONFIG.format(node, ingress, admin) + settings)
     command = (str(binary), "--no-logo", "--config-file", str(config), "--base-dir", str(folder))
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)

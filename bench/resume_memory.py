@@ -38,8 +38,8 @@ async def _lines(
     figure = Figure("NFR-10", what, Unit.MEBIBYTES, ours, ours / reference, reference, bar=_BAR)
     points = tuple(point_of(size, [peak]) for size, peak in peaks.items())
     _, _, resumed = kind(_SHORT).what.partition(" ")
-    what = f"memory while {resumed} are resumed"
-    return figure, Curve("curve-memory", what, f"{resumed} in the journal", Unit.MEBIBYTES, points)
+    value, axis, unit = "memory", "entries of an execution", Unit.MEBIBYTES
+    return figure, Curve("curve-memory", value, f"{resumed} resumed", axis, unit, points)
 
 
 async def _peak(plan: Plan, kind: Kind) -> float:

@@ -87,17 +87,19 @@ async def alternating(rounds: int, ours: Sample, reference: Sample) -> Paired:
     return Paired(mine, theirs)
 
 
-async def in_rounds(rounds: int, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
-    """What each gave, round by round, after one round that is not counted.
+async def in_rounds(
+    rounds: int, samples: Sequence[Sample], *, uncounted: int = 1
+) -> list[tuple[float, ...]]:
+    """What each gave, round by round, after `uncounted` rounds before.
 
     Each round takes one of every sample, in turn from the first and from the last on.
     """
     taken: list[list[float]] = [[] for _ in samples]
-    for number in range(rounds + 1):
+    for number in range(uncounted + rounds):
         order = list(zip(samples, taken, strict=True))
         for sample, values in reversed(order) if number % 2 else order:
             values.append(await _sampled(sample))
-    return [tuple(values[1:]) for values in taken]
+    return [tuple(values[uncounted:]) for values in taken]
 
 
 async def repeated(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.engines import fresh_engine, guarded_five, idempotent_five, verified
+from bench.engines import guarded_five, idempotent_five
 from bench.figures import Figure, Unit
-from bench.fives import Five
+from bench.fives import Five, rate_of
 from bench.rounds import Plan, Sample, repeated
-from bench.workload import STEPS, seconds
 
 __all__ = ["AT_ONCE", "concurrent", "measure", "sequential"]
 
@@ -30,19 +29,9 @@ async def measure(plan: Plan) -> list[Figure]:
 
 def sequential(plan: Plan, five: Five) -> Sample:
     """Takes the steps per second of workflows that run one after the other."""
-    return _rate(plan, five, 1, plan.size(400, 100))
+    return rate_of(plan, five, plan.size(400, 100), 1)
 
 
 def concurrent(plan: Plan, five: Five) -> Sample:
     """Takes the steps per second of 1,000 workflows at once."""
-    return _rate(plan, five, AT_ONCE, AT_ONCE)
-
-
-def _rate(plan: Plan, five: Five, at_once: int, count: int) -> Sample:
-    async def sample() -> float:
-        async with fresh_engine(plan) as engine:
-            took = await seconds(lambda first: engine.run(five, first), at_once, count)
-            await verified(engine, count)
-        return count * STEPS / took
-
-    return sample
+    return rate_of(plan, five, AT_ONCE, AT_ONCE)

@@ -17,11 +17,12 @@ from typing import Final
 from attrs import define, evolve, field
 
 from bench.curves import Curve, point_of
-from bench.engines import STEPS, durability, guarded_five, opened_engine, verified
+from bench.engines import durability, guarded_five, opened_engine, verified
 from bench.figures import Figure, Unit
 from bench.peers import running
 from bench.rounds import Paired, Plan
 from bench.server import fresh_url, server_of
+from bench.workload import FIRST, STEPS, SUM
 from durable_core import DurableEngine
 from tests.postgres import Server
 
@@ -29,8 +30,6 @@ __all__ = ["measure"]
 
 _COUNTS: Final = (1, 2, 4)
 _ROUNDS: Final = 5
-_FIRST: Final = 7
-_SUM: Final = sum(range(_FIRST, _FIRST + STEPS))
 
 
 @define
@@ -63,8 +62,8 @@ class _Team:
         return sorted(shares.values(), reverse=True)
 
     async def _one(self) -> None:
-        handle = await self.front.start(guarded_five, _FIRST, run="anywhere")
-        assert await handle.result() == _SUM, "a workflow's result is wrong"
+        handle = await self.front.start(guarded_five, FIRST, run="anywhere")
+        assert await handle.result() == SUM, "a workflow's result is wrong"
 
 
 async def measure(plan: Plan) -> list[Figure | Curve]:
@@ -93,8 +92,9 @@ async def _team(server: Server, workers: int) -> AsyncIterator[_Team]:
 
 def _curve(teams: Sequence[_Team]) -> Curve:
     points = tuple(point_of(team.workers, team.counted) for team in teams)
-    what = "guarded steps on Postgres, started anywhere"
-    return Curve("curve-workers", what, "worker processes", Unit.PER_SECOND, points)
+    what = "guarded steps on Postgres"
+    value, axis, unit = "steps per second", "worker processes", Unit.PER_SECOND
+    return Curve("curve-workers", value, what, axis, unit, points)
 
 
 async def _figure(team: _Team, alone: _Team, settings: str) -> Figure:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-__all__ = ["FIRST", "STEPS", "SUM", "Five", "answer", "seconds", "value"]
+__all__ = ["FIRST", "STEPS", "SUM", "Five", "answer", "in_lanes", "seconds", "value"]
 
 STEPS: Final = 5
 FIRST: Final = 7
@@ -29,15 +29,24 @@ def value(number: int) -> bytes:
 
 async def seconds(five: Five, at_once: int, count: int) -> float:
     """How long `count` workflows take, `at_once` of them at a time; each result is checked."""
-    left = iter(range(count))
 
-    async def one_after_the_other() -> None:
-        for _ in left:
-            assert await five(FIRST) == SUM, "a workflow's result is wrong"
+    async def one() -> None:
+        assert await five(FIRST) == SUM, "a workflow's result is wrong"
 
     began = time.perf_counter()
-    await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
+    await in_lanes(one, count, at_once)
     return time.perf_counter() - began
+
+
+async def in_lanes(one: Callable[[], Awaitable[None]], times: int, at_once: int) -> None:
+    """Do one thing that many times, `at_once` at a time."""
+    left = iter(range(times))
+
+    async def lane() -> None:
+        for _ in left:
+            await one()
+
+    await asyncio.gather(*(lane() for _ in range(at_once)))
 
 
 async def answer(said: str, five: Five) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from durable_aead.xaes import KEY_BYTES, NONCE_BYTES, OVERHEAD, BoundXaes, Xaes256Gcm
 from durable_core.contracts import BoundCipher, PayloadCipher
+from durable_core.contracts.cipher import ManySeals
 from durable_core.errors import ConfigError, DecodeError, IntegrityError
 
 NONCE: Final = b"ABCDEFGHIJKLMNOPQRSTUVWX"
@@ -179,6 +180,25 @@ def test_inv_07_100_000_seals_have_distinct_nonces() -> None:
     assert len(set(nonces)) == len(nonces)
     assert len({nonce[:12] for nonce in nonces}) == len(nonces)
     assert len({nonce[12:] for nonce in nonces}) == len(nonces)
+
+
+def test_a_prepared_seal_is_the_seal_under_its_nonce() -> None:
+    drawn = iter([bytes(range(36)), bytes(range(100, 136))])
+    cipher = Xaes256Gcm(random=lambda _: next(drawn)).bind(bytes(KEY_BYTES))
+    assert isinstance(cipher, ManySeals)
+    for number, seal in enumerate(cipher.seals(3)):
+        first, last = 12 * number, 12 * (number + 1)
+        nonce = bytes(range(36))[first:last] + bytes(range(100, 136))[first:last]
+        body = seal(PLAINTEXT, b"place")
+        assert body == nonce + sealed_under(nonce, bytes(KEY_BYTES), PLAINTEXT, b"place")
+
+
+def test_inv_07_100_000_prepared_seals_have_distinct_nonces() -> None:
+    cipher = bound(os.urandom(KEY_BYTES))
+    assert isinstance(cipher, ManySeals)
+    nonces = [seal(b"", b"")[:NONCE_BYTES] for _ in range(400) for seal in cipher.seals(250)]
+    assert len({nonce[:12] for nonce in nonces}) == 100_000
+    assert len({nonce[12:] for nonce in nonces}) == 100_000
 
 
 def test_many_threads_share_one_bound_cipher() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from durable_core.contracts import CommitBatch
 from durable_core.errors import EntryRejected, JournalUnavailable, TransientStoreError
+from durable_core.storage.turns import Turns
 from durable_sqlite import LocalBackend
 
 if TYPE_CHECKING:
@@ -90,6 +92,43 @@ async def test_a_cancelled_caller_stops_nothing(opener: Opener, rows: Rows) -> N
     (head,) = await backend.heads([rows.execution_id(1)])
     assert head.entry_count == 2
     assert list((await backend.journal.append(rows.advance(3, 1))).seqs) == [3]
+
+
+@pytest.mark.parametrize(("size", "times"), [(31, 0), (32, 1)])
+async def test_of_a_large_batch_the_event_loop_is_told_when_it_has_time(
+    backend: LocalBackend, rows: Rows, size: int, times: int
+) -> None:
+    await backend.journal.append(rows.start(1))
+    done: list[threading.Thread] = []
+    entries = tuple(rows.entry(1, number) for number in range(2, size + 2))
+    batch = CommitBatch(
+        (),
+        (rows.change(1, size + 1, expected_count=1),),
+        entries,
+        meanwhile=lambda: done.append(threading.current_thread()),
+    )
+    outcome = await backend.journal.append(batch)
+    assert list(outcome.seqs) == list(range(2, size + 2))
+    assert done == [threading.current_thread()] * times
+
+
+async def test_a_job_that_does_not_begin_holds_nobody_up(backend: LocalBackend, rows: Rows) -> None:
+    turns = Turns(CommitBatch((), (), (rows.entry(1, 1),) * 32))
+    done = threading.Event()
+    waiting = asyncio.create_task(backend._writer.call(lambda _: done.wait(), turns))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    done.set()
+    assert await waiting
+
+
+async def test_the_event_loop_goes_on_when_the_job_says_so(rows: Rows) -> None:
+    turns = Turns(CommitBatch((), (), (rows.entry(1, 1),) * 32))
+    assert turns._begun is not None
+    assert not turns._begun.acquire(blocking=False)
+    turns.begin()
+    turns.wait()
+    assert not turns._begun.acquire(blocking=False), "it was this caller that took it"
 
 
 async def _limit_pages(backend: LocalBackend, pages: int) -> None:

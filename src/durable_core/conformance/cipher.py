@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durable_core.contracts import PayloadAad, PayloadCipher
-from durable_core.contracts.cipher import FIRST_FOREIGN_FORMAT
+from durable_core.contracts.cipher import FIRST_FOREIGN_FORMAT, ManySeals
 from durable_core.errors import ConfigError, DecodeError, IntegrityError
 
 __all__ = ["CipherConformance"]
@@ -82,7 +82,19 @@ class CipherConformance:
         bodies = [cipher.bind(KEY).seal(b"", AAD) for _ in range(50)]
         bound = cipher.bind(KEY)
         bodies += [bound.seal(b"", AAD) for _ in range(5000)]
+        if isinstance(bound, ManySeals):
+            bodies += [seal(b"", AAD) for _ in range(20) for seal in bound.seals(250)]
         assert len(set(bodies)) == len(bodies)
+
+    def test_prepared_seals_are_seals(self, cipher: PayloadCipher) -> None:
+        """For a cipher that prepares them: as many as were asked for, each opens as any other."""
+        bound = cipher.bind(KEY)
+        texts = [os.urandom(size) for size in range(100)]
+        seals = bound.seals(100) if isinstance(bound, ManySeals) else [bound.seal] * 100
+        for seal, text in zip(seals, texts, strict=True):
+            body = seal(text, AAD + text)
+            assert bound.open(body, AAD + text) == text
+            assert len(body) - len(text) == cipher.overhead
 
     @pytest.mark.parametrize("size", [0, 1, 40])
     def test_a_change_of_any_byte_is_found(self, cipher: PayloadCipher, size: int) -> None:

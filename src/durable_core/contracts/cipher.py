@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from attrs import frozen
 
@@ -11,8 +12,10 @@ __all__ = [
     "AAD_VERSION",
     "FIRST_FOREIGN_FORMAT",
     "BoundCipher",
+    "ManySeals",
     "PayloadAad",
     "PayloadCipher",
+    "Seal",
     "encode_aad",
 ]
 
@@ -101,6 +104,23 @@ class BoundCipher(Protocol):
         """The plaintext of `body`; `IntegrityError` if the body, the key or `aad` is not right.
 
         `DecodeError` for a body that is too short to be one. Nothing is returned in part.
+        """
+        ...
+
+
+Seal: TypeAlias = Callable[[bytes, bytes], bytes]
+"""`BoundCipher.seal`, or what does the same for one message alone."""
+
+
+@runtime_checkable
+class ManySeals(BoundCipher, Protocol):
+    """A cipher that prepares many seals for less than they cost one by one. Optional."""
+
+    def seals(self, count: int) -> Iterator[Seal]:
+        """`count` seals, each for one message, with a nonce of its own that was drawn for it.
+
+        What is not used is dropped. Nobody keeps one beyond the call in which he asked for it: a
+        process that is forked in between would repeat its nonce.
         """
         ...
 

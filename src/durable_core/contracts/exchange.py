@@ -1,4 +1,4 @@
-"""What passes between core and a backend: values only, columns in table order.
+"""What passes between core and a backend: values, columns in table order.
 
 Execution ids are their 16 raw bytes here, times are milliseconds since 1970 UTC.
 """
@@ -6,11 +6,11 @@ Execution ids are their 16 raw bytes here, times are milliseconds since 1970 UTC
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from attrs import frozen
+from attrs import field, frozen
 
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow
@@ -95,6 +95,9 @@ class CommitBatch:
     `successions` are pairs of an execution in `changes` and one in `starts` that continues it, with
     its workflow and key. Such a start applies where the change of the first does, and nowhere else,
     whoever has its key; the key leads to it from then on, if it led to the first.
+
+    `meanwhile` is no part of what is written: the backend may call it once, on the event loop,
+    while the database is at work on a batch of many rows and the event loop has time.
     """
 
     starts: tuple[ExecutionRow, ...]
@@ -104,6 +107,7 @@ class CommitBatch:
     timers: tuple[TimerRow, ...] = ()
     disarmed: tuple[tuple[bytes, str], ...] = ()
     successions: tuple[tuple[bytes, bytes], ...] = ()
+    meanwhile: Callable[[], None] | None = field(default=None, eq=False, repr=False)
 
     @property
     def has_lookups(self) -> bool:

@@ -20,7 +20,7 @@ from durable_core.errors import (
     KeyTaken,
 )
 from durable_core.journal.asking import Asking, StoreFailure
-from durable_core.journal.batching import Pending, form
+from durable_core.journal.batching import Pending, form_ahead, form_all
 from durable_core.journal.committing import Committer
 from durable_core.journal.intake import Intake
 from durable_core.journal.lane import Lane
@@ -61,11 +61,14 @@ class Actor:
         self._clock = clock
         self._metrics = metrics
         self._asking = Asking(settings.ack_timeout_ms / 1000)
-        self._committer = Committer(backend, clock, self._asking, metrics, self._settle)
+        self._committer = Committer(
+            backend, clock, self._asking, metrics, self._settle, self._form_ahead
+        )
         self._inflight: list[Pending] = []
         self._counted = 0
         self._answers = 0  # of the store, other than those that settle an append
         self._closing = False
+        self._committing = False
 
     @property
     def under_way(self) -> int:
@@ -166,16 +169,25 @@ class Actor:
         await self._commit_inflight()
 
     async def _commit_inflight(self) -> None:
-        now = self._clock.now_ms()
-        formed = [pending for pending in self._inflight if form(pending, now)]
+        formed = form_all(self._inflight, self._clock.now_ms())
         if formed:
             self._metrics.record(_METRIC + "batch_size", len(formed))
-            await self._committer.commit(formed)
+            self._committing = True
+            try:
+                await self._committer.commit(formed)
+            finally:
+                self._committing = False
         for pending in self._inflight:
             if not pending.settled:
                 self._settle(pending, None, pending.lane.failure)
         self._inflight = []
         self._announce()
+
+    def _form_ahead(self) -> None:
+        """Form what the next batch takes; not where it is unclear what the formed ones follow."""
+        if self._committing:
+            upcoming = self._intake.upcoming(self._settings.batch_limit)
+            form_ahead(upcoming, self._clock.now_ms())
 
     async def _take_up_again(self) -> None:
         """Go on from what is stored: settle what a lost commit wrote, and send the rest again."""

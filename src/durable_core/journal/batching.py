@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
+from typing import Final
 
+from durable_core.contracts.cipher import Seal
 from durable_core.contracts.exchange import CommitBatch
 from durable_core.errors import DurableError, EntryRejected
 from durable_core.journal.lane import HeadState, Lane
 from durable_core.journal.lookups import LOOKED_UP, Lookups
 from durable_core.model.entries import Entry, JournalRow
 from durable_core.model.execution import Status
+from durable_core.wire.envelope import NONE_PREPARED
 
-__all__ = ["Pending", "batch_of", "form"]
+__all__ = ["Pending", "batch_of", "form", "form_ahead", "form_all"]
+
+_MANY: Final = 8
+"""Seals that cost less where they are prepared together."""
 
 
 class Pending:
@@ -45,7 +51,7 @@ class Pending:
         self.settled = False
 
 
-def form(pending: Pending, now_ms: int) -> bool:
+def form(pending: Pending, now_ms: int, seals: Iterator[Seal] = NONE_PREPARED) -> bool:
     """Number, seal and stamp one append, unless an earlier attempt has done so.
 
     False if its lane has failed, or fails now because it cannot be sealed (EC-04). Whatever a
@@ -58,7 +64,7 @@ def form(pending: Pending, now_ms: int) -> bool:
     if not pending.formed:
         try:
             for one in (pending, *pending.heirs):
-                one.row = one.lane.form(one.entry, one.status, now_ms)
+                one.row = one.lane.form(one.entry, one.status, now_ms, seals)
                 one.after = one.lane.formed
         except DurableError as error:
             lane.failure = error
@@ -74,7 +80,43 @@ def form(pending: Pending, now_ms: int) -> bool:
     return True
 
 
-def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:
+def form_all(appends: Sequence[Pending], now_ms: int) -> list[Pending]:
+    """Form appends in their order; those that can be written."""
+    seals = _seals_for(appends)
+    return [pending for pending in appends if form(pending, now_ms, seals)]
+
+
+def form_ahead(appends: Sequence[Pending], now_ms: int) -> None:
+    """Form appends that wait, in their order, before it is known what became of those in hand.
+
+    Stops where one cannot be formed, or begins another execution: that is for its own batch.
+    """
+    seals = _seals_for(appends)
+    for pending in appends:
+        lane = pending.lane
+        if lane.failure is not None:
+            continue
+        if not pending.formed:
+            if pending.heirs:
+                return
+            try:
+                pending.row = lane.form(pending.entry, pending.status, now_ms, seals)
+            except Exception:  # noqa: BLE001 - `form` meets it again, and tells it
+                return
+            pending.after, pending.formed = lane.formed, True
+        lane.formed = pending.after
+
+
+def _seals_for(appends: Sequence[Pending]) -> Iterator[Seal]:
+    unformed = [pending for pending in appends if not pending.formed]
+    if len(unformed) < _MANY:
+        return NONE_PREPARED
+    return unformed[0].lane.envelope.wire.seals(len(unformed))
+
+
+def batch_of(
+    formed: Iterable[Pending], now_ms: int, meanwhile: Callable[[], None] | None = None
+) -> CommitBatch:
     """One transaction for appends that were formed in this order."""
     states: dict[Lane, HeadState] = {}
     rows = []
@@ -101,6 +143,7 @@ def batch_of(formed: Iterable[Pending], now_ms: int) -> CommitBatch:
         tuple(lookups.timers.values()),
         tuple(lookups.disarmed),
         tuple(successions),
+        meanwhile,
     )
 
 

@@ -34,7 +34,7 @@ class Committer:
     """Carries batches into the backend, one at a time, and settles every append in them.
 
     `settle(pending, seq, error)` is called exactly once for each append, in order within its
-    execution; the writer supplies it.
+    execution; the writer supplies it, and what there is to do `meanwhile`.
     """
 
     def __init__(
@@ -44,12 +44,14 @@ class Committer:
         asking: Asking,
         metrics: Recorder,
         settle: Callable[[Pending, int | None, DurableError | None], None],
+        meanwhile: Callable[[], None],
     ) -> None:
         self._backend = backend
         self._clock = clock
         self._asking = asking
         self._metrics = metrics
         self._settle = settle
+        self._meanwhile = meanwhile
         self._tracing = Tracing()
 
     async def commit(self, batch: Sequence[Pending]) -> None:
@@ -78,7 +80,7 @@ class Committer:
         return appends[len(seqs) :]
 
     async def _append(self, batch: Sequence[Pending]) -> BatchOutcome:
-        commit = batch_of(batch, self._clock.now_ms())
+        commit = batch_of(batch, self._clock.now_ms(), self._meanwhile)
         began = time.perf_counter()
         with self._tracing.span(SpanName.JOURNAL_APPEND, {"durable.batch_size": len(batch)}):
             outcome = await self._backend.journal.append(commit)

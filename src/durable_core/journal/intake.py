@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import islice
 
 from durable_core.journal.batching import Pending
 from durable_core.journal.settings import WriterSettings
@@ -69,6 +70,10 @@ class Intake:
         taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
         self._buffered -= sum(pending.future is None for pending in taken)
         return taken
+
+    def upcoming(self, limit: int) -> list[Pending]:
+        """What `take` would return; it stays in the queue."""
+        return list(islice(self._queue, limit))
 
     def urge(self, upto: int) -> None:
         """Everything accepted up to `upto` is to be committed now."""

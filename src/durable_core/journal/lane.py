@@ -7,10 +7,12 @@ lost an entry is failed: nothing of its execution commits ahead of the hole (INV
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple, Self
 
 from attrs import define
 
+from durable_core.contracts.cipher import Seal
 from durable_core.contracts.exchange import HeadChange
 from durable_core.errors import DurableError, ExecutionTerminal, JournalError
 from durable_core.model.entries import (
@@ -31,7 +33,7 @@ from durable_core.model.execution import (
     Status,
     status_of,
 )
-from durable_core.wire.envelope import ExecutionEnvelope
+from durable_core.wire.envelope import NONE_PREPARED, ExecutionEnvelope
 
 __all__ = ["HeadState", "Lane"]
 
@@ -128,12 +130,18 @@ class Lane:
             raise self._closed()
         self._lead_to(status)
 
-    def form(self, entry: Entry | None, status: Status | None, now_ms: int) -> JournalRow | None:
+    def form(
+        self,
+        entry: Entry | None,
+        status: Status | None,
+        now_ms: int,
+        seals: Iterator[Seal] = NONE_PREPARED,
+    ) -> JournalRow | None:
         """Number, seal and stamp the next row; None for a bare change of status."""
         state = self.formed
         row = None
         if entry is not None:
-            row = self.envelope.row_of(entry, state.entries + 1, state.head, now_ms)
+            row = self.envelope.row_of(entry, state.entries + 1, state.head, now_ms, seals)
             state = HeadState(
                 state.status if entry.kind in _OF_A_RUN else _status_after(entry),
                 entry.generation,

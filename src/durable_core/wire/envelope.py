@@ -10,19 +10,22 @@ checked before anything is decrypted) and INV-16 (rows are stamped and verified)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from attrs import define, field, frozen
 
-from durable_core.contracts.cipher import BoundCipher, PayloadCipher, encode_aad
+from durable_core.contracts.cipher import BoundCipher, ManySeals, PayloadCipher, Seal, encode_aad
 from durable_core.errors import ConfigError, DecodeError, IntegrityError, PayloadTooLarge
 from durable_core.model.entries import PAYLOAD_VERSION, Entry, FoldedRow, JournalRow
 from durable_core.model.execution import ExecutionRow
 from durable_core.wire.chain import GENESIS, AnchorPrefix, check_anchor, check_row, row_mac
 from durable_core.wire.keys import ExecutionKeys, Keyring
 
-__all__ = ["ExecutionEnvelope", "WireFormat"]
+__all__ = ["NONE_PREPARED", "ExecutionEnvelope", "WireFormat"]
+
+NONE_PREPARED: Final[Iterator[Seal]] = iter(())
+"""Of no seals: each payload is sealed by itself."""
 
 _UNSEALED: Final = 0
 _FRAME: Final = 2
@@ -94,6 +97,15 @@ class WireFormat:
         frame = bytes((self.cipher.format_byte, self.keyring.current))
         return frame, self.bound(self.cipher.format_byte, self.keyring.current)
 
+    def seals(self, count: int) -> Iterator[Seal]:
+        """Seals for as many payloads, where the cipher prepares them; none where it does not.
+
+        Nothing is asked of the cipher before the first one is taken.
+        """
+        _, cipher = self.sealing_cipher()
+        if isinstance(cipher, ManySeals):
+            yield from cipher.seals(count)
+
     def bound(self, format_byte: int, key_id: int) -> BoundCipher:
         """The cipher that owns `format_byte`, under the key `key_id`; bound once and kept."""
         bound = self._bound.get((format_byte, key_id))
@@ -130,8 +142,18 @@ class ExecutionEnvelope:
     _anchor: AnchorPrefix | None
     _sealing: tuple[bytes, BoundCipher] | None = field(init=False, default=None, repr=False)
 
-    def row_of(self, entry: Entry, entry_no: int, before: bytes, created_at: int) -> JournalRow:
-        """The row of `entry`: sealed under a fresh nonce, stamped after the row `before`."""
+    def row_of(
+        self,
+        entry: Entry,
+        entry_no: int,
+        before: bytes,
+        created_at: int,
+        seals: Iterator[Seal] = NONE_PREPARED,
+    ) -> JournalRow:
+        """The row of `entry`: sealed under a fresh nonce, stamped after the row `before`.
+
+        Takes the next one of `seals`, or where none is left, draws the nonce itself.
+        """
         fingerprint: bytes | None = getattr(entry, "fingerprint", None)
         idem_key: bytes | None = getattr(entry, "idem_key", None)
         effect = int(getattr(entry, "effect_class", 0))
@@ -141,7 +163,7 @@ class ExecutionEnvelope:
         identity = (fingerprint, idem_key)
         if payload is not None:
             aad = encode_aad(*place, effect, PAYLOAD_VERSION, *identity, detail)
-            payload = self._seal(payload, aad)
+            payload = self._seal(payload, aad, seals)
         columns = (*place, *identity, effect, detail, payload, PAYLOAD_VERSION)
         key = self.keys.mac_key
         mac = None if key is None else row_mac(key, before, (*columns, None, created_at))
@@ -217,13 +239,13 @@ class ExecutionEnvelope:
             raise DecodeError(message)
         return self.wire.bound(blob[0], blob[1]).open(blob[_FRAME:], _aad_of(row))
 
-    def _seal(self, payload: bytes, aad: bytes) -> bytes:
+    def _seal(self, payload: bytes, aad: bytes, seals: Iterator[Seal] = NONE_PREPARED) -> bytes:
         if not self.sealed:
             return b"\x00" + payload
         if self._sealing is None:
             self._sealing = self.wire.sealing_cipher()
         frame, cipher = self._sealing
-        return frame + cipher.seal(payload, aad)
+        return frame + next(seals, cipher.seal)(payload, aad)
 
     @property
     def genesis(self) -> bytes:

@@ -88,7 +88,7 @@ async def test_a_lock_that_stays_lost_ends_the_run_which_goes_on_later(
     """The watch takes it up again once the lock is held, without anybody asking."""
     stage = Stage()
     program = program_of(stage)
-    async with open_engine(program, journal_ack_timeout_ms=50) as engine:
+    async with open_engine(program, journal_ack_timeout_ms=500) as engine:
         handle = await engine.start(program)
         await stage.reached.wait()
         engine.parts.standing.change(held=False)

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from attrs import frozen
@@ -24,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from durable_core.contracts import BoundCipher
+from durable_core.contracts.cipher import Seal
 from durable_core.errors import ConfigError, DecodeError, IntegrityError
 
 __all__ = ["KEY_BYTES", "NONCE_BYTES", "OVERHEAD", "BoundXaes", "Xaes256Gcm"]
@@ -70,6 +72,22 @@ class BoundXaes:
         """`nonce | ciphertext | tag`, 40 bytes longer than `plaintext`, under a fresh nonce."""
         nonce = self._random(NONCE_BYTES)
         return nonce + self._inner(nonce).encrypt(nonce[_SALT_BYTES:], plaintext, aad)
+
+    def seals(self, count: int) -> Iterator[Seal]:
+        """`count` times `seal`, each for one message: nonces are drawn and keys derived at once."""
+        salts, rest = self._random(_SALT_BYTES * count), self._random(_SALT_BYTES * count)
+        masks = int.from_bytes(self._mask.to_bytes(_SALT_BYTES, "big") * count, "big")
+        masked = (int.from_bytes(salts, "big") ^ masks).to_bytes(_SALT_BYTES * count, "big")
+        places = range(0, _SALT_BYTES * count, _SALT_BYTES)
+        blocks = [
+            self._left + salt + self._right + salt
+            for salt in (masked[at : at + _SALT_BYTES] for at in places)
+        ]
+        keys = self._blocks.update(b"".join(blocks))
+        for number, at in enumerate(places):
+            key = keys[KEY_BYTES * number : KEY_BYTES * (number + 1)]
+            nonce = salts[at : at + _SALT_BYTES], rest[at : at + _SALT_BYTES]
+            yield partial(_sealed, key, *nonce)
 
     def open(self, body: bytes, aad: bytes) -> bytes:
         """The plaintext of `body`, whole or not at all.
@@ -130,6 +148,10 @@ class Xaes256Gcm:
             message = f"xaes-256-gcm needs a key of {KEY_BYTES} bytes and was given {len(key)}"
             raise ConfigError(message)
         return BoundXaes(key, self.random)
+
+
+def _sealed(key: bytes, salt: bytes, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
+    return salt + nonce + AESGCM(key).encrypt(nonce, plaintext, aad)
 
 
 def _cmac_subkey(encrypted_zero: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
@@ -16,6 +17,7 @@ from durable_core.storage import batches
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.scripts import storing_check
 from durable_core.storage.statements import SqlJournal
+from durable_core.storage.turns import meanwhile
 from durable_postgres import _sql
 from durable_postgres._commit import holders_unseen, statement_of
 from durable_postgres._connections import Connection, Reader, Writer, played
@@ -75,6 +77,9 @@ class PostgresJournal(SqlJournal):
     async def _write(self, connection: Connection, batch: CommitBatch) -> Sequence[asyncpg.Record]:
         text, parameters = statement_of(batch)
         waiting = self._key_check.waiting if batches.uses_key(batch) else None
+        work = meanwhile(batch)
+        if work is not None:
+            asyncio.get_running_loop().call_soon(work)
         if waiting is None and not self._stepwise:
             return await connection.fetch(text, *parameters)
         async with connection.transaction():

@@ -3,7 +3,7 @@
 Carries the storage side of INV-15: each `HeadChange` is a conditional update in the transaction
 that inserts the rows of its execution, and those rows are left out where it did not apply. SQLite
 gives the interpreter's lock away at every statement, and under a busy event loop getting it back
-is what costs, so a batch is as few statements as it can be.
+is what costs, so a batch is as few statements as it can be, and takes turns with the event loop.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from durable_core.model.execution import ExecutionRow
 from durable_core.storage import batches, texts
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.scripts import storing_check
+from durable_core.storage.turns import Turns
 from durable_sqlite import _sql
 from durable_sqlite._connection import abandon, immediate, played
 
@@ -29,6 +30,7 @@ def commit(
     batch: CommitBatch,
     failpoints: Failpoints,
     key_check: KeyCheck,
+    turns: Turns,
 ) -> BatchOutcome:
     """Write what of `batch` applies; on any exception nothing of it is written."""
     failpoints.reach("backend.commit.before")
@@ -45,12 +47,14 @@ def commit(
             connection.executemany(texts.MOVE_KEY, batches.moved_keys(batch, continuing))
         lost = unmatched | taken.keys()
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
+        turns.begin()
         last = _insert(connection, _sql.INSERT_ENTRIES, rows)
         if batch.has_lookups:
             _change_lookups(connection, batch, lost)
         if batches.ends_something(batch):
             failpoints.reach("backend.finalize.inside")
         failpoints.reach("backend.commit.inside")
+        turns.commit()
         connection.execute(_sql.COMMIT)
     except BaseException:
         abandon(connection)

@@ -14,6 +14,7 @@ from durable_core.contracts import BackendSettings
 from durable_core.storage.refusals import closed
 from durable_core.storage.scripts import Script, play
 from durable_core.storage.statements import Make
+from durable_core.storage.turns import Turns
 from durable_sqlite import _sql
 from durable_sqlite._errors import JournalErrors, opening_errors
 
@@ -68,19 +69,24 @@ class Connection(aiosqlite.Connection):
             raise
         return self
 
-    async def call(self, job: Callable[[sqlite3.Connection], T]) -> T:
+    async def call(self, job: Callable[[sqlite3.Connection], T], turns: Turns | None = None) -> T:
         """Run `job` on the thread; driver errors are translated, as `Journal` says.
 
         `job` has to be a plain function or a closure: aiosqlite logs what it runs at DEBUG, and
         a `functools.partial` would show its arguments there (INV-5).
+
+        With `turns` the event loop goes on when the job says so.
         """
         if self._ended:
             raise closed(self._address)
         with self._errors:
-            # A protected method of the parent: each public one is a hop to the thread for a
-            # single statement, and a transaction needs all of its statements in one hop.
-            result: T = await self._execute(lambda: job(self._conn))  # type: ignore[no-untyped-call]
-        return result
+            # Past the parent's methods: each of them is a hop to the thread for a single
+            # statement, and a transaction needs all of its statements in one hop.
+            done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            self._tx.put_nowait((done, lambda: job(self._conn)))
+            if turns is not None:
+                turns.wait()
+            return await done
 
     async def rows(self, make: Make[T], text: str, *parameters: object) -> list[T]:
         """What `make` makes of each row, on the thread; it commits by itself where it writes."""

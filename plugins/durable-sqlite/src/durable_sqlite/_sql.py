@@ -16,8 +16,8 @@ from durable_core.storage.tables import ENTRY, EXECUTION, REQUEST
 
 T = TypeVar("T")
 
-SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
-"""Longer texts are no faster: SQLite copies each row of a long `VALUES` once more."""
+SIZES: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+"""A batch is one text of each part; behind each text the thread waits for the interpreter."""
 
 
 def in_chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -9,6 +9,7 @@ from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, Fold
 from durable_core.failpoints import Failpoints
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.statements import SqlJournal
+from durable_core.storage.turns import Turns
 from durable_sqlite import _sql
 from durable_sqlite._commit import commit, prune
 from durable_sqlite._connection import Connection
@@ -47,13 +48,14 @@ class SqliteJournal(SqlJournal):
 
         A cancelled caller does not stop the transaction, and a later append runs behind it.
         """
-        rest = (batch, self._failpoints, self._key_check)
+        turns = Turns(batch)
+        rest = (batch, self._failpoints, self._key_check, turns)
 
         def job(connection: sqlite3.Connection) -> BatchOutcome:
             self._file.require_in_place()
             return commit(connection, *rest)
 
-        return await self._writer.call(job)
+        return await self._writer.call(job, turns)
 
     async def fold(self, fold: Fold) -> bool:
         """Let checkpoints take the place of entries, in one transaction; whether it applied."""

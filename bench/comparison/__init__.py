@@ -1,0 +1,1 @@
+"""What happens here and in other engines when something goes wrong."""
