@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from attrs import field, frozen
+from attrs import define, field
 
 from durable_core.engine.call import CURRENT
 from durable_core.engine.context import DurableContext
@@ -17,7 +17,7 @@ from durable_core.engine.run import Run
 __all__ = ["Ended", "end_of"]
 
 
-@frozen
+@define
 class Ended:
     """How the workflow's own code ended; neither where it was closed with its run."""
 

@@ -100,22 +100,25 @@ class Starter:
         """
         journal = self._parts.journal
         entry = ExecutionStarted(execution_id, 0, payload)
-        async with self._roster.sole(execution_id):
-            lane = journal.new_lane(
-                execution_id,
-                workflow.name,
-                key=key,
-                sealed=self._parts.config.encrypt_payload,
-            )
-            try:
-                if acknowledged or not self._parts.writer.takes_buffered:
+        lane = journal.new_lane(
+            execution_id,
+            workflow.name,
+            key=key,
+            sealed=self._parts.config.encrypt_payload,
+        )
+        execution = Execution(self._parts, workflow, lane, lane.row, payload)
+        try:
+            if acknowledged or not self._parts.writer.takes_buffered:
+                async with self._roster.sole(execution_id):
                     await journal.append_acked(entry)
-                else:
-                    self._parts.writer.offer(lane, entry)
-                self._roster.launch(Execution(self._parts, workflow, lane, lane.row, payload))
-            finally:
-                if self._roster.running(execution_id) is None:
-                    journal.detach(execution_id)
+                    self._roster.launch(execution)
+            else:
+                # Nothing is waited for: nobody can come between the start and the launch.
+                self._parts.writer.offer(lane, entry)
+                self._roster.launch(execution)
+        finally:
+            if self._roster.running(execution_id) is None:
+                journal.detach(execution_id)
 
     async def _offer(
         self,
