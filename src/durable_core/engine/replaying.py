@@ -34,14 +34,10 @@ def result_at_hand(run: Run, call: StepCall) -> object:
     opens at this place, is looked at here as on the long way.
     """
     cursor, parts = run.cursor, run.parts
+    if not run.activity.alone(call.step_id) or run.ended or not run.place.held:
+        return NOT_AT_HAND
     row = cursor.result_at(call.wanted)
-    if (
-        row is None
-        or run.ended
-        or not run.place.held
-        or not run.activity.alone(call.step_id)
-        or parts.tracing.recording
-    ):
+    if row is None or parts.tracing.recording:
         return NOT_AT_HAND
     try:
         value = read_result(run, call, cursor.open_payload(row))
