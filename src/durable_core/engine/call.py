@@ -60,7 +60,8 @@ def current_step() -> CurrentStep:
 class StepCall:
     """A step with its arguments, its place and its identity; made when `ctx.step` is called.
 
-    Never changed; not frozen, as each step makes one.
+    Never changed, but for what is made when it is first asked for; not frozen, as each step makes
+    one.
     """
 
     execution_id: ExecutionId
