@@ -47,7 +47,7 @@ def perform(
 
     It raises `StepFailed` into the workflow, and cancellation.
     """
-    if run.cursor.replaying:
+    if run.cursor.replaying and not run.activity.under_way:
         coroutine = _replay(run, call)
     else:
         coroutine = _within(run, call.step_id, _perform, call)
