@@ -73,7 +73,7 @@ class ReplayCursor:
     @property
     def replaying(self) -> bool:
         """Whether journaled steps of this generation are still unconsumed or unread."""
-        return not self.exhausted or bool(self._steps)
+        return bool(self._steps) or not self.exhausted
 
     @property
     def forked(self) -> bool:
