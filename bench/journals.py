@@ -26,7 +26,6 @@ from durable_core.wire.payload import dump
 from durable_sqlite import LocalBackend
 
 __all__ = [
-    "DIGESTS",
     "KEYS",
     "NAME",
     "VALUE",
@@ -43,14 +42,14 @@ KEYS: Final = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 """A master key in the spelling of `DURABLE_KEY`; it protects nothing but what is measured."""
 
 NAME: Final = "charge"
-DIGESTS: Final = b"01234567"
+_DIGESTS: Final = b"01234567"
 VALUE: Final = bytes(253)
 """The value of every step; with its outcome byte it is a payload of 256 bytes."""
 
 _MASTERS: Final = MasterKeys(1, {1: bytes(range(32))})
 _OWNER: Final = "bench"
 _MIB: Final = 1 << 20
-_DETAIL: Final = encode_detail(detail_prefix(NAME), DIGESTS, 0, 0)
+_DETAIL: Final = encode_detail(detail_prefix(NAME), _DIGESTS, 0, 0)
 _PAYLOAD: Final = b"\x00" + dump(VALUE)
 _NO_ARGUMENTS: Final = b"\x80"
 _ACK_TIMEOUT_MS: Final = 5000

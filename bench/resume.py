@@ -11,7 +11,7 @@ from typing import Final
 
 from bench.figures import Bar, Figure, Unit
 from bench.handwritten import plain
-from bench.journals import DIGESTS, NAME, VALUE, OpenJournal, fingerprint, opened, result
+from bench.journals import NAME, VALUE, OpenJournal, fingerprint, opened, result
 from bench.kinds import Kind, branches, mixed, sequential
 from bench.resuming import left_running, resume
 from bench.rounds import Paired, Plan, alternating
@@ -55,7 +55,7 @@ async def _paired(plan: Plan, path: Path, steps: int) -> Paired:
                 await journal.writer.append_acked(result(execution_id, number))
         await journal.writer.flush()
         wanted = [
-            Wanted(str(number), NAME, fingerprint(number), EffectClass.IDEMPOTENT, DIGESTS)
+            Wanted(str(number), NAME, fingerprint(number), EffectClass.IDEMPOTENT, ())
             for number in range(steps)
         ]
         with plain(path) as connection:

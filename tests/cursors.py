@@ -18,7 +18,7 @@ from tests.journals import (
 
 
 def wanted(step: int, effect: int = EffectClass.AT_LEAST_ONCE) -> Wanted:
-    return Wanted(str(step), "charge", FINGERPRINT, effect, b"")
+    return Wanted(str(step), "charge", FINGERPRINT, effect, ())
 
 
 async def cursor_of(

@@ -285,6 +285,11 @@ class Tracing:
         self._tracer: trace.Tracer | None = None
         self._troubles = _Troubles()
 
+    @property
+    def recording(self) -> bool:
+        """Whether spans go to an installed SDK, as far as is known by now."""
+        return self._current() is not None
+
     def span(
         self,
         name: SpanName,

@@ -43,7 +43,12 @@ from durable_core.wire.chain import GENESIS, anchor_mac
 from durable_core.wire.checkpoint import checkpoint_of, folded_item, snapshot_of, unfolded
 from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
 from durable_core.wire.fields import NULL, field, integer, text
-from durable_core.wire.fingerprint import ROOT_BRANCH, idempotency_key, step_fingerprint
+from durable_core.wire.fingerprint import (
+    ROOT_BRANCH,
+    call_key,
+    idempotency_key,
+    step_fingerprint,
+)
 from durable_core.wire.keys import ExecutionKeys, Keyring
 from durable_core.wire.payload import PayloadCodec
 from durable_core.wire.promises import outcome_mark, promise_id, promise_token, token_hash
@@ -184,8 +189,9 @@ def places_by_code(fingerprint: bytes) -> dict[str, bytes]:
         "content_again": root.by_content(fingerprint),
         "content_of_branch": branch.by_content(fingerprint),
     }
-    return {f"{name}_step_id": step_id.encode() for name, (step_id, _) in called.items()} | {
-        f"{name}_idem_key": idem_key for name, (_, idem_key) in called.items()
+    return {f"{name}_step_id": step_id.encode() for name, (step_id, _, _) in called.items()} | {
+        f"{name}_idem_key": call_key(prefix, fingerprint, occurrence)
+        for name, (_, prefix, occurrence) in called.items()
     }
 
 

@@ -214,6 +214,8 @@ def test_an_sdk_that_is_switched_off_is_no_sdk() -> None:
     provider.tracer = trace.NoOpTracer()
     nothing = Tracing().span(SpanName.STEP_RUN, {})
     assert Tracing(provider).span(SpanName.STEP_RUN, {}) is nothing
+    assert not Tracing(provider).recording
+    assert Tracing(KeptProvider()).recording
 
 
 def test_a_tracer_is_looked_for_every_tenth_of_a_second_and_then_kept() -> None:

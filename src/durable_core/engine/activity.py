@@ -13,6 +13,7 @@ from durable_core.engine.eager import cancel_requests, start_at_once
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
+    from durable_core.replay.lookup import Found, Wanted
 
 __all__ = ["Activity", "seen"]
 
@@ -60,6 +61,23 @@ class Activity:
     def concurrent(self) -> bool:
         """Whether another step than the one that asks is under way, or may be about to be."""
         return self.under_way > 1 or bool(self._called) or self._run.forked
+
+    def alone(self, step_id: str) -> bool:
+        """Whether nothing is under way, and of all that was called only this step has not begun.
+
+        Nor can it count as cancelled from the start.
+        """
+        return (
+            not self.under_way
+            and len(self._called) == 1
+            and step_id in self._called
+            and not self._owed
+            and not self._run.forked
+        )
+
+    def answered_at_once(self, step_id: str) -> None:
+        """A step is done that was called; nobody has seen it under way."""
+        del self._called[step_id]
 
     def called(
         self,
@@ -173,6 +191,23 @@ class Activity:
             self._reads.pop(task, None)
             task.cancel()
         return task.result(), cancelled
+
+    async def outlast_look_up(self, wanted: Wanted) -> tuple[Found, bool]:
+        """What the journal says, read as far as that takes, and whether the workflow cancelled."""
+        cursor, cancelled = self._run.cursor, False
+        looked_up: asyncio.Future[None] = self._loop.create_future()
+        self._reads[looked_up] = None
+        try:
+            found = cursor.answer(wanted)
+            while found is None:
+                loading = cursor.load()
+                cancelled |= await self.outlast(loading)
+                loading.result()
+                found = cursor.answer(wanted)
+        finally:
+            self._reads.pop(looked_up, None)
+            looked_up.set_result(None)
+        return found, cancelled
 
     async def outlast_turn(self, place: int) -> bool:
         """Wait, as `outlast` does, for the turn of what stands at `place` in the journal.

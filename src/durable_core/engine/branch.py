@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from durable_core.ids import StepId
 from durable_core.wire.fields import field, integer, text
-from durable_core.wire.fingerprint import ROOT_BRANCH, call_key, idempotency_key, key_prefix
+from durable_core.wire.fingerprint import ROOT_BRANCH, call_key, key_prefix
 
 __all__ = ["CONTENT", "Branch"]
 
@@ -77,16 +77,18 @@ class Branch:
 
     def idempotency_key(self, fingerprint: bytes) -> bytes:
         """The key of the next call with this fingerprint; counts it."""
-        occurrence = self._occurrences.get(fingerprint, 0)
-        self._occurrences[fingerprint] = occurrence + 1
-        return call_key(self._key_prefix, fingerprint, occurrence)
+        return call_key(self._key_prefix, fingerprint, self._occurrence(fingerprint))
 
-    def by_position(self, fingerprint: bytes) -> tuple[StepId, bytes]:
-        """The id and the idempotency key of a step that the branch's own task calls now."""
-        return self.next_step(), self.idempotency_key(fingerprint)
+    def by_position(self, fingerprint: bytes) -> tuple[StepId, bytes, int]:
+        """The id of a step that the branch's own task calls now.
 
-    def by_content(self, fingerprint: bytes) -> tuple[StepId, bytes]:
-        """The id and the idempotency key of a step that another task of the branch calls now.
+        And what its idempotency key is made of by `call_key` and the fingerprint: the prefix, and
+        how many equal calls there were.
+        """
+        return self.next_step(), self._key_prefix, self._occurrence(fingerprint)
+
+    def by_content(self, fingerprint: bytes) -> tuple[StepId, bytes, int]:
+        """As `by_position`, of a step that another task of the branch calls now.
 
         It takes no position: when it is called is chance, and only what it is counts. For the same
         reason it is counted apart from equal calls of the branch's own task, so that neither can
@@ -95,8 +97,14 @@ class Branch:
         occurrence = self._by_content.get(fingerprint, 0)
         self._by_content[fingerprint] = occurrence + 1
         step_id = f"{self._prefix}{CONTENT}{fingerprint.hex()[:_DIGITS]}.{occurrence}"
-        path = f"{self.path}{CONTENT}"
-        return StepId(step_id), idempotency_key(self._execution_id, path, fingerprint, occurrence)
+        prefix = key_prefix(self._execution_id, f"{self.path}{CONTENT}")
+        return StepId(step_id), prefix, occurrence
+
+    def _occurrence(self, fingerprint: bytes) -> int:
+        """How many calls with this fingerprint there were; counts one more."""
+        occurrence = self._occurrences.get(fingerprint, 0)
+        self._occurrences[fingerprint] = occurrence + 1
+        return occurrence
 
     def uuid(self) -> uuid.UUID:
         """A UUID (version 8, RFC 9562) derived from execution, branch and count of draws."""

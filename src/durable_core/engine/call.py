@@ -18,7 +18,7 @@ from durable_core.model.entries import EffectIntent, IntentSettled, StepFailure,
 from durable_core.replay.detail import argument_digests, encode_detail
 from durable_core.replay.lookup import Wanted
 from durable_core.wire.call import join
-from durable_core.wire.fingerprint import call_fingerprint
+from durable_core.wire.fingerprint import call_fingerprint, call_key
 from durable_core.wire.keys import ExecutionKeys
 from durable_core.wire.payload import PayloadCodec
 
@@ -60,7 +60,8 @@ def current_step() -> CurrentStep:
 class StepCall:
     """A step with its arguments, its place and its identity; made when `ctx.step` is called.
 
-    Never changed; not frozen, as each step makes one.
+    Never changed, but for what is made when it is first asked for; not frozen, as each step makes
+    one.
     """
 
     execution_id: ExecutionId
@@ -70,8 +71,11 @@ class StepCall:
     kwargs: dict[str, Any] = field(repr=False)
     step_id: StepId
     wanted: Wanted
-    idem_key: bytes
-    detail: bytes
+    _keys: ExecutionKeys
+    _key_prefix: bytes
+    _occurrence: int
+    _idem_key: bytes | None = None
+    _detail: bytes | None = None
 
     @classmethod
     def make(
@@ -80,22 +84,21 @@ class StepCall:
         generation: int,
         keys: ExecutionKeys,
         codec: PayloadCodec,
-        place: Callable[[bytes], tuple[StepId, bytes]],
+        place: Callable[[bytes], tuple[StepId, bytes, int]],
         spec: StepSpec,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> StepCall:
         """Bind and encode the arguments, then take a place; on an error none is taken.
 
-        `place` tells the step id and the idempotency key by the fingerprint.
+        `place` tells by the fingerprint the step id, and what the idempotency key is made of.
         `TypeError` as from a call with wrong arguments; `DecodeError` naming the step for an
         argument that cannot be encoded.
         """
         descriptor, shape = spec.descriptor, spec.shape
         parts = shape.encode_each(codec, shape.bind(args, kwargs))
         fingerprint = call_fingerprint(keys, spec.fingerprint_prefix, join(parts))
-        digests = argument_digests(keys, parts)
-        step_id, idem_key = place(fingerprint)
+        step_id, key_prefix, occurrence = place(fingerprint)
         return cls(
             execution_id,
             generation,
@@ -103,15 +106,28 @@ class StepCall:
             args,
             kwargs,
             step_id,
-            Wanted(step_id, descriptor.name, fingerprint, int(descriptor.effect), digests),
-            idem_key,
-            encode_detail(
-                spec.detail_prefix,
-                digests,
-                descriptor.sub_class_code,
-                descriptor.policy_code,
-            ),
+            Wanted(step_id, descriptor.name, fingerprint, int(descriptor.effect), parts),
+            keys,
+            key_prefix,
+            occurrence,
         )
+
+    @property
+    def idem_key(self) -> bytes:
+        """The idempotency key, made when it is first asked for: a replay needs none."""
+        key = self._idem_key
+        if key is None:
+            key = call_key(self._key_prefix, self.wanted.fingerprint, self._occurrence)
+            self._idem_key = key
+        return key
+
+    @property
+    def detail(self) -> bytes:
+        """The detail of the step's entries, made when it is first asked for as well."""
+        detail = self._detail
+        if detail is None:
+            detail = self._detail = self._detail_with(self.spec.descriptor.policy_code)
+        return detail
 
     @property
     def descriptor(self) -> StepDescriptor:
@@ -133,14 +149,7 @@ class StepCall:
 
     def held_intent(self) -> EffectIntent:
         """An intent that only an operator may settle, whatever the step's own policy says."""
-        descriptor = self.descriptor
-        detail = encode_detail(
-            self.spec.detail_prefix,
-            self.wanted.digests,
-            descriptor.sub_class_code,
-            OnAmbiguous.FAIL,
-        )
-        return evolve(self.intent(), detail=detail)
+        return evolve(self.intent(), detail=self._detail_with(OnAmbiguous.FAIL))
 
     def not_called(self) -> IntentSettled:
         """The entry that takes an intent back whose function was never called."""
@@ -153,6 +162,11 @@ class StepCall:
     def failure(self, payload: bytes) -> StepFailure:
         """The entry that closes the step with an error."""
         return self._entry(StepFailure, payload)
+
+    def _detail_with(self, policy: int) -> bytes:
+        spec = self.spec
+        digests = argument_digests(self._keys, self.wanted.arguments)
+        return encode_detail(spec.detail_prefix, digests, spec.descriptor.sub_class_code, policy)
 
     def _entry(
         self,

@@ -79,7 +79,7 @@ class Folding:
         """The program has taken a place."""
         self._issued += 1
         self._under_way[step_id] = guarded
-        enough = self.unfolded >= self._enough
+        enough = self._issued >= self._enough and self.unfolded >= self._enough
         if enough and self._issued >= self._next_at and not self._run.cursor.replaying:
             self._next_at = self._issued + max(1, int(self._limit * _APART))
             if self._task is None or self._task.done():

@@ -21,6 +21,7 @@ from durable_core.engine.invoke import (
 )
 from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import replay, take_over
+from durable_core.engine.replaying import NOT_AT_HAND, result_at_hand
 from durable_core.engine.sequence import LAST
 from durable_core.errors import JournalError, StepFailed
 from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
@@ -46,7 +47,10 @@ def perform(
 
     It raises `StepFailed` into the workflow, and cancellation.
     """
-    coroutine = _within(run, call.step_id, _perform, call)
+    if run.cursor.replaying and not run.activity.under_way:
+        coroutine = _replay(run, call)
+    else:
+        coroutine = _within(run, call.step_id, _perform, call)
     run.activity.called(call.step_id, coroutine, task)
     return coroutine
 
@@ -99,8 +103,15 @@ async def _within(
         run.place.rest(run.activity.under_way)
 
 
+async def _replay(run: Run, call: StepCall) -> object:
+    value = result_at_hand(run, call)
+    if value is NOT_AT_HAND:
+        return await _within(run, call.step_id, _perform, call)
+    return value
+
+
 async def _perform(run: Run, call: StepCall) -> object:
-    found, cancelled = await look_up(run, call.wanted, call.idem_key)
+    found, cancelled = await look_up(run, call.wanted)
     with run.parts.tracing.span_of(SpanName.STEP_RUN, run.span_attributes, call, found):
         if isinstance(found, Recorded):
             run.parts.metrics.record("durable.engine.steps_replayed", 1)
@@ -131,7 +142,7 @@ async def begin_together(run: Run) -> bool:
     return False
 
 
-async def look_up(run: Run, wanted: Wanted, idem_key: bytes) -> tuple[Found, bool]:
+async def look_up(run: Run, wanted: Wanted) -> tuple[Found, bool]:
     """The journal's answer, and whether the workflow cancelled the step meanwhile.
 
     A look-up is finished despite a cancellation: what is journaled decides the branch. Where
@@ -143,13 +154,10 @@ async def look_up(run: Run, wanted: Wanted, idem_key: bytes) -> tuple[Found, boo
         cancelled |= await begin_together(run)
     at_once = run.cursor.answer(wanted)
     if at_once is None:
-        reading = run.cursor.look_up(wanted)
-        found, cancelled_too = await run.activity.outlast_read(reading)
+        found, cancelled_too = await run.activity.outlast_look_up(wanted)
         cancelled |= cancelled_too
     else:
         found = at_once
-    if found is not FRESH:
-        run.cursor.prior.consume(idem_key)
     recorded = isinstance(found, Recorded)
     if run.activity.concurrent and (recorded or run.sequence.busy or run.cursor.replaying):
         place = found.row.entry_no if isinstance(found, Recorded) else LAST

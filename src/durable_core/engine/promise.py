@@ -139,7 +139,7 @@ def make_promise(run: Run, kind: object, name: object) -> Coroutine[Any, Any, An
 async def _make(
     run: Run, wanted: WantedPromise, created: CreatedPromise, kind: object
 ) -> DurablePromise[Any]:
-    found, cancelled = await look_up(run, wanted, created.promise_id)
+    found, cancelled = await look_up(run, wanted)
     if not isinstance(found, Recorded):
         entry = PromiseCreated(
             run.execution_id, run.generation, StepId(wanted.step_id), created.detail()

@@ -124,8 +124,9 @@ class Run:
         except DecodeError as error:
             message = f"step {name!r} cannot be called: {error}"
             raise DecodeError(message) from error
-        self.folding.issue(call.step_id, guarded=spec.descriptor.guarded)
-        if spec.descriptor.guarded:
+        guarded = spec.descriptor.guarded
+        self.folding.issue(call.step_id, guarded=guarded)
+        if guarded and not self.cursor.prior.empty:
             # Whoever is performed before it must not take its effect of an earlier run for lost.
             self.cursor.prior.consume(call.idem_key)
         return perform(self, call, task)

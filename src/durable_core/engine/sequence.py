@@ -30,6 +30,12 @@ class Sequence:
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._coming: dict[asyncio.Future[None], int] = {}
+        """Who waits from the loop's next turn on, in order, and for which place."""
+
+        self._callbacks = 0
+        """How many calls of `_queue` the loop is still to make."""
+
         self._count = 0
         self._pumping = False
         self._turns = _TURNS
@@ -51,18 +57,32 @@ class Sequence:
         """
         loop = asyncio.get_running_loop()
         waiter = _Turn(loop=loop)
-        loop.call_soon(self._queue, loop, place, waiter)
+        self._coming[waiter] = place
+        self._callbacks += 1
+        loop.call_soon(self._queue, loop, waiter)
         return waiter
 
-    def _queue(self, loop: asyncio.AbstractEventLoop, place: int, waiter: _Turn) -> None:
-        self._count += 1
-        heapq.heappush(self._waiting, (place, self._count, waiter))
+    def _queue(self, loop: asyncio.AbstractEventLoop, waiter: _Turn) -> None:
+        self._callbacks -= 1
+        place = self._coming.pop(waiter, None)
+        if place is None:
+            return  # it was let in before
+        self._let_in(place, waiter)
         if not self._pumping:
             self._pumping = True
             loop.call_soon(self._pump, loop, self._turns)
 
+    def _let_in(self, place: int, waiter: asyncio.Future[None]) -> None:
+        self._count += 1
+        heapq.heappush(self._waiting, (place, self._count, waiter))
+
     def _pump(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
-        if left > 0 and not _rests(loop):
+        if self._rests(loop):
+            # The next turn would let them in and find nothing else to run.
+            for waiter, place in self._coming.items():
+                self._let_in(place, waiter)
+            self._coming.clear()
+        elif left > 0:
             loop.call_soon(self._pump, loop, left - 1)
             return
         if self._waiting:
@@ -72,18 +92,18 @@ class Sequence:
         else:
             self._pumping = False
 
+    def _rests(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether nothing else is about to run: then the program has acted on the last answer.
+
+        All that may be is steps that come to wait. asyncio publishes no way to ask; a loop that
+        keeps this elsewhere gets all its turns.
+        """
+        ready: Sized | None = getattr(loop, "_ready", None)
+        return ready is not None and len(ready) == self._callbacks
+
 
 class _Turn(asyncio.Future[None]):
     """One that cannot be cancelled: asyncio then cancels the task that waits when it is done."""
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's signature
         return False
-
-
-def _rests(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether nothing else is about to run: then the program has acted on the last answer.
-
-    asyncio publishes no way to ask; a loop that keeps this elsewhere gets all its turns.
-    """
-    ready: Sized | None = getattr(loop, "_ready", None)
-    return ready is not None and not len(ready)

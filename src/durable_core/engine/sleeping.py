@@ -148,7 +148,7 @@ def sleep(run: Run, due_at: int | None, delay_ms: int = 0) -> Coroutine[object, 
 
 
 async def _sleep(run: Run, wait: Wait, due_at: int | None, delay_ms: int) -> None:
-    found, cancelled = await look_up(run, wait.wanted, wait.idem_key)
+    found, cancelled = await look_up(run, wait.wanted)
     if isinstance(found, Recorded):
         if found.row.entry_kind == EntryKind.STEP_FAILED:
             await cancelled_again(cancelled=cancelled)

@@ -14,7 +14,15 @@ from durable_core.errors import DecodeError, IntegrityError, PayloadError, Repla
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import STEP_KINDS, TIMER_KINDS, EntryKind, FoldedRow, JournalRow
 from durable_core.replay.divergence import describe, leftover
-from durable_core.replay.lookup import CLOSES, FRESH, Found, StepRecord, Wanted
+from durable_core.replay.lookup import (
+    CLOSES,
+    FRESH,
+    Found,
+    Wanted,
+    answer_of,
+    first_entry,
+    next_entry,
+)
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
 from durable_core.replay.received import Received
@@ -24,6 +32,8 @@ __all__ = ["ReplayCursor"]
 
 _AT_A_PLACE: Final = STEP_KINDS | TIMER_KINDS | {EntryKind.PROMISE_CREATED}
 """What the program asks for by its place."""
+
+_RESULT: Final = int(EntryKind.STEP_RESULT)
 
 
 class ReplayCursor:
@@ -46,7 +56,10 @@ class ReplayCursor:
         """Whether every row is taken in: the reader is further than that while it ends a read."""
 
         self._input: JournalRow | None = None
-        self._steps: dict[str, StepRecord] = {}
+        self._generation = reader.row.generation
+        self._steps: dict[str, JournalRow] = {}
+        """By place, the last entry so far of what is unconsumed."""
+
         self._beside = 0
         self._resolutions: dict[bytes, JournalRow] = {}
         self._loading: asyncio.Task[None] | None = None
@@ -60,7 +73,7 @@ class ReplayCursor:
     @property
     def replaying(self) -> bool:
         """Whether journaled steps of this generation are still unconsumed or unread."""
-        return not self.exhausted or bool(self._steps)
+        return bool(self._steps) or not self.exhausted
 
     @property
     def forked(self) -> bool:
@@ -90,24 +103,30 @@ class ReplayCursor:
 
     def answer(self, wanted: Wanted) -> Found | None:
         """What `look_up` answers if that needs no reading, else None; raises as it does."""
-        record = self._steps.get(wanted.step_id)
-        if record is None or not record.closed:
+        row = self._steps.get(wanted.step_id)
+        if row is None or row.entry_kind not in CLOSES:
             if not self.exhausted:
                 return None
-            if record is None:
+            if row is None:
                 return FRESH
-        return self.drop(wanted)
+        return self._answer(wanted, row)
 
     def drop(self, wanted: Wanted) -> Found:
         """What is known so far of a step that needs no more; raises as `look_up` does."""
-        record = self._steps.get(wanted.step_id)
-        if record is None:
-            return FRESH
-        if not wanted.is_at(record.row):
-            raise ReplayDivergence(describe(wanted, record.row))
-        del self._steps[wanted.step_id]
-        self._beside -= not wanted.step_id.isdecimal()
-        return record.answer()
+        row = self._steps.get(wanted.step_id)
+        return FRESH if row is None else self._answer(wanted, row)
+
+    def result_at(self, wanted: Wanted) -> JournalRow | None:
+        """The `step_result` of exactly this step, if it was read and is unconsumed; it stays so."""
+        row = self._steps.get(wanted.step_id)
+        if row is None or row.entry_kind != _RESULT or not wanted.is_at(row):
+            return None
+        return row
+
+    def consume(self, step_id: str) -> None:
+        """The program has seen what was read of a step."""
+        del self._steps[step_id]
+        self._beside -= not step_id.isdecimal()
 
     async def read_on(self) -> None:
         """Read the next segment; not where everything was read."""
@@ -130,7 +149,7 @@ class ReplayCursor:
         """The program has ended: `ReplayDivergence` if journaled steps were not asked for."""
         await self.read_all()
         if self._steps:
-            raise ReplayDivergence(leftover([record.row for record in self._steps.values()]))
+            raise ReplayDivergence(leftover(list(self._steps.values())))
 
     async def read_all(self) -> None:
         """Read to the end, so that `only_idempotent` speaks of the whole generation."""
@@ -141,14 +160,21 @@ class ReplayCursor:
         """The plain payload of a row that this cursor returned."""
         return self._reader.envelope.open(row)
 
-    async def _load(self) -> None:
+    def load(self) -> asyncio.Task[None]:
+        """The read of the next segment, which all share who wait for it: it is not to be cancelled.
+
+        Not where everything was read.
+        """
         if self._damage is not None:
             raise self._damage
         if self._loading is None or self._loading.done():
             # A done one has not told of it yet, and waiting for it would be no wait at all.
             self._loading = asyncio.create_task(self._load_segment(), name="durable-replay-load")
             self._loading.add_done_callback(self._loaded)
-        await asyncio.shield(self._loading)
+        return self._loading
+
+    async def _load(self) -> None:
+        await asyncio.shield(self.load())
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         if self._loading is task:
@@ -165,9 +191,16 @@ class ReplayCursor:
             self._damage = error
             raise
 
+    def _answer(self, wanted: Wanted, row: JournalRow) -> Found:
+        if not wanted.is_at(row):
+            raise ReplayDivergence(describe(wanted, row, self._reader.envelope.keys))
+        self.consume(wanted.step_id)
+        return answer_of(row)
+
     def _take(self, row: JournalRow) -> None:
-        current = row.generation == self._reader.row.generation
-        if row.entry_kind == EntryKind.PROMISE_RESOLVED:
+        if row.entry_kind in _AT_A_PLACE and row.generation == self._generation:
+            self._take_step(row)
+        elif row.entry_kind == EntryKind.PROMISE_RESOLVED:
             # Of whichever run: it happened outside, and what was journaled first counts.
             self._resolutions.setdefault(resolved_promise(row.detail), row)
             signal = Signal.find(row.detail)
@@ -176,13 +209,10 @@ class ReplayCursor:
         elif row.entry_kind == EntryKind.EXECUTION_STARTED:
             if row.generation > 0:
                 self.prior.next_generation()
-            if current:
+            if row.generation == self._generation:
                 self._input = row
-        elif not current:
+        elif row.generation != self._generation:
             self.prior.add(row)
-        elif row.entry_kind in _AT_A_PLACE:
-            self.folded += isinstance(row, FoldedRow) and row.entry_kind in CLOSES
-            self._take_step(row)
         elif row.entry_kind != EntryKind.EXECUTION_FINISHED:
             message = (
                 f"entry {row.entry_no} of execution {row.execution_id.hex()} has kind "
@@ -191,11 +221,14 @@ class ReplayCursor:
             raise DecodeError(message)
 
     def _take_step(self, row: JournalRow) -> None:
-        if row.entry_kind in STEP_KINDS and row.effect_class != EffectClass.IDEMPOTENT:
+        step_id = row.step_id
+        if row.effect_class != EffectClass.IDEMPOTENT and row.entry_kind in STEP_KINDS:
             self.only_idempotent = False
-        record = self._steps.get(row.step_id)
-        if record is None:
-            self._steps[row.step_id] = StepRecord.of(row)
-            self._beside += not row.step_id.isdecimal()
+        if isinstance(row, FoldedRow):
+            self.folded += row.entry_kind in CLOSES
+        before = self._steps.get(step_id)
+        if before is None:
+            self._steps[step_id] = first_entry(row)
+            self._beside += not step_id.isdecimal()
         else:
-            record.add(row)
+            self._steps[step_id] = next_entry(before, row)

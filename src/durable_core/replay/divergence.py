@@ -7,8 +7,9 @@ from typing import Final
 
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow
-from durable_core.replay.detail import StepDetail
+from durable_core.replay.detail import StepDetail, argument_digests
 from durable_core.replay.lookup import Wanted
+from durable_core.wire.keys import ExecutionKeys
 from durable_core.wire.waits import CreatedPromise
 
 __all__ = ["ADVICE", "describe", "leftover"]
@@ -20,10 +21,13 @@ ADVICE: Final = (
 _SHOWN: Final = 5
 
 
-def describe(wanted: Wanted, row: JournalRow) -> str:
-    """What the program asked for at a step, and what the journal holds there."""
+def describe(wanted: Wanted, row: JournalRow, keys: ExecutionKeys) -> str:
+    """What the program asked for at a step, and what the journal holds there.
+
+    `keys` are those of the execution.
+    """
     if wanted.is_step and row.entry_kind in STEP_KINDS:
-        asked, held, differences = _of_steps(wanted, row)
+        asked, held, differences = _of_steps(wanted, row, keys)
         return (
             f"step {wanted.step_id}: the program asks for {asked}, the journal holds {held}; "
             f"different: {', '.join(differences)}; {ADVICE}"
@@ -44,14 +48,14 @@ def leftover(rows: Sequence[JournalRow]) -> str:
     )
 
 
-def _of_steps(wanted: Wanted, row: JournalRow) -> tuple[str, str, list[str]]:
+def _of_steps(wanted: Wanted, row: JournalRow, keys: ExecutionKeys) -> tuple[str, str, list[str]]:
     recorded = StepDetail.decode(row.detail)
     differences = []
     if recorded.name != wanted.name:
         differences.append("the name")
     if row.effect_class != wanted.effect:
         differences.append("the effect class")
-    positions = recorded.differing_positions(wanted.digests)
+    positions = recorded.differing_positions(argument_digests(keys, wanted.arguments))
     if positions:
         listed = ", ".join(str(position) for position in positions)
         differences.append(f"argument {listed}" if len(positions) == 1 else f"arguments {listed}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from durable_core.errors import DecodeError
 from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow
@@ -18,8 +18,10 @@ __all__ = [
     "IntentOnly",
     "Recorded",
     "Settled",
-    "StepRecord",
     "Wanted",
+    "answer_of",
+    "first_entry",
+    "next_entry",
 ]
 
 CLOSES: Final = frozenset(
@@ -46,7 +48,8 @@ class Wanted:
     name: str
     fingerprint: bytes
     effect: int
-    digests: bytes
+    arguments: tuple[bytes, ...] = field(repr=False)
+    """Each argument's encoding: what differs is told by the digests of these."""
 
     @property
     def is_step(self) -> bool:
@@ -101,49 +104,40 @@ class Armed:
 Found = Fresh | Recorded | IntentOnly | Settled | Armed
 
 
-@define
-class StepRecord:
-    """The entries of one step, in order, reduced to the one that decides."""
+def first_entry(row: JournalRow) -> JournalRow:
+    """`row`, the first entry at its place; `DecodeError` for one that no writer puts first."""
+    if row.entry_kind == EntryKind.TIMER_FIRED:
+        raise _out_of_order(row)
+    return row
 
-    row: JournalRow
-    closed: bool = False
 
-    def add(self, row: JournalRow) -> None:
-        """Take in the step's next entry; `DecodeError` for an order that no writer produces."""
-        if self.closed:
-            message = f"entry {row.entry_no} follows the entry that closed step {row.step_id}"
+def next_entry(before: JournalRow, row: JournalRow) -> JournalRow:
+    """`row`, which decides over the entry `before` it at its place.
+
+    `DecodeError` for an order that no writer produces.
+    """
+    if before.entry_kind in CLOSES:
+        message = f"entry {row.entry_no} follows the entry that closed step {row.step_id}"
+        raise DecodeError(message)
+    if row.entry_kind not in _FOLLOWERS.get(before.entry_kind, STEP_KINDS):
+        raise _out_of_order(row)
+    return row
+
+
+def answer_of(row: JournalRow) -> Found:
+    """What the entries at one place say, of which `row` is the last."""
+    match row.entry_kind:
+        case closing if closing in CLOSES:
+            return Recorded(row)
+        case EntryKind.TIMER_ARMED:
+            return Armed(row)
+        case EntryKind.EFFECT_INTENT:
+            return IntentOnly(row)
+        case EntryKind.INTENT_SETTLED:
+            return Settled(row)
+        case kind:
+            message = f"entry {row.entry_no} of kind {kind} is no entry of a step"
             raise DecodeError(message)
-        if row.entry_kind not in _FOLLOWERS.get(self.row.entry_kind, STEP_KINDS):
-            raise _out_of_order(row)
-        self._set(row)
-
-    @classmethod
-    def of(cls, row: JournalRow) -> StepRecord:
-        """The record that begins with `row`."""
-        if row.entry_kind == EntryKind.TIMER_FIRED:
-            raise _out_of_order(row)
-        record = cls(row)
-        record._set(row)
-        return record
-
-    def _set(self, row: JournalRow) -> None:
-        self.row = row
-        self.closed = row.entry_kind in CLOSES
-
-    def answer(self) -> Found:
-        """What the entries so far say."""
-        match self.row.entry_kind:
-            case closing if closing in CLOSES:
-                return Recorded(self.row)
-            case EntryKind.TIMER_ARMED:
-                return Armed(self.row)
-            case EntryKind.EFFECT_INTENT:
-                return IntentOnly(self.row)
-            case EntryKind.INTENT_SETTLED:
-                return Settled(self.row)
-            case kind:
-                message = f"entry {self.row.entry_no} of kind {kind} is no entry of a step"
-                raise DecodeError(message)
 
 
 def _out_of_order(row: JournalRow) -> DecodeError:

@@ -28,6 +28,11 @@ class PriorEffects:
     _timers: dict[str, int] = field(factory=dict)
     _finished: bool = False
 
+    @property
+    def empty(self) -> bool:
+        """Whether earlier generations have left nothing that could be taken over."""
+        return not self._by_key
+
     def add(self, row: JournalRow) -> None:
         """Take in the next entry of an earlier generation."""
         self._finished = row.entry_kind == EntryKind.EXECUTION_FINISHED

@@ -17,6 +17,8 @@ from durable_core.wire.envelope import ExecutionEnvelope
 __all__ = ["ChainReader"]
 
 _SEGMENT: Final = 100
+_CHECKPOINT: Final = int(EntryKind.CHECKPOINT)
+_STARTED: Final = int(EntryKind.EXECUTION_STARTED)
 
 
 class ChainReader:
@@ -71,15 +73,16 @@ class ChainReader:
         if not self._unchecked:
             await self._read()
         rows: list[JournalRow] = []
-        while self._unchecked and not self.exhausted:
-            if self._unchecked[0].entry_kind == EntryKind.CHECKPOINT:
+        unchecked, count = self._unchecked, self.row.entry_count
+        while unchecked and self._read_to < count:
+            if unchecked[0].entry_kind == _CHECKPOINT:
                 if not rows:
-                    rows = self._take_checkpoint(self._unchecked.popleft())
+                    rows = self._take_checkpoint(unchecked.popleft())
                 break
-            row = self._unchecked.popleft()
+            row = unchecked.popleft()
             self._check(row)
             rows.append(row)
-        if self._read_to >= self.row.entry_count:
+        if self._read_to >= count:
             await self._check_end()
         elif self._no_more and not self._unchecked:
             raise self._missing()
@@ -119,8 +122,7 @@ class ChainReader:
             raise self._missing()
         self._head = self.envelope.check(self._head, row)
         self._read_to = row.entry_no
-        starts = row.entry_kind == EntryKind.EXECUTION_STARTED
-        self._generation += starts
+        self._generation += row.entry_kind == _STARTED
         if row.generation != self._generation:
             raise self._out_of_generation(row)
 

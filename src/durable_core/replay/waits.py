@@ -21,7 +21,7 @@ class WantedTimer(Wanted):
     @classmethod
     def make(cls, step_id: str, name: str, fingerprint: bytes, timer_id: str) -> WantedTimer:
         """The wait that is named `name` in accounts of a divergence."""
-        return cls(step_id, name, fingerprint, int(EffectClass.IDEMPOTENT), b"", timer_id)
+        return cls(step_id, name, fingerprint, int(EffectClass.IDEMPOTENT), (), timer_id)
 
     @property
     def is_step(self) -> bool:
@@ -46,7 +46,7 @@ class WantedPromise(Wanted):
     @classmethod
     def make(cls, step_id: str, name: str, promise_id: bytes) -> WantedPromise:
         """The promise of that id and name."""
-        return cls(step_id, name, b"", 0, b"", promise_id)
+        return cls(step_id, name, b"", 0, (), promise_id)
 
     @property
     def is_step(self) -> bool:

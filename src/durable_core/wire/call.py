@@ -17,6 +17,9 @@ from durable_core.wire.payload import UNTYPED, PayloadCodec
 
 __all__ = ["CallParameter", "CallShape", "join"]
 
+_HEADS: Final = tuple(head(ARRAY, count) for count in range(9))
+"""Of as many arguments as most functions have."""
+
 _PLAIN: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -137,7 +140,8 @@ class CallShape:
 
 def join(parts: Sequence[bytes]) -> bytes:
     """The encoded arguments: one array of the parts, which are encoded already."""
-    return head(ARRAY, len(parts)) + b"".join(parts)
+    count = len(parts)
+    return (_HEADS[count] if count < len(_HEADS) else head(ARRAY, count)) + b"".join(parts)
 
 
 def _type_of(parameter: inspect.Parameter, hints: dict[str, Any]) -> object:

@@ -227,7 +227,8 @@ class ExecutionEnvelope:
         if not blob:
             message = f"entry {row.entry_no} has no payload where its kind needs one"
             raise DecodeError(message)
-        self.wire.guard_blob(blob)
+        if len(blob) > self.wire.max_payload_bytes:
+            self.wire.guard_blob(blob)
         if (blob[0] != _UNSEALED) != self.sealed:
             state = "plain in a sealed" if self.sealed else "sealed in an unsealed"
             message = f"the payload of entry {row.entry_no} is {state} execution"

@@ -51,7 +51,7 @@ def fingerprint_prefix(name: str, effect: int, sub_class: int) -> bytes:
 
 def call_fingerprint(keys: ExecutionKeys, prefix: bytes, arguments: bytes) -> bytes:
     """The `step_fingerprint` of a call, by the step's own `fingerprint_prefix`."""
-    return keys.fingerprint(prefix + field(arguments))
+    return keys.fingerprint(prefix + len(arguments).to_bytes(4, "big") + arguments)
 
 
 def idempotency_key(

@@ -60,7 +60,7 @@ class PayloadCodec:
         encoding, or that do not fit the type. Never a partial value.
         """
         self._guard(data)
-        return self.structure(load(data), as_type)
+        return _lifted(self._plan_of(as_type), load(data))
 
     def settle(self, value: object, as_type: object = UNTYPED) -> tuple[bytes, Any]:
         """The encoding, and what decoding it gives: what every later reader will see.

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from durable_core import DurableContext, EffectClass, OnAmbiguous, step
-from durable_core.engine.sequence import Sequence, _rests
+from durable_core.engine.sequence import Sequence
 from durable_core.errors import StepFailed
 from tests.engines import OpenEngine
 from tests.holding import turns
@@ -203,5 +203,17 @@ async def test_the_next_one_is_answered_when_nothing_else_is_about_to_run() -> N
 
 
 async def test_of_a_loop_that_does_not_say_what_it_is_about_to_run_nothing_is_assumed() -> None:
-    assert _rests(asyncio.get_running_loop())
-    assert not _rests(cast("asyncio.AbstractEventLoop", object()))
+    sequence = Sequence()
+    loop = asyncio.get_running_loop()
+    assert sequence._rests(loop)
+    assert not sequence._rests(cast("asyncio.AbstractEventLoop", object()))
+
+
+async def test_a_step_that_comes_to_wait_is_nothing_to_wait_for() -> None:
+    sequence = Sequence()
+    loop = asyncio.get_running_loop()
+    turn = sequence.turn(1)
+    assert sequence._rests(loop)
+    loop.call_soon(int)
+    assert not sequence._rests(loop)
+    await turn

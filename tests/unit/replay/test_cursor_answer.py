@@ -12,11 +12,20 @@ from durable_core.model.effects import EffectClass
 from durable_core.model.entries import JournalRow
 from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
-from tests.journals import FINGERPRINT, CountedJournal, begun, opened, reader_of, result_of, writing
+from tests.journals import (
+    FINGERPRINT,
+    CountedJournal,
+    begun,
+    failure_of,
+    opened,
+    reader_of,
+    result_of,
+    writing,
+)
 
 
 def wanted(step: int) -> Wanted:
-    return Wanted(str(step), "charge", FINGERPRINT, EffectClass.AT_LEAST_ONCE, b"")
+    return Wanted(str(step), "charge", FINGERPRINT, EffectClass.AT_LEAST_ONCE, ())
 
 
 async def test_only_what_is_loaded_is_answered_at_once(url: str) -> None:
@@ -42,6 +51,24 @@ async def test_another_step_is_a_divergence_at_once(url: str) -> None:
         await cursor.open()
         with pytest.raises(ReplayDivergence):
             cursor.answer(evolve(wanted(0), fingerprint=b"x" * 32))
+
+
+async def test_a_result_at_hand_stays_until_it_is_consumed(url: str) -> None:
+    async with opened(url) as backend, writing(backend) as journal:
+        execution = await begun(journal)
+        for entry in (result_of(execution, 0), failure_of(execution, 1), result_of(execution, 2)):
+            await journal.append_acked(entry)
+        cursor = ReplayCursor(await reader_of(backend, execution, 3))
+        await cursor.open()
+        row = cursor.result_at(wanted(0))
+        assert row is not None
+        assert cursor.result_at(wanted(0)) is row
+        assert cursor.result_at(evolve(wanted(0), fingerprint=b"x" * 32)) is None
+        assert cursor.result_at(wanted(1)) is None, "a failure is no result"
+        assert cursor.result_at(wanted(2)) is None, "it is not read yet"
+        cursor.consume("0")
+        assert cursor.result_at(wanted(0)) is None
+        assert cursor.replaying
 
 
 @define

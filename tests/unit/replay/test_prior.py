@@ -127,6 +127,7 @@ def test_inv_13_an_effect_of_the_same_name_that_nobody_claims_is_found() -> None
 
 def test_inv_13_a_step_that_has_an_entry_in_the_new_run_is_claimed() -> None:
     prior = after(result_of(EXECUTION, 0, effect=GUARDED))
+    assert not prior.empty
     prior.consume(idem_key_of(1))
     assert unclaimed(prior, "charge") == ["0"]
     prior.consume(idem_key_of(0))

@@ -12,7 +12,7 @@ import pytest
 
 from durable_core.errors import ConfigError, DecodeError
 from durable_core.wire.call import CallShape, join
-from durable_core.wire.payload import UNTYPED, PayloadCodec, load
+from durable_core.wire.payload import UNTYPED, PayloadCodec, dump, load
 
 CODEC = PayloadCodec(1 << 20)
 P = ParamSpec("P")
@@ -156,3 +156,8 @@ def unresolvable(value: Missing) -> None:  # type: ignore[name-defined]  # noqa:
 def test_annotations_that_cannot_be_resolved_are_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="unresolvable"):
         CallShape.of(unresolvable)
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 9, 23, 24, 300])
+def test_joined_arguments_are_one_array_of_them(count: int) -> None:
+    assert join([dump(1)] * count) == dump([1] * count)
