@@ -72,7 +72,9 @@ async def live(folder: Path, plans: Mapping[str, Any], registry: Registry) -> No
         handle = await engine.start(turns, 0, [], key=KEY)
         first = folder / "first"
         if not first.exists():
-            first.write_text(str(handle.id))
+            unnamed = folder / "first.new"  # a life may end before the text is in it
+            unnamed.write_text(str(handle.id))
+            unnamed.rename(first)
         sending = asyncio.create_task(send(engine, first.read_text(), folder / SENT))
         say("result", json.dumps(await handle.result()))
         await sending
