@@ -116,9 +116,7 @@ def _row(
         for x in spread:
             canvas.rule(x, y - 4, x, y + 4, "soft", 1)
     canvas.mark(middle, y, shape, style, hollow=not figure.met)
-    canvas.words(right - _RATIO, y + 4, number(figure.value), "ink strong", "end")
-    canvas.words(right - _BAR, y + 4, f"{figure.bar}", "soft")
-    canvas.words(right, y + 4, figure.verdict, f"{style} strong", "end")
+    _verdict(canvas, figure, number(figure.value), right, y + 4)
 
 
 def _others(
@@ -126,18 +124,20 @@ def _others(
 ) -> float:
     y = top + (24 if figures else 0)
     for figure in figures:
-        style = "good" if figure.met else "bad"
         said = wrapped(figure.what, right - left - _WHAT - 280)
         canvas.words(left, y + 4, figure.name, "ink strong")
         for index, line in enumerate(said):
             canvas.words(left + _WHAT, y + 4 + index * LINE, line)
-        canvas.words(
-            right - _RATIO, y + 4, with_unit(figure.ours, figure.unit), "ink strong", "end"
-        )
-        canvas.words(right - _BAR, y + 4, f"{figure.bar}", "soft")
-        canvas.words(right, y + 4, figure.verdict, f"{style} strong", "end")
+        _verdict(canvas, figure, with_unit(figure.ours, figure.unit), right, y + 4)
         y += _ROW + LINE * len(said)
     return y
+
+
+def _verdict(canvas: Canvas, figure: Figure, measured: str, right: float, y: float) -> None:
+    style = "good" if figure.met else "bad"
+    canvas.words(right - _RATIO, y, measured, "ink strong", "end")
+    canvas.words(right - _BAR, y, f"{figure.bar}", "soft")
+    canvas.words(right, y, figure.verdict, f"{style} strong", "end")
 
 
 def _legend(canvas: Canvas, right: float, y: float) -> None:
