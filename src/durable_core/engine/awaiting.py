@@ -103,7 +103,7 @@ async def _until_resolved(
     run: Run, wait: Wait, cell: Cell, found: Found, delay_ms: int | None, *, cancelled: bool
 ) -> None:
     """Return when a resolution is on its way; raises where the wait ended otherwise before."""
-    cancelled |= await wait.room()
+    cancelled |= await run.room()
     if cell.entry_no is not None:
         return  # an entry of this wait behind the resolution would be asked for by nobody
     if cancelled:
@@ -119,7 +119,7 @@ async def _until_resolved(
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         if not run.ended:
-            await wait.room()
+            await run.room()
         if cell.entry_no is None:
             await wait.note_cancelled()
             raise

@@ -148,10 +148,8 @@ async def _make_durable(run: Run, call: StepCall) -> bool:
     writer = run.parts.writer
     run.note_effect(int(call.descriptor.effect))
     run.parts.failpoints.reach("engine.queue.before")
-    if not writer.has_room:
-        _, cancelled = await run.activity.outlast_read(writer.room())
-        if cancelled:
-            return True
+    if not writer.has_room and await run.room():
+        return True
     committed = writer.submit(run.lane, call.intent())
     run.parts.failpoints.reach("engine.queue.after")
     try:

@@ -169,6 +169,17 @@ class Run:
         if (self.activity.concurrent or self.sequence.busy) and not self.ended:
             await self.told(self.lane.accepted_count)
 
+    async def room(self) -> bool:
+        """Wait until an acknowledged entry is taken at once; whether the workflow cancelled then.
+
+        Whoever asks next what the journal will hold, and then appends without a wait, knows that
+        nothing came between.
+        """
+        cancelled = False
+        if not self.parts.writer.has_room:
+            _, cancelled = await self.activity.outlast_read(self.parts.writer.room())
+        return cancelled
+
     async def told(self, place: int) -> None:
         """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal."""
         if self.activity.concurrent or self.sequence.busy:

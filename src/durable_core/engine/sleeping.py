@@ -95,7 +95,7 @@ class Wait:
         """`fire`, unless `too_late()` in the instant in which it would be; whether it was done."""
         run = self.run
         writer = run.parts.writer
-        await self.room()
+        await run.room()
         if too_late():
             return False
         run.parts.failpoints.reach("engine.timer.due")
@@ -106,17 +106,6 @@ class Wait:
         run.parts.failpoints.reach("engine.timer.fired")
         await run.told(place)
         return True
-
-    async def room(self) -> bool:
-        """Wait until an entry is taken at once; whether the workflow cancelled meanwhile.
-
-        Whoever asks next what the journal will hold, and then appends without a wait, knows that
-        nothing came between.
-        """
-        run, cancelled = self.run, False
-        if not run.parts.writer.has_room:
-            _, cancelled = await run.activity.outlast_read(run.parts.writer.room())
-        return cancelled
 
     async def note_cancelled(self) -> None:
         """Journal that the workflow cancelled the wait, unless its run has ended."""
