@@ -135,6 +135,15 @@ async def test_with_the_first_long_statement_the_event_loop_goes_on_with_the_sec
     assert len(ahead) == 1
 
 
+def test_a_turn_for_an_event_loop_that_is_closed_fails_no_batch() -> None:
+    loop, done = asyncio.new_event_loop(), list[str]()
+    turns = Turns(loop, lambda: done.append("ahead"))
+    loop.close()
+    turns.give(32)
+    turns.give(32)
+    assert done == []
+
+
 async def _limit_pages(backend: LocalBackend, pages: int) -> None:
     await backend._writer.call(
         lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchone(),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Self
 
 from durable_core.contracts.exchange import CommitBatch
@@ -63,5 +64,6 @@ class Turns:
         if self._given == 0:
             self._begun.release()
         elif self._given == 1 and self._meanwhile is not None:
-            self._loop.call_soon_threadsafe(self._meanwhile)
+            with suppress(RuntimeError):  # a loop that is closed has nothing to do ahead
+                self._loop.call_soon_threadsafe(self._meanwhile)
         self._given += 1
