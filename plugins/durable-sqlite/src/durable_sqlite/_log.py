@@ -19,9 +19,6 @@ _STEP: Final = 1024 * 1024
 _LARGEST: Final = 32 * 1024 * 1024
 """Where a checkpoint lets the log begin anew, by `_sql.CHECKPOINT_AT_32_MIB`."""
 
-_FRAME_HEADER: Final = 24
-_PAGE_SIZE_AT: Final = 8
-
 
 class Log:
     """That of the database at `path`; None where nothing is to be laid out."""
@@ -47,8 +44,8 @@ def _extended(path: str, size: int) -> int:
     """How long the log is now. It stays as it is where its last frame has not been written yet."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        page_size = int.from_bytes(os.pread(descriptor, 4, _PAGE_SIZE_AT), "big")
-        frame = _FRAME_HEADER + page_size
+        # The header of the log has the size of a page at 8, and that of a frame is 24 bytes long.
+        frame = 24 + int.from_bytes(os.pread(descriptor, 4, 8), "big")
         if any(os.pread(descriptor, 4, size - frame)):  # the number of its page
             os.pwrite(descriptor, bytes(min(size, _STEP) // frame * frame), size)
         return os.fstat(descriptor).st_size

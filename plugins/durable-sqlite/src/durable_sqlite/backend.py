@@ -73,13 +73,10 @@ class LocalBackend(SqlBackend):
         self._pruner: Connection | None = None
         self._opening_pruner = asyncio.Lock()
         self._owners = OwnerLocks(location.owners)
-        opener = self._open_pruner
+        opener, check = self._open_pruner, self._key_check
         self._file = file
-        synced = settings.durability is Durability.FULL
-        log = Log(location.path if synced else None)
-        self._journal = SqliteJournal(
-            writer, reader, opener, failpoints, self._key_check, file, log
-        )
+        log = Log(location.path if settings.durability is Durability.FULL else None)
+        self._journal = SqliteJournal(writer, reader, opener, failpoints, check, file, log)
 
     @classmethod
     async def open(cls, url: str, settings: BackendSettings) -> Self:

@@ -58,7 +58,7 @@ class SqliteJournal(SqlJournal):
             self._file.require_in_place()
             return commit(connection, *rest)
 
-        return await self._writer.call(job, turns)
+        return await self._writer.call(job, turns, batch.told)
 
     async def fold(self, fold: Fold) -> bool:
         """Let checkpoints take the place of entries, in one transaction; whether it applied."""
