@@ -36,7 +36,6 @@ NONE_PREPARED: Final[Iterator[Seal]] = iter(())
 
 _UNSEALED: Final = 0
 _FRAME: Final = 2
-_new: Final = tuple.__new__  # past the `__new__` of a named tuple, which takes twice as long
 
 
 @frozen
@@ -184,7 +183,8 @@ class ExecutionEnvelope:
         if payload is not None:
             payload = self._seal(payload, aad_of(fields, PAYLOAD_VERSION), seals)
         macs = self.keys.macs
-        return _new(
+        # A named tuple has a `__new__` of its own, which takes longer than the tuple itself.
+        return tuple.__new__(
             JournalRow,
             (
                 execution_id,
