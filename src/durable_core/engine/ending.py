@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from durable_core.engine.parts import EngineParts
-from durable_core.ids import ExecutionId
 from durable_core.journal.lane import Lane
 from durable_core.model.entries import ExecutionFinished
 from durable_core.model.execution import Status
@@ -25,7 +24,7 @@ async def finish(
     A `bounded` wait ends with `CommitOutcomeUnknown`; otherwise it lasts until the outcome of the
     commit is known. Raises as `JournalWriter.append` does.
     """
-    execution_id = ExecutionId(bytes=lane.row.execution_id)
+    execution_id = lane.execution_id
     entry = ExecutionFinished(execution_id, lane.accepted_generation, status, payload)
     parts.failpoints.reach("engine.finish.before")
     with parts.tracing.span(
