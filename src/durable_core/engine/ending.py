@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from durable_core.engine.parts import EngineParts
+from durable_core.ids import ExecutionId
 from durable_core.journal.lane import Lane
 from durable_core.model.entries import ExecutionFinished
 from durable_core.model.execution import Status
-from durable_core.telemetry import SpanName
+from durable_core.telemetry import AttributeValue, SpanName
 
 __all__ = ["finish"]
 
@@ -27,12 +28,15 @@ async def finish(
     execution_id = lane.execution_id
     entry = ExecutionFinished(execution_id, lane.accepted_generation, status, payload)
     parts.failpoints.reach("engine.finish.before")
-    with parts.tracing.span(
-        SpanName.JOURNAL_FINALIZE,
-        {"durable.execution_id": execution_id, "durable.status": status.label},
-    ):
+    with parts.tracing.span_of(SpanName.JOURNAL_FINALIZE, _attributes, execution_id, status):
         if bounded:
             await parts.journal.append_bounded(lane, entry)
+        elif parts.writer.has_room:
+            await parts.writer.submit(lane, entry)
         else:
             await parts.writer.append(lane, entry)
     parts.failpoints.reach("engine.finish.after")
+
+
+def _attributes(execution_id: ExecutionId, status: Status) -> dict[str, AttributeValue]:
+    return {"durable.execution_id": execution_id, "durable.status": status.label}

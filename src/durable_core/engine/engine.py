@@ -375,6 +375,7 @@ class DurableEngine:
 
     def outcome(self, execution_id: ExecutionId) -> Coroutine[Any, Any, Outcome]:
         """Wait for the outcome of an execution, wherever it runs; see `ExecutionHandle.result`."""
+        self._roster.require_open()
         return self._outcomes.of(execution_id)
 
     async def latest(self, execution_id: ExecutionId) -> ExecutionRow:

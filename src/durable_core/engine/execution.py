@@ -54,6 +54,7 @@ class Execution:
         lane: Lane,
         row: ExecutionRow,
         payload: bytes | None = None,
+        arguments: tuple[Any, ...] | None = None,
         *,
         restart: bool = False,
     ) -> None:
@@ -66,6 +67,7 @@ class Execution:
         self._parts = parts
         self._row = row
         self._payload = payload
+        self._arguments = arguments
         self._restart = restart
         self._run: Run | None = None
         self._stop: Exception | None = None
@@ -174,7 +176,7 @@ class Execution:
             outcome = await self._generation(place)
             while outcome is None:
                 heads = await self._parts.backend.heads([self._row.execution_id])
-                self._row, self._payload = heads[0], None
+                self._row, self._payload, self._arguments = heads[0], None, None
                 outcome = await self._generation(place)
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must learn it
             return Outcome(error=error)
@@ -205,7 +207,9 @@ class Execution:
         if self._stop is not None:
             run.end(self._stop)
             return await self._stopped(run, self._stop)
-        args, kwargs = self.workflow.shape.decode(parts.codec, payload)
+        args, kwargs = self._arguments, dict[str, Any]()
+        if args is None:
+            args, kwargs = self.workflow.shape.decode(parts.codec, payload)
         ended = await end_of(run, args, kwargs)
         await run.settle_down()
         try:

@@ -30,7 +30,7 @@ class Outcomes:
     async def of(self, execution_id: ExecutionId) -> Outcome:
         """How the last of the executions that continue this one ended; see `DurableEngine`."""
         while True:
-            self._roster.require_open()
+            self._roster.require_not_closed()
             execution = self._roster.running(execution_id)
             outcome = await (
                 self._elsewhere(execution_id) if execution is None else execution.outcome()
