@@ -30,7 +30,6 @@ class Activity:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._loop = run.loop
-        self._effect_name = f"durable-effect-{run.name}"
         self.under_way = 0
         """How many steps and waits have begun and are not done."""
 
@@ -151,7 +150,9 @@ class Activity:
         context = contextvars.copy_context()
         # What it calls, a reconcile function say, stands outside of the workflow's branch.
         context.run(ACTIVE.set, None)
-        task, returned = start_at_once(effect, self._effect_name, context, self._loop)
+        task, returned = start_at_once(
+            effect, "durable-effect", self._run.execution_id, context, self._loop
+        )
         if returned is not None:
             return returned
         self._effects[task] = None

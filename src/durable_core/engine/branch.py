@@ -29,6 +29,20 @@ class Branch:
     branch's blocks that is, and which branch of the block, in decimal with dots between.
     """
 
+    __slots__ = (
+        "_blocks",
+        "_by_content",
+        "_draws",
+        "_execution_id",
+        "_key_prefix",
+        "_occurrences",
+        "_positions",
+        "_prefix",
+        "_promises",
+        "_timers",
+        "path",
+    )
+
     def __init__(self, execution_id: bytes, prefix: str = "", path: str = ROOT_BRANCH) -> None:
         self.path = path
         self._prefix = prefix

@@ -26,7 +26,7 @@ _MORE_TURNS: Final = 4
 
 
 class Sequence:
-    """One for each run. Used by the event loop's thread alone."""
+    """One for each run in which steps have met. Used by the event loop's thread alone."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []

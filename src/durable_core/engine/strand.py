@@ -26,6 +26,8 @@ __all__ = ["Strand", "Strands", "running_task"]
 class Strand:
     """One branch while its code runs. Used by the event loop's thread alone."""
 
+    __slots__ = ("_requests", "branch", "depth", "inside", "over", "run", "task")
+
     def __init__(self, run: Run, branch: Branch, depth: int = 0) -> None:
         self.run = run
         self.branch = branch
@@ -39,7 +41,6 @@ class Strand:
 
         self._requests = 0
 
-    @property
     def must_close(self) -> bool:
         """Whether the branch's coroutine is to be closed: the run has ended.
 
@@ -84,6 +85,8 @@ class Strand:
 
 class Strands:
     """Those of one run, by their tasks. Used by the event loop's thread alone."""
+
+    __slots__ = ("_by_task", "_foreign")
 
     def __init__(self) -> None:
         self._by_task: dict[asyncio.Task[Any], Strand] = {}
@@ -148,7 +151,9 @@ class Strands:
             await asyncio.wait(set(self._by_task))
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        self._by_task.pop(task).over = True
+        strand = self._by_task.pop(task)
+        strand.over = True
+        strand.task = None  # whose context holds the strand: who leaves makes no cycle
 
 
 def running_task() -> asyncio.Task[Any] | None:

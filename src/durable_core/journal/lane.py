@@ -15,6 +15,7 @@ from attrs import define
 from durable_core.contracts.cipher import Seal
 from durable_core.contracts.exchange import HeadChange
 from durable_core.errors import DurableError, ExecutionTerminal, JournalError
+from durable_core.ids import ExecutionId
 from durable_core.model.entries import (
     PROMISE_KINDS,
     STEP_KINDS,
@@ -58,6 +59,7 @@ class HeadState(NamedTuple):
 class Lane:
     """The writer's view of one execution. Used by the event loop's thread alone."""
 
+    execution_id: ExecutionId
     row: ExecutionRow
     envelope: ExecutionEnvelope
     stored: bool
@@ -74,7 +76,14 @@ class Lane:
         return self.accepted_count > self.committed.entries
 
     @classmethod
-    def of(cls, row: ExecutionRow, envelope: ExecutionEnvelope, *, stored: bool) -> Self:
+    def of(
+        cls,
+        execution_id: ExecutionId,
+        row: ExecutionRow,
+        envelope: ExecutionEnvelope,
+        *,
+        stored: bool,
+    ) -> Self:
         """The lane of an execution that stands as `row` says, or that is to be created so."""
         status = status_of(row.status)
         head = HeadState(
@@ -83,7 +92,8 @@ class Lane:
             row.entry_count,
             row.head_hmac or envelope.genesis,
         )
-        return cls(row, envelope, stored, head, head, status, row.generation, row.entry_count)
+        count = row.entry_count
+        return cls(execution_id, row, envelope, stored, head, head, status, row.generation, count)
 
     def admit(self, entry: Entry) -> None:
         """Note that a checked `entry` joins the queue; raises, and notes nothing, where it may not.

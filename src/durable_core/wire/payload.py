@@ -73,6 +73,10 @@ class PayloadCodec:
             return data, value
         return data, _require_restored(plan, value, data)
 
+    def keeps(self, value: object, as_type: object) -> bool:
+        """Whether decoding what `encode` made of `value` can only give `value` itself."""
+        return _is_unchanging(self._plan_of(as_type), value)
+
     def structure(self, plain: object, as_type: object) -> Any:  # noqa: ANN401 - by its type
         """Plain data as the annotated type; `DecodeError` if it does not fit."""
         return _lifted(self._plan_of(as_type), plain)
