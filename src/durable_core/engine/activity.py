@@ -13,6 +13,7 @@ from durable_core.engine.eager import cancel_requests, start_at_once
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
+    from durable_core.engine.sequence import Turn
     from durable_core.replay.lookup import Found, Wanted
 
 __all__ = ["Activity", "seen"]
@@ -62,18 +63,22 @@ class Activity:
         """Whether another step than the one that asks is under way, or may be about to be."""
         return self.under_way > 1 or bool(self._called) or self._run.forked
 
-    def alone(self, step_id: str) -> bool:
-        """Whether nothing is under way, and of all that was called only this step has not begun.
+    def begins_alone(self, step_id: str) -> bool:
+        """Whether of all that was called only this step has not begun.
 
         Nor can it count as cancelled from the start.
         """
-        return (
-            not self.under_way
-            and len(self._called) == 1
-            and step_id in self._called
-            and not self._owed
-            and not self._run.forked
-        )
+        return len(self._called) == 1 and step_id in self._called and not self._owed
+
+    def is_next(self, place: int) -> bool:
+        """Whether a step that has not begun may be told at once what stands at `place`.
+
+        Nothing else goes on, or whatever does has come to wait for what stands behind.
+        """
+        run = self._run
+        if self.under_way or run.sequence.busy or run.forked:
+            return run.sequence.is_next(place)
+        return True
 
     def answered_at_once(self, step_id: str) -> None:
         """A step is done that was called; nobody has seen it under way."""
@@ -214,18 +219,21 @@ class Activity:
 
         Needs no task of its own, so that an answer follows the one before it at once.
         """
-        turn = self._run.sequence.turn(place)
-        self._reads[turn] = None
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if self._run.ended:
-                raise
-            self._note_unmoved()
-            return True
-        finally:
-            self._reads.pop(turn, None)
-        return False
+        sequence, cancelled = self._run.sequence, False
+        turn: Turn | None = sequence.turn(place)
+        while turn is not None:
+            waited, self._reads[turn] = turn, None
+            try:
+                await waited
+            except asyncio.CancelledError:
+                if self._run.ended:
+                    raise
+                self._note_unmoved()
+                cancelled = True
+            finally:
+                self._reads.pop(waited, None)
+                turn = sequence.after(waited)
+        return cancelled
 
     async def pause(self, seconds: float) -> bool:
         """Wait before the next attempt; False as soon as the run has ended."""

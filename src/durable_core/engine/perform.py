@@ -21,7 +21,12 @@ from durable_core.engine.invoke import (
 )
 from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import replay, take_over
-from durable_core.engine.replaying import NOT_AT_HAND, result_at_hand
+from durable_core.engine.replaying import (
+    NOT_AT_HAND,
+    result_at_hand,
+    result_in_turn,
+    row_at_hand,
+)
 from durable_core.engine.sequence import LAST
 from durable_core.errors import JournalError, StepFailed
 from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
@@ -47,7 +52,7 @@ def perform(
 
     It raises `StepFailed` into the workflow, and cancellation.
     """
-    if run.cursor.replaying and not run.activity.under_way:
+    if run.cursor.replaying:
         coroutine = _replay(run, call)
     else:
         coroutine = _within(run, call.step_id, _perform, call)
@@ -104,10 +109,14 @@ async def _within(
 
 
 async def _replay(run: Run, call: StepCall) -> object:
-    value = result_at_hand(run, call)
-    if value is NOT_AT_HAND:
+    row = row_at_hand(run, call)
+    if row is None:
         return await _within(run, call.step_id, _perform, call)
-    return value
+    if run.activity.is_next(row.entry_no):
+        value = result_at_hand(run, call, row)
+        if value is not NOT_AT_HAND:
+            return value
+    return await _within(run, call.step_id, result_in_turn, call, row)
 
 
 async def _perform(run: Run, call: StepCall) -> object:
@@ -161,7 +170,7 @@ async def look_up(run: Run, wanted: Wanted) -> tuple[Found, bool]:
     recorded = isinstance(found, Recorded)
     if run.activity.concurrent and (recorded or run.sequence.busy or run.cursor.replaying):
         place = found.row.entry_no if isinstance(found, Recorded) else LAST
-        cancelled |= await run.activity.outlast_turn(place)
+        cancelled |= await run.told(place)
     return found, cancelled
 
 

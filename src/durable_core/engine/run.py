@@ -166,7 +166,7 @@ class Run:
         So the program sees live, one after the other, what a replay will show it.
         """
         await self.journal(entry, prompt=prompt)
-        if (self.activity.concurrent or self.sequence.busy) and not self.ended:
+        if not self.ended:
             await self.told(self.lane.accepted_count)
 
     async def room(self) -> bool:
@@ -180,10 +180,14 @@ class Run:
             _, cancelled = await self.activity.outlast_read(self.parts.writer.room())
         return cancelled
 
-    async def told(self, place: int) -> None:
-        """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal."""
-        if self.activity.concurrent or self.sequence.busy:
-            await self.activity.outlast_turn(place)
+    async def told(self, place: int) -> bool:
+        """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal.
+
+        Whether the workflow cancelled meanwhile, which does not end the wait.
+        """
+        if not (self.activity.concurrent or self.sequence.busy) or self.sequence.is_next(place):
+            return False
+        return await self.activity.outlast_turn(place)
 
     async def journal(
         self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False
