@@ -76,7 +76,7 @@ class Activity:
         Nothing else goes on, or whatever does has come to wait for what stands behind.
         """
         run = self._run
-        if self.under_way or run.sequence.busy or run.forked:
+        if self.under_way or run.forked:
             return run.sequence.is_next(place)
         return True
 

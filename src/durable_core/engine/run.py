@@ -86,7 +86,7 @@ class Run:
     @property
     def forked(self) -> bool:
         """Whether it has, or its journal holds, more lines of code than the workflow's own."""
-        return self.strands.forked or self.cursor.forked
+        return self.strands.forked or self.cursor.beside > 0
 
     @property
     def branch(self) -> Branch:

@@ -26,7 +26,7 @@ from durable_core.replay.lookup import (
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
 from durable_core.replay.received import Received
-from durable_core.wire.waits import Signal, resolved_promise
+from durable_core.wire.waits import read_resolved
 
 __all__ = ["ReplayCursor"]
 
@@ -60,7 +60,9 @@ class ReplayCursor:
         self._steps: dict[str, JournalRow] = {}
         """By place, the last entry so far of what is unconsumed."""
 
-        self._beside = 0
+        self.beside = 0
+        """How many steps are read and unconsumed that are no positions of the root branch."""
+
         self._resolutions: dict[bytes, JournalRow] = {}
         self._loading: asyncio.Task[None] | None = None
         self._damage: PayloadError | None = None
@@ -74,11 +76,6 @@ class ReplayCursor:
     def replaying(self) -> bool:
         """Whether journaled steps of this generation are still unconsumed or unread."""
         return bool(self._steps) or not self.exhausted
-
-    @property
-    def forked(self) -> bool:
-        """Whether steps are read and unconsumed that are no positions of the root branch."""
-        return self._beside > 0
 
     async def open(self) -> bytes:
         """Read as far as the start of the current generation; its payload, the arguments."""
@@ -119,14 +116,19 @@ class ReplayCursor:
     def result_at(self, wanted: Wanted) -> JournalRow | None:
         """The `step_result` of exactly this step, if it was read and is unconsumed; it stays so."""
         row = self._steps.get(wanted.step_id)
-        if row is None or row.entry_kind != _RESULT or not wanted.is_at(row):
+        if (
+            row is None
+            or row.entry_kind != _RESULT
+            or row.fingerprint != wanted.fingerprint
+            or row.effect_class != wanted.effect
+        ):
             return None
         return row
 
     def consume(self, step_id: str) -> None:
         """The program has seen what was read of a step."""
         del self._steps[step_id]
-        self._beside -= not step_id.isdecimal()
+        self.beside -= not step_id.isdecimal()
 
     async def read_on(self) -> None:
         """Read the next segment; not where everything was read."""
@@ -202,8 +204,8 @@ class ReplayCursor:
             self._take_step(row)
         elif row.entry_kind == EntryKind.PROMISE_RESOLVED:
             # Of whichever run: it happened outside, and what was journaled first counts.
-            self._resolutions.setdefault(resolved_promise(row.detail), row)
-            signal = Signal.find(row.detail)
+            promise, signal = read_resolved(row.detail)
+            self._resolutions.setdefault(promise, row)
             if signal is not None:
                 self.signals.add(signal)
         elif row.entry_kind == EntryKind.EXECUTION_STARTED:
@@ -229,6 +231,6 @@ class ReplayCursor:
         before = self._steps.get(step_id)
         if before is None:
             self._steps[step_id] = first_entry(row)
-            self._beside += not step_id.isdecimal()
+            self.beside += not step_id.isdecimal()
         else:
             self._steps[step_id] = next_entry(before, row)

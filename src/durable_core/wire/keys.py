@@ -38,6 +38,9 @@ class ExecutionKeys:
     _fingerprints: blake3 = field(init=False, repr=False, eq=False)
     """Copied for each fingerprint: so its key is set up once."""
 
+    of_waits: dict[str, bytes] = field(init=False, factory=dict, repr=False, eq=False)
+    """Fingerprints of waits that were made, by name."""
+
     @_fingerprints.default
     def _keyed(self) -> blake3:
         if self.fingerprint_key is None:
