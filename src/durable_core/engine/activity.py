@@ -108,6 +108,10 @@ class Activity:
         self._under_way.pop(step_id, None)
         self._doomed.pop(step_id, None)
 
+    def doom(self, step_id: str) -> None:
+        """A step that is under way was cancelled while nothing was known of it yet."""
+        self._doomed[step_id] = None
+
     def is_doomed(self, step_id: str) -> bool:
         """Whether a step counts as cancelled from the start.
 
@@ -199,19 +203,23 @@ class Activity:
 
     async def outlast_look_up(self, wanted: Wanted) -> tuple[Found, bool]:
         """What the journal says, read as far as that takes, and whether the workflow cancelled."""
-        cursor, cancelled = self._run.cursor, False
-        looked_up: asyncio.Future[None] = self._loop.create_future()
-        self._reads[looked_up] = None
-        try:
+        cursor, sequence, cancelled = self._run.cursor, self._run.sequence, False
+        found = cursor.answer(wanted)
+        while found is None:
+            loaded = sequence.beside(cursor.load)
+            self._reads[loaded] = None
+            try:
+                error = await loaded
+            except asyncio.CancelledError:
+                if self._run.ended:
+                    raise
+                cancelled, error = True, None
+                self._note_unmoved()
+            finally:
+                self._reads.pop(loaded, None)
+            if error is not None:
+                raise error
             found = cursor.answer(wanted)
-            while found is None:
-                loading = cursor.load()
-                cancelled |= await self.outlast(loading)
-                loading.result()
-                found = cursor.answer(wanted)
-        finally:
-            self._reads.pop(looked_up, None)
-            looked_up.set_result(None)
         return found, cancelled
 
     async def outlast_turn(self, place: int) -> bool:
@@ -219,8 +227,39 @@ class Activity:
 
         Needs no task of its own, so that an answer follows the one before it at once.
         """
+        return await self._outlast(self._run.sequence.turn(place))
+
+    async def outlast_arrival(self, step_id: str) -> bool:
+        """Wait, as `outlast` does, until what closes a step was read and its turn has come.
+
+        Or until nothing of it can come any more, or reading has failed. Who waits is not woken for
+        the entries of others.
+        """
+        cursor, sequence, cancelled = self._run.cursor, self._run.sequence, False
+        while not cursor.exhausted and cursor.closing(step_id) is None:
+            turn = sequence.without_place()
+            arrived = functools.partial(self._arrived, turn, step_id)
+            sequence.beside(functools.partial(cursor.tell_when_loaded, arrived))
+            cancelled |= await self._outlast(turn)
+            if not turn.cancelled():
+                break
+        return cancelled
+
+    def _arrived(self, turn: Turn, step_id: str, error: BaseException | None) -> None:
+        cursor = self._run.cursor
+        row = cursor.closing(step_id)
+        if turn.done():
+            return
+        if row is not None:
+            self._run.sequence.let_in(turn, row.entry_no)
+        elif error is not None or cursor.exhausted:
+            turn.set_result(None)
+        else:
+            cursor.tell_when_loaded(functools.partial(self._arrived, turn, step_id))
+
+    async def _outlast(self, waiting: Turn) -> bool:
+        turn: Turn | None = waiting
         sequence, cancelled = self._run.sequence, False
-        turn: Turn | None = sequence.turn(place)
         while turn is not None:
             waited, self._reads[turn] = turn, None
             try:

@@ -16,9 +16,8 @@ from durable_core.engine.recorded import read_result
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
-    from durable_core.model.entries import JournalRow
 
-__all__ = ["NOT_AT_HAND", "NotAtHand", "result_at_hand", "result_in_turn", "row_at_hand"]
+__all__ = ["NOT_AT_HAND", "NotAtHand", "recorded_result", "result_at_hand"]
 
 
 @frozen
@@ -29,36 +28,39 @@ class NotAtHand:
 NOT_AT_HAND: Final = NotAtHand()
 
 
-def row_at_hand(run: Run, call: StepCall) -> JournalRow | None:
-    """The verified `step_result` of exactly this step, which begins now; it stays unconsumed.
+def result_at_hand(run: Run, call: StepCall) -> object:
+    """The recorded value of a step that is awaited now; `NOT_AT_HAND` where nothing was done.
 
-    None where it is not read yet, or the step does not begin by itself.
+    The row was verified when it was read; that it is one of exactly this step, and that its payload
+    opens at this place, is looked at here.
     """
-    if not run.activity.begins_alone(call.step_id) or run.ended or not run.place.held:
-        return None
-    row = run.cursor.result_at(call.wanted)
-    return None if row is None or run.parts.tracing.recording else row
-
-
-def result_at_hand(run: Run, call: StepCall, row: JournalRow) -> object:
-    """The recorded value of a step whose turn is now; `NOT_AT_HAND` where nothing was done.
-
-    The row was verified when it was read; that its payload opens at this place is looked at here.
-    """
+    cursor, activity = run.cursor, run.activity
+    if not activity.begins_alone(call.step_id) or run.ended or not run.place.held:
+        return NOT_AT_HAND
+    row = cursor.result_at(call.wanted)
+    if row is None or not activity.is_next(row.entry_no) or run.parts.tracing.recording:
+        return NOT_AT_HAND
     try:
-        value = read_result(run, call, run.cursor.open_payload(row))
+        value = read_result(run, call, cursor.open_payload(row))
     except Exception:  # noqa: BLE001 - the long way meets it again, and ends the run for it
         return NOT_AT_HAND
-    run.cursor.consume(call.step_id)
-    run.activity.answered_at_once(call.step_id)
+    cursor.consume(call.step_id)
+    activity.answered_at_once(call.step_id)
     run.folding.settle(call.step_id)
     run.parts.metrics.record("durable.engine.steps_replayed", 1)
     return value
 
 
-async def result_in_turn(run: Run, call: StepCall, row: JournalRow) -> object:
-    """The recorded value of a step that has begun, when its turn comes."""
+async def recorded_result(run: Run, call: StepCall, *, told: bool) -> object:
+    """The recorded value of a step that is under way, in its turn; `NOT_AT_HAND` without one.
+
+    `told` says that its turn has come.
+    """
+    row = run.cursor.result_at(call.wanted)
+    if row is None or run.parts.tracing.recording:
+        return NOT_AT_HAND
     run.cursor.consume(call.step_id)
-    await run.activity.outlast_turn(row.entry_no)
+    if not told:
+        await run.told(row.entry_no)
     run.parts.metrics.record("durable.engine.steps_replayed", 1)
     return read_result(run, call, run.cursor.open_payload(row))

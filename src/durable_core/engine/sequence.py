@@ -13,10 +13,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Sized
-from typing import Final
+from collections.abc import Callable, Sized
+from typing import Final, TypeVar
 
 __all__ = ["LAST", "Sequence", "Turn"]
+
+T = TypeVar("T")
 
 LAST: Final = 1 << 62
 """The place of a step that the journal has no answer for: behind all others."""
@@ -28,16 +30,23 @@ callbacks, `gather`, `wait_for` and the task that awaits them."""
 _MORE_TURNS: Final = 4
 """For each parallel block that an answer may lead out of."""
 
+_UNKNOWN: Final = -1
+
 _WIDEST: Final = 256
 """How many are woken for one turn of the loop at most."""
 
 
 class Turn(asyncio.Future[None]):
-    """A wait of one step. It cannot be cancelled: asyncio then cancels the task when it is done."""
+    """A wait of one step. Once it has its place it cannot be cancelled.
+
+    asyncio then cancels the task that waits when it is done.
+    """
 
     __slots__ = ("first", "handles", "number", "place")
 
     place: int
+    """The `entry_no` of what it waits for; `_UNKNOWN` while nobody has told it."""
+
     number: int
     """Which turn it is: of several at one place the first that asked comes first."""
 
@@ -47,9 +56,9 @@ class Turn(asyncio.Future[None]):
     first: bool
     """Whether it was woken in front of the others: then nothing has to be looked at."""
 
-    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's signature
-        """Never."""
-        return False
+    def cancel(self, msg: object = None) -> bool:
+        """Only while it has no place."""
+        return self.place == _UNKNOWN and super().cancel(msg)
 
 
 class Sequence:
@@ -65,6 +74,9 @@ class Sequence:
 
         self._count = 0
         self._width = 1
+        self._passed = 0
+        """How many of those that were woken together have gone on."""
+
         self._pumping = False
         self._busy = False
         self._turns = _TURNS
@@ -91,8 +103,24 @@ class Sequence:
         Then `after` says whether it has come. It comes in any case: who is cancelled while it waits
         for it learns so when it has come. What is ready now begins before it.
         """
+        turn = self.without_place()
+        self.let_in(turn, place)
+        return turn
+
+    def without_place(self) -> Turn:
+        """A turn of something whose place is told later, by `let_in`; or which is just done."""
         self._count += 1
-        return self._queued(place, self._count)
+        turn = Turn(loop=asyncio.get_running_loop())
+        turn.place, turn.number, turn.handles, turn.first = _UNKNOWN, self._count, 0, True
+        return turn
+
+    def let_in(self, turn: Turn, place: int) -> None:
+        """`turn` waits from now on, for what stands at `place`."""
+        turn.place = place
+        heapq.heappush(self._waiting, (place, turn.number, turn))
+        if not self._pumping:
+            self._pumping = True
+            self._pump_again(turn.get_loop(), self._turns)
 
     def after(self, turn: Turn) -> Turn | None:
         """Who waited for `turn` goes on, or was closed; the turn to wait for in its place, if any.
@@ -105,25 +133,38 @@ class Sequence:
         woken.remove(turn)
         self._ours -= turn.handles
         if turn.first or self._is_still(turn):
+            self._passed += 1
             return None
-        self._width = 1
-        return self._queued(turn.place, turn.number)
+        self._width = max(1, self._passed)
+        return self._again(turn)
+
+    def beside(self, start: Callable[[], T]) -> T:
+        """What `start` returns; what it gives to the loop is nothing that the program does."""
+        loop = asyncio.get_running_loop()
+        ready: Sized = getattr(loop, "_ready", ())
+        before = len(ready)
+        started = start()
+        given = len(ready) - before
+        if given:
+            self._ours += given + 1
+            loop.call_soon(self._has_run, given + 1)
+        return started
+
+    def _has_run(self, given: int) -> None:
+        self._ours -= given
 
     def _is_still(self, turn: Turn) -> bool:
         """Whether nothing has come between those that were woken before it and this one."""
         waiting = self._waiting
-        sooner = waiting and waiting[0][0] < turn.place
+        sooner = waiting and waiting[0][:2] < (turn.place, turn.number)
         return not sooner and self._rests(turn.get_loop())
 
-    def _queued(self, place: int, number: int) -> Turn:
-        loop = asyncio.get_running_loop()
-        turn = Turn(loop=loop)
-        turn.place, turn.number, turn.handles, turn.first = place, number, 0, True
-        heapq.heappush(self._waiting, (place, number, turn))
-        if not self._pumping:
-            self._pumping = True
-            self._pump_again(loop, self._turns)
-        return turn
+    def _again(self, turn: Turn) -> Turn:
+        """Another one with its place and its number."""
+        again = self.without_place()
+        again.number = turn.number
+        self.let_in(again, turn.place)
+        return again
 
     def _pump_again(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
         self._ours += 1
@@ -147,7 +188,7 @@ class Sequence:
         ready: Sized = getattr(loop, "_ready", ())
         if self._woken is None:
             self._woken = deque()
-        first = True
+        first, self._passed = True, 0
         for _ in range(min(width, len(self._waiting))):
             _, _, turn = heapq.heappop(self._waiting)
             before = len(ready)
