@@ -140,7 +140,7 @@ class Run:
     @property
     def forked(self) -> bool:
         """Whether it has, or its journal holds, more lines of code than the workflow's own."""
-        return self.strands.forked or self.cursor.forked
+        return self.strands.forked or self.cursor.beside > 0
 
     @property
     def branch(self) -> Branch:
@@ -220,7 +220,7 @@ class Run:
         So the program sees live, one after the other, what a replay will show it.
         """
         await self.journal(entry, prompt=prompt)
-        if (self.activity.concurrent or self._answers_in_turn) and not self.ended:
+        if not self.ended:
             await self.told(self.lane.accepted_count)
 
     async def room(self) -> bool:
@@ -234,10 +234,14 @@ class Run:
             _, cancelled = await self.activity.outlast_read(self.parts.writer.room())
         return cancelled
 
-    async def told(self, place: int) -> None:
-        """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal."""
-        if self.activity.concurrent or self._answers_in_turn:
-            await self.activity.outlast_turn(place)
+    async def told(self, place: int) -> bool:
+        """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal.
+
+        Whether the workflow cancelled meanwhile, which does not end the wait.
+        """
+        if not (self.activity.concurrent or self._answers_in_turn) or self.sequence.is_next(place):
+            return False
+        return await self.activity.outlast_turn(place)
 
     async def journal(
         self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False

@@ -251,30 +251,33 @@ class ExecutionEnvelope:
         `PayloadTooLarge` before anything is decrypted, `DecodeError` for unknown versions and
         formats and truncated blobs, `IntegrityError` for a blob that was not sealed at this place.
         """
-        blob = row.payload
+        # Taken apart at once: this stands on the way of each step that is replayed.
+        fingerprint, idem_key, effect, detail, blob, version, _, _ = row[5:]
         if blob and isinstance(row, FoldedRow):
             return blob  # opened with its checkpoint
-        if row.payload_version != PAYLOAD_VERSION:
+        if version != PAYLOAD_VERSION:
             message = (
-                f"entry {row.entry_no} has payload version {row.payload_version}; this build "
-                f"reads version {PAYLOAD_VERSION}: upgrade durable-core"
+                f"entry {row.entry_no} has payload version {version}; this build reads version "
+                f"{PAYLOAD_VERSION}: upgrade durable-core"
             )
             raise DecodeError(message)
         if not blob:
             message = f"entry {row.entry_no} has no payload where its kind needs one"
             raise DecodeError(message)
-        if len(blob) > self.wire.max_payload_bytes:
-            self.wire.guard_blob(blob)
-        if (blob[0] != _UNSEALED) != self.sealed:
+        wire, form = self.wire, blob[0]
+        if len(blob) > wire.max_payload_bytes:
+            wire.guard_blob(blob)
+        if (form != _UNSEALED) != self.sealed:
             state = "plain in a sealed" if self.sealed else "sealed in an unsealed"
             message = f"the payload of entry {row.entry_no} is {state} execution"
             raise IntegrityError(message)
-        if blob[0] == _UNSEALED:
+        if form == _UNSEALED:
             return blob[1:]
         if len(blob) < _FRAME:
             message = f"the payload of entry {row.entry_no} is truncated"
             raise DecodeError(message)
-        return self.wire.bound(blob[0], blob[1]).open(blob[_FRAME:], _aad_of(row))
+        aad = encode_aad(*row[:5], effect, version, fingerprint, idem_key, detail)
+        return wire.bound(form, blob[1]).open(blob[_FRAME:], aad)
 
     def _seal(self, payload: bytes, aad: bytes, seals: Iterator[Seal] = NONE_PREPARED) -> bytes:
         if not self.sealed:

@@ -13,6 +13,7 @@ from typing import Final
 
 from blake3 import blake3
 
+from durable_core.model.effects import EffectClass
 from durable_core.wire.fields import field, integer, text
 from durable_core.wire.hashing import Hashing
 from durable_core.wire.keys import ExecutionKeys
@@ -25,6 +26,7 @@ __all__ = [
     "idempotency_key",
     "key_prefix",
     "step_fingerprint",
+    "wait_fingerprint",
 ]
 
 _IDEM_KEYS: Final = Hashing(blake3(derive_key_context="durable-core v1 idempotency-key"))
@@ -52,6 +54,17 @@ def fingerprint_prefix(name: str, effect: int, sub_class: int) -> bytes:
 def call_fingerprint(keys: ExecutionKeys, prefix: bytes, arguments: bytes) -> bytes:
     """The `step_fingerprint` of a call, by the step's own `fingerprint_prefix`."""
     return keys.fingerprint(prefix + len(arguments).to_bytes(4, "big") + arguments)
+
+
+def wait_fingerprint(keys: ExecutionKeys, name: str) -> bytes:
+    """The `step_fingerprint` of an idempotent step without arguments, made once for each name.
+
+    For the few names that the engine itself gives to waits.
+    """
+    known = keys.of_waits.get(name)
+    if known is None:
+        known = keys.of_waits[name] = step_fingerprint(keys, name, EffectClass.IDEMPOTENT, 0, b"")
+    return known
 
 
 def idempotency_key(

@@ -45,6 +45,9 @@ class ExecutionKeys:
     def _under_the_mac_key(self) -> Hashing | None:
         return None if self.mac_key is None else keyed(self.mac_key)
 
+    of_waits: dict[str, bytes] = field(init=False, factory=dict, repr=False, eq=False)
+    """Fingerprints of waits that were made, by name."""
+
     @_fingerprints.default
     def _under_the_fingerprint_key(self) -> Hashing:
         if self.fingerprint_key is None:

@@ -59,8 +59,15 @@ class PayloadCodec:
         `PayloadTooLarge` before anything is decoded; `DecodeError` for bytes that are not an
         encoding, or that do not fit the type. Never a partial value.
         """
-        self._guard(data)
-        return _lifted(self._plan_of(as_type), load(data))
+        if len(data) > self._max_bytes:
+            self._guard(data)
+        plan = self._plan_of(as_type)
+        if plan.leaf:
+            # What the library alone encodes is looked at without the way through its parts.
+            value = decode(data)
+            if type(value) in plan.kinds and plan.encode(value) == data:
+                return value
+        return _lifted(plan, load(data))
 
     def settle(self, value: object, as_type: object = UNTYPED) -> tuple[bytes, Any]:
         """The encoding, and what decoding it gives: what every later reader will see.
