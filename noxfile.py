@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +30,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 ROOT: Final = Path(__file__).parent
 CONSTRAINTS: Final = ("-c", "constraints/dev.txt")
 
+CORES: Final = "2"
+"""Of a small machine."""
+
 WORKERS: Final = ("-n", "4", "--dist=worksteal")
-"""Two more than the cores of a small machine: many tests wait for processes, servers and locks."""
+"""Two more than its cores: many tests wait for processes, servers and locks."""
+
+BESIDE: Final = ("-n", "2", "--dist=worksteal")
+"""For a smaller run beside one with these; see `at_once`."""
 
 CORE: Final = "durable-core"
 PLUGINS: Final = tuple(sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")))
@@ -138,6 +146,17 @@ def install_built(session: nox.Session, *requirements: str) -> None:
     used.touch()
 
 
+def at_once(session: nox.Session, *commands: Sequence[str]) -> None:
+    """Run commands beside each other and show what each said when it has ended; all must succeed.
+
+    One uses the cores while another one begins, waits, or comes to its last tests.
+    """
+    with ThreadPoolExecutor(len(commands)) as threads:
+        running = [threads.submit(session.run, *command, silent=True) for command in commands]
+        for ended in as_completed(running):
+            sys.stdout.write(str(ended.result()))
+
+
 @nox.session(default=False)
 def installer(session: nox.Session) -> None:
     """What installs what the other sessions need; see `install`."""
@@ -160,7 +179,7 @@ def types(session: nox.Session) -> None:
     install(session, *from_elsewhere(group("types")), *everything_needed())
     sources = [str(folder / "src") for folder in FOLDERS.values()]
     rest = [name for name in ("tests", "examples", "bench") if any(ROOT.glob(f"{name}/**/*.py"))]
-    session.run("mypy", *sources, *rest, "noxfile.py")
+    session.run("mypy", "--num-workers", CORES, *sources, *rest, "noxfile.py")
     for plugin in PLUGINS:
         own = FOLDERS[plugin] / "tests"
         if any(own.glob("**/*.py")):
@@ -237,12 +256,15 @@ def run_served(session: nox.Session, dialect: str, *command: str) -> None:
 def core_tests(session: nox.Session) -> None:
     """The tests of core; a whole run also demands full coverage of the packages that say so."""
     install_built(session, CORE, *group("tests"), *GUESTS)
-    pytest = ("pytest", *WORKERS, "--ignore=tests/crash")
     if session.posargs:
-        session.run(*pytest, *session.posargs)
+        session.run("pytest", *WORKERS, "--ignore=tests/crash", *session.posargs)
         return
-    session.run(*pytest, *(f"--ignore={path}" for path in COVERING), "tests")
-    session.run(*pytest, "--cov", "--cov-report=", *COVERING)
+    rest = [f"--ignore={path}" for path in ("tests/crash", *COVERING)]
+    at_once(
+        session,
+        ("pytest", *WORKERS, *rest, "tests"),
+        ("pytest", *BESIDE, "--cov", "--cov-report=", *COVERING),
+    )
     covered = ",".join(f"src/durable_core/{package}/*" for package in FULLY_COVERED)
     session.run("coverage", "report", f"--include={covered}", "--fail-under=100")
 
@@ -254,10 +276,12 @@ def crash(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", "tests/crash", *session.posargs)
         return
+    rest = map("--ignore={}".format, MATRIX)
     # The matrix counts its kills in one process, and kills several at once by itself.
-    session.run("pytest", *MATRIX)
-    session.run(
-        "pytest", *WORKERS, "--dist=loadfile", *map("--ignore={}".format, MATRIX), "tests/crash"
+    at_once(
+        session,
+        ("pytest", *MATRIX),
+        ("pytest", *BESIDE, "--dist=loadfile", *rest, "tests/crash"),
     )
 
 
