@@ -8,6 +8,7 @@ tests run against them; `src` is on the path of no test.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ROOT: Final = Path(__file__).parent
 CONSTRAINTS: Final = ("-c", "constraints/dev.txt")
+RUN: Final = secrets.token_hex(8)
+"""Tells this run from all others; see `install_built`."""
 
 CORES: Final = "2"
 """Of a small machine."""
@@ -36,8 +39,8 @@ CORES: Final = "2"
 WORKERS: Final = ("-n", "4", "--dist=worksteal")
 """Two more than its cores: many tests wait for processes, servers and locks."""
 
-BESIDE: Final = ("-n", "2", "--dist=worksteal")
-"""For a smaller run beside one with these; see `at_once`."""
+FEWER: Final = ("-n", "2", "--dist=worksteal")
+"""For few tests, and for a run beside another; see `at_once`."""
 
 CORE: Final = "durable-core"
 PLUGINS: Final = tuple(sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")))
@@ -58,6 +61,9 @@ BACKENDS: Final = [
 ]
 SERVED_BY: Final = {"postgres": ("python", "-m", "tests.postgres", "--")}
 """Dialect → the command in front of what its sessions run, which gives it a server meanwhile."""
+
+FEW_TESTS: Final = ("aead", "otel")
+"""The distributions whose tests are over when more workers would have begun."""
 
 MATRIX: Final = tuple(
     f"tests/crash/test_{name}.py" for name in ("crash_matrix", "random_kills", "checker")
@@ -135,15 +141,16 @@ def install(session: nox.Session, *requirements: str) -> None:
 def install_built(session: nox.Session, *requirements: str) -> None:
     """Install the requirements, those that are ours from the wheels of this run.
 
-    In an environment that has been used before (`nox -r`) ours are installed once more, alone,
+    In an environment that an earlier run has used (`nox -r`) ours are installed once more, alone,
     since it holds the same version of an earlier build.
     """
     ours = [built(session, text) for text in requirements if is_ours(text)]
     install(session, *ours, *from_elsewhere(requirements))
-    used = Path(session.bin).parent / "used-before"
-    if used.exists():
+    first_run = Path(session.bin).parent / "first-run"
+    if not first_run.exists():
+        first_run.write_text(RUN, "utf-8")
+    elif first_run.read_text("utf-8") != RUN:
         session.install("--no-deps", "--force-reinstall", *ours)
-    used.touch()
 
 
 def at_once(session: nox.Session, *commands: Sequence[str]) -> None:
@@ -201,9 +208,9 @@ def build(session: nox.Session) -> None:
     """Build sdists, and from them wheels, of every distribution and third-party example."""
     install(session, *group("build"))
     shutil.rmtree(wheelhouse(session), ignore_errors=True)
-    for folder in (*FOLDERS.values(), *THIRD_PARTY_FOLDERS):
-        where = ("--outdir", str(wheelhouse(session)), str(folder))
-        session.run("python", "-m", "build", "--no-isolation", *where, silent=True)
+    command = ("python", "-m", "build", "--no-isolation", "--outdir", str(wheelhouse(session)))
+    folders = (*FOLDERS.values(), *THIRD_PARTY_FOLDERS)
+    at_once(session, *((*command, str(folder)) for folder in folders))
 
 
 @nox.session(requires=["build"])
@@ -217,19 +224,23 @@ def tests(session: nox.Session, distribution: str) -> None:
     install_plugin(session, plugin)
     own = FOLDERS[plugin] / "tests"
     rest = (f"--ignore={own / 'conformance'}",) if distribution in BACKENDS else ()
-    run_served(session, distribution, "pytest", *WORKERS, *(session.posargs or [*rest, str(own)]))
+    workers = FEWER if distribution in FEW_TESTS else WORKERS
+    run_served(session, distribution, "pytest", *workers, *(session.posargs or [*rest, str(own)]))
     if distribution == "postgres" and not session.posargs:
         install_built(session, *group("tests"))
-        on_postgres = ("--dialect", "postgres", *of_dialects())
+        on_postgres = ("--dialect", "postgres", *marked("dialects", "postgres"))
         run_served(session, distribution, "pytest", *WORKERS, *on_postgres)
 
 
-def of_dialects() -> list[str]:
-    """The files of core's tests in which something carries a marker for a server's dialect."""
-    marks = ("mark.dialects", "mark.postgres")
-    paths = sorted(ROOT.glob("tests/**/test_*.py"))
-    marked = [path for path in paths if any(mark in path.read_text("utf-8") for mark in marks)]
-    return [str(path.relative_to(ROOT)) for path in marked]
+def marked(*marks: str, where: str = "tests") -> list[str]:
+    """The files of tests in which something carries one of these markers.
+
+    Reading them all takes less than having pytest import them all to choose among them.
+    """
+    named = [f"mark.{mark}" for mark in marks]
+    paths = sorted(ROOT.glob(f"{where}/**/test_*.py"))
+    chosen = [path for path in paths if any(mark in path.read_text("utf-8") for mark in named)]
+    return [str(path.relative_to(ROOT)) for path in chosen]
 
 
 @nox.session(requires=["build"])
@@ -263,7 +274,7 @@ def core_tests(session: nox.Session) -> None:
     at_once(
         session,
         ("pytest", *WORKERS, *rest, "tests"),
-        ("pytest", *BESIDE, "--cov", "--cov-report=", *COVERING),
+        ("pytest", *FEWER, "--cov", "--cov-report=", *COVERING),
     )
     covered = ",".join(f"src/durable_core/{package}/*" for package in FULLY_COVERED)
     session.run("coverage", "report", f"--include={covered}", "--fail-under=100")
@@ -281,7 +292,7 @@ def crash(session: nox.Session) -> None:
     at_once(
         session,
         ("pytest", *MATRIX),
-        ("pytest", *BESIDE, "--dist=loadfile", *rest, "tests/crash"),
+        ("pytest", *FEWER, "--dist=loadfile", *rest, "tests/crash"),
     )
 
 
@@ -293,9 +304,8 @@ def wheels(session: nox.Session) -> None:
         session.run("durable", "demo")
     needs = {*group("tests"), *(text for plugin in PLUGINS for text in group("tests", plugin))}
     install_built(session, *sorted(needs), *GUESTS)
-    folders = [str(FOLDERS[plugin] / "tests") for plugin in PLUGINS]
-    marked = ("-m", "entrypoints", "--ignore=tests/crash", "tests", *folders)
-    run_served(session, "postgres", "pytest", *marked)
+    files = [*marked("entrypoints"), *marked("entrypoints", where="plugins/*/tests")]
+    run_served(session, "postgres", "pytest", "-m", "entrypoints", *files)
 
 
 @nox.session(default=False, requires=["build"])
