@@ -323,8 +323,10 @@ class Tracing:
         **kwargs: P.kwargs,
     ) -> AbstractContextManager[Span, None]:
         """As `span`, with what `attributes` returns, which is only called for an installed SDK."""
-        if self._current() is None:
-            return _NO_SPAN
+        if self._tracer is None:
+            now = self._clock()
+            if now < self._look_at or self._look(now) is None:
+                return _NO_SPAN
         return self.span(name, attributes(*args, **kwargs))
 
     def _current(self) -> trace.Tracer | None:

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import functools
 from collections.abc import Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.eager import cancel_requests, start_at_once
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Activity", "seen"]
 
 T = TypeVar("T")
+
+_NOBODY: Final = (None, None)
+"""Stands for the coroutine and the caller of a step that nobody has called."""
 
 
 class Activity:
@@ -58,6 +61,11 @@ class Activity:
         return bool(self._called)
 
     @property
+    def quiet(self) -> bool:
+        """Whether no step was called that has not begun, nor counts as cancelled from the start."""
+        return not self._called and not self._doomed
+
+    @property
     def concurrent(self) -> bool:
         """Whether another step than the one that asks is under way, or may be about to be."""
         return self.under_way > 1 or bool(self._called) or self._run.forked
@@ -88,20 +96,24 @@ class Activity:
         """A step was called, in `task`; its coroutine has not begun."""
         self._called[step_id] = coroutine, task
 
-    def entered(self, step_id: str, task: asyncio.Task[Any] | None, *, own: bool) -> None:
-        """A step's coroutine has begun in `task`: the own one of a branch, or another one."""
-        _, caller = self._called.pop(step_id, (None, None))
+    def entered(self, step_id: str, task: asyncio.Task[Any] | None) -> int:
+        """A step's coroutine has begun in `task`; how often that had been asked to cancel."""
+        _, caller = self._called.pop(step_id, _NOBODY)
         self.under_way += 1
-        if task is not None and not own:
-            self._under_way[step_id] = task, task.cancelling()
-        if caller is task and self._is_owed(task):
+        requests = cancel_requests(task)
+        if task is not None and self._run.strands.of(task) is None:
+            self._under_way[step_id] = task, requests
+        if self._owed and caller is task and self._is_owed(task):
             self._doomed[step_id] = None
+        return requests
 
     def left(self, step_id: str) -> None:
         """A step's coroutine is done."""
         self.under_way -= 1
-        self._under_way.pop(step_id, None)
-        self._doomed.pop(step_id, None)
+        if self._under_way:
+            self._under_way.pop(step_id, None)
+        if self._doomed:
+            self._doomed.pop(step_id, None)
 
     def is_doomed(self, step_id: str) -> bool:
         """Whether a step counts as cancelled from the start.

@@ -57,6 +57,8 @@ async def perform_guarded(run: Run, call: StepCall, found: Found, *, cancelled: 
             return await _meet_settled(run, call, row, cancelled=cancelled)
         case _:
             pass
+    if run.cursor.prior.empty:
+        return await _announce_and_call(run, call, cancelled=cancelled)
     prior = run.cursor.prior.claim(call.idem_key)
     if prior is not None:
         return await _meet_prior(run, call, prior, cancelled=cancelled)
@@ -146,7 +148,7 @@ async def _make_durable(run: Run, call: StepCall) -> bool:
     takes the intent back.
     """
     writer = run.parts.writer
-    run.note_effect(int(call.descriptor.effect))
+    run.only_idempotent = False
     run.parts.failpoints.reach("engine.queue.before")
     if not writer.has_room and await run.room():
         return True

@@ -21,7 +21,6 @@ from durable_core.errors import PayloadError
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
-    from durable_core.engine.strand import Strand
 
 __all__ = [
     "NOT_CALLED",
@@ -99,14 +98,14 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
 
     A cancellation of this task is passed on; one that the function raises by itself is an error.
     """
-    descriptor = call.descriptor
+    descriptor = call.spec.descriptor
     task = asyncio.current_task(run.loop)
-    requests = cancel_requests(task)
+    requests = asked = cancel_requests(task)
     attempt = first
     while True:
         thread = None
         try:
-            value = await _attempt(run, call, attempt, task)
+            value = await _attempt(run, call, attempt, task, asked)
         except _TooLate:
             return NOT_CALLED
         except _Cut as cut:
@@ -128,6 +127,7 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
         if not await run.activity.pause(descriptor.retry.pause(attempt, random.random())):  # noqa: S311
             return NOT_CALLED
         attempt += 1
+        asked = cancel_requests(task)
 
 
 def _failed(run: Run, error: BaseException, attempts: int) -> Failed:
@@ -145,14 +145,24 @@ def _encode(run: Run, call: StepCall, value: object, attempt: int) -> Returned |
 
 
 async def _attempt(
-    run: Run, call: StepCall, attempt: int, task: asyncio.Task[Any] | None
+    run: Run, call: StepCall, attempt: int, task: asyncio.Task[Any] | None, requests: int
 ) -> object:
+    """Call it once; the `task`, which may be the own one of a strand, was asked to cancel so often.
+
+    In that task, or in a thread where it is a plain function.
+    """
+    spec, reach = call.spec, run.parts.failpoints.reach
     active = ACTIVE.set(None)
-    current = CURRENT.set(Attempt(call, attempt))
-    requests = cancel_requests(task)
+    current = CURRENT.set(call if attempt == 1 else Attempt(call, attempt))
+    strand = run.strands.of(task) if spec.is_async else None
+    if strand is not None:
+        strand.enter_function(requests)
     try:
-        if call.spec.is_async:
-            value = await _in_task(run, call, run.strands.of(task))
+        if spec.is_async:
+            reach("engine.effect.before")
+            limit = spec.descriptor.timeout
+            awaitable = spec.fn(*call.args, **call.kwargs)
+            value = await (awaitable if limit is None else _limited(call, awaitable, limit))
         else:
             value = await _in_thread(run, call)
     except (_Cut, _TooLate, *_OF_THE_PROCESS):
@@ -162,24 +172,12 @@ async def _attempt(
             raise
         raise _Raised(error) from None
     finally:
-        CURRENT.reset(current)
-        ACTIVE.reset(active)
-    run.parts.failpoints.reach("engine.effect.after")
-    return value
-
-
-async def _in_task(run: Run, call: StepCall, strand: Strand | None) -> object:
-    """Call it in this task, which may be the own one of a `strand`."""
-    run.parts.failpoints.reach("engine.effect.before")
-    if strand is not None:
-        strand.enter_function()
-    try:
-        awaitable = call.spec.fn(*call.args, **call.kwargs)
-        limit = call.descriptor.timeout
-        return await (awaitable if limit is None else _limited(call, awaitable, limit))
-    finally:
         if strand is not None:
             strand.leave_function()
+        CURRENT.reset(current)
+        ACTIVE.reset(active)
+    reach("engine.effect.after")
+    return value
 
 
 async def _limited(call: StepCall, awaitable: Awaitable[object], limit: float) -> object:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from durable_core.engine.call import StepCall
-from durable_core.engine.eager import cancel_requests
 from durable_core.engine.guarded import perform_guarded
 from durable_core.engine.invoke import (
     NotCalled,
@@ -47,10 +46,12 @@ def perform(
 
     It raises `StepFailed` into the workflow, and cancellation.
     """
-    if run.cursor.replaying and not run.activity.under_way:
-        coroutine = _replay(run, call)
-    else:
+    if not run.caught_up:
+        run.caught_up = not run.cursor.replaying
+    if run.caught_up or run.activity.under_way:
         coroutine = _within(run, call.step_id, _perform, call)
+    else:
+        coroutine = _replay(run, call)
     run.activity.called(call.step_id, coroutine, task)
     return coroutine
 
@@ -77,8 +78,7 @@ async def _within(
 ) -> T:
     """`work` as something that the workflow does at `step_id`, ended with its run."""
     task = asyncio.current_task(run.loop)
-    requests = cancel_requests(task)
-    run.activity.entered(step_id, task, own=run.strands.of(task) is not None)
+    requests = run.activity.entered(step_id, task)
     try:
         if run.ended:
             await run.halted()
@@ -100,7 +100,8 @@ async def _within(
     finally:
         run.activity.left(step_id)
         run.folding.settle(step_id)
-        run.place.rest(run.activity.under_way)
+        if run.place.waits:
+            run.place.rest(run.activity.under_way)
 
 
 async def _replay(run: Run, call: StepCall) -> object:
@@ -111,17 +112,21 @@ async def _replay(run: Run, call: StepCall) -> object:
 
 
 async def _perform(run: Run, call: StepCall) -> object:
-    found, cancelled = await look_up(run, call.wanted)
-    with run.parts.tracing.span_of(SpanName.STEP_RUN, run.span_attributes, call, found):
+    found: Found = FRESH
+    cancelled = False
+    if not run.caught_up or run.sequence.busy or not run.activity.quiet:
+        found, cancelled = await look_up(run, call)
+    parts = run.parts
+    with parts.tracing.span_of(SpanName.STEP_RUN, run.span_attributes, call, found):
         if isinstance(found, Recorded):
-            run.parts.metrics.record("durable.engine.steps_replayed", 1)
+            parts.metrics.record("durable.engine.steps_replayed", 1)
             return await replay(run, call, found.row, cancelled=cancelled)
-        run.parts.metrics.record("durable.engine.steps", 1)
-        if run.folding.full:
+        parts.metrics.record("durable.engine.steps", 1)
+        if run.folding.tight and run.folding.full:
             _, cancelled_too = await run.activity.outlast_read(run.folding.make_room())
             cancelled |= cancelled_too
-        if not run.parts.standing.held:
-            _, cancelled_too = await run.activity.outlast_read(run.parts.standing.regained())
+        if not parts.standing.held:
+            _, cancelled_too = await run.activity.outlast_read(parts.standing.regained())
             cancelled |= cancelled_too
         if call.descriptor.guarded:
             return await perform_guarded(run, call, found, cancelled=cancelled)
@@ -166,7 +171,8 @@ async def look_up(run: Run, wanted: Wanted) -> tuple[Found, bool]:
 
 
 async def _perform_plain(run: Run, call: StepCall, *, cancelled: bool) -> object:
-    taken = run.cursor.prior.claim(call.idem_key)
+    prior = run.cursor.prior
+    taken = None if prior.empty else prior.claim(call.idem_key)
     if taken is not None:
         entry, value = take_over(run, call, taken)
         await run.complete(entry)
@@ -185,10 +191,10 @@ async def _perform_plain(run: Run, call: StepCall, *, cancelled: bool) -> object
         await run.halted()
     run.parts.failpoints.reach("engine.result.before")
     match attempted:
-        case Returned(encoded, value):
-            await run.complete(call.result(VALUE + encoded))
+        case Returned():
+            await run.complete(call.result(VALUE + attempted.encoded))
             run.parts.failpoints.reach("engine.result.after")
-            return value
+            return attempted.value
         case NotCalled() | TimedOut():
             message = f"step {call.step_id} is not guarded and was given up"
             raise JournalError(message)

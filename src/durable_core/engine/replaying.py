@@ -36,7 +36,7 @@ def result_at_hand(run: Run, call: StepCall) -> object:
     cursor, parts = run.cursor, run.parts
     if not run.activity.alone(call.step_id) or run.ended or not run.place.held:
         return NOT_AT_HAND
-    row = cursor.result_at(call.wanted)
+    row = cursor.result_at(call)
     if row is None or parts.tracing.recording:
         return NOT_AT_HAND
     try:

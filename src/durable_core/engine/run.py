@@ -78,6 +78,9 @@ class Run:
         """What the journal still lacks for an operator to settle the steps that block the run."""
 
         self.only_idempotent = True
+        self.caught_up = False
+        """Whether a step is known to have been called behind all that the journal holds."""
+
         self.activity = Activity(self)
         self.folding = Folding(self)
         self._checkpoints = 0
@@ -86,7 +89,7 @@ class Run:
     @property
     def forked(self) -> bool:
         """Whether it has, or its journal holds, more lines of code than the workflow's own."""
-        return self.strands.forked or self.cursor.forked
+        return self.strands.forked or (not self.caught_up and self.cursor.forked)
 
     @property
     def branch(self) -> Branch:
@@ -103,13 +106,24 @@ class Run:
 
         In another task than the branch's own the step takes no position, and is matched by content.
         """
-        name = spec.descriptor.name
-        strand = self._strand_of_caller(name)
+        return self.call_in(self._strand_of_caller(spec.descriptor.name), spec, args, kwargs)
+
+    def call_in(
+        self,
+        strand: Strand,
+        spec: StepSpec,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> Coroutine[Any, Any, Any]:
+        """As `call`, by somebody who is known to stand in the branch of `strand`."""
+        if self.ended or strand.over:
+            self._refuse(strand, spec.descriptor.name)
         task = running_task()
-        own = self.strands.of(task) is strand
+        own = task is not None and task is strand.task
         if not own:
-            self.strands.note_foreign(name, task)
-        self.folding.require_room()
+            self.strands.note_foreign(spec.descriptor.name, task)
+        if self.folding.tight:
+            self.folding.require_room()
         try:
             call = StepCall.make(
                 self.execution_id,
@@ -122,10 +136,10 @@ class Run:
                 kwargs,
             )
         except DecodeError as error:
-            message = f"step {name!r} cannot be called: {error}"
+            message = f"step {spec.descriptor.name!r} cannot be called: {error}"
             raise DecodeError(message) from error
         guarded = spec.descriptor.guarded
-        self.folding.issue(call.step_id, guarded=guarded)
+        self.folding.issue(call.step_id, guarded)
         if guarded and not self.cursor.prior.empty:
             # Whoever is performed before it must not take its effect of an earlier run for lost.
             self.cursor.prior.consume(call.idem_key)
@@ -165,7 +179,8 @@ class Run:
 
         So the program sees live, one after the other, what a replay will show it.
         """
-        await self.journal(entry, prompt=prompt)
+        if not self._offered(entry, prompt=prompt):
+            await self._append(entry, prompt=prompt)
         if (self.activity.concurrent or self.sequence.busy) and not self.ended:
             await self.told(self.lane.accepted_count)
 
@@ -193,22 +208,38 @@ class Run:
         Buffered; when the queue has no room it waits for its commit, so that nothing is lost.
         Whether the workflow cancelled meanwhile, which does not end the wait.
         """
-        cancelled = False
-        if isinstance(entry, _OF_STEPS):
+        if self._offered(entry, prompt=prompt):
+            return False
+        return await self._append(entry, prompt=prompt)
+
+    def _offered(
+        self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool
+    ) -> bool:
+        """Whether the queue had room for a buffered entry, which is in it then."""
+        if self.only_idempotent and isinstance(entry, _OF_STEPS):
             self.note_effect(entry.effect_class)
-        self.parts.failpoints.reach("engine.queue.before")
+        parts = self.parts
+        parts.failpoints.reach("engine.queue.before")
+        if not parts.journal.writer.take(self.lane, entry, prompt=prompt):
+            return False
+        if prompt:
+            self._prompt_upto = self.lane.accepted_count
+        parts.failpoints.reach("engine.queue.after")
+        return True
+
+    async def _append(
+        self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool
+    ) -> bool:
+        """Add an entry for which there is no room: once there is, or else acknowledged."""
         writer = self.parts.writer
-        if writer.takes_buffered:
-            writer.offer(self.lane, entry, prompt=prompt)
-        else:
-            # At once where that can be: what the caller has looked at is still so then.
-            appending = (
-                writer.submit(self.lane, entry)
-                if writer.has_room
-                else asyncio.ensure_future(writer.append(self.lane, entry))
-            )
-            cancelled = await self.activity.outlast(appending)
-            appending.result()
+        # At once where that can be: what the caller has looked at is still so then.
+        appending = (
+            writer.submit(self.lane, entry)
+            if writer.has_room
+            else asyncio.ensure_future(writer.append(self.lane, entry))
+        )
+        cancelled = await self.activity.outlast(appending)
+        appending.result()
         if prompt:
             self._prompt_upto = self.lane.accepted_count
         self.parts.failpoints.reach("engine.queue.after")
@@ -294,14 +325,18 @@ class Run:
         strand = ACTIVE.get()
         if not isinstance(strand, Strand) or strand.run is not self:
             raise ended(self.execution_id, name) if self.ended else no_branch(name)
-        if self.ended:
-            if self.error is not None and self.strands.own() is None:
-                # A task that the workflow made sees nothing to catch, and goes no further (INV-21).
-                raise asyncio.CancelledError
-            raise ended(self.execution_id, name)
-        if strand.over:
-            raise outlived(name, strand.branch)
+        if self.ended or strand.over:
+            self._refuse(strand, name)
         return strand
+
+    def _refuse(self, strand: Strand, name: str) -> NoReturn:
+        """Raise why what stands in the branch of `strand`, or in any, takes no more calls."""
+        if not self.ended:
+            raise outlived(name, strand.branch)
+        if self.error is not None and self.strands.own() is None:
+            # A task that the workflow made sees nothing to catch, and goes no further (INV-21).
+            raise asyncio.CancelledError
+        raise ended(self.execution_id, name)
 
 
 async def _fold(run: Run) -> None:

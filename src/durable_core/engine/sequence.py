@@ -37,13 +37,10 @@ class Sequence:
         """How many calls of `_queue` the loop is still to make."""
 
         self._count = 0
-        self._pumping = False
-        self._turns = _TURNS
-
-    @property
-    def busy(self) -> bool:
+        self.busy = False
         """Whether a step waits for its turn."""
-        return self._pumping
+
+        self._turns = _TURNS
 
     def deepen(self, depth: int) -> None:
         """Parallel blocks are nested so deep from now on."""
@@ -68,8 +65,8 @@ class Sequence:
         if place is None:
             return  # it was let in before
         self._let_in(place, waiter)
-        if not self._pumping:
-            self._pumping = True
+        if not self.busy:
+            self.busy = True
             loop.call_soon(self._pump, loop, self._turns)
 
     def _let_in(self, place: int, waiter: asyncio.Future[None]) -> None:
@@ -90,7 +87,7 @@ class Sequence:
             waiter.set_result(None)
             loop.call_soon(self._pump, loop, self._turns)
         else:
-            self._pumping = False
+            self.busy = False
 
     def _rests(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether nothing else is about to run: then the program has acted on the last answer.

@@ -13,7 +13,6 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from durable_core.engine.branch import Branch
-from durable_core.engine.eager import cancel_requests
 from durable_core.engine.refused import foreign_task
 
 if TYPE_CHECKING:
@@ -54,12 +53,15 @@ class Strand:
         kwargs: dict[str, object],
     ) -> Coroutine[Any, Any, Any]:
         """A direct call of a `@step` function in this branch; see `ActiveWorkflow`."""
-        return self.run.call(spec, args, kwargs)
+        return self.run.call_in(self, spec, args, kwargs)
 
-    def enter_function(self) -> None:
-        """The function of a step runs in the branch's own task from now on."""
+    def enter_function(self, requests: int) -> None:
+        """The function of a step runs in the branch's own task from now on.
+
+        That was asked to cancel `requests` times by then.
+        """
         self.inside += 1
-        self._requests = cancel_requests(self.task)
+        self._requests = requests
 
     def leave_function(self) -> None:
         """It has ended."""
@@ -86,18 +88,17 @@ class Strands:
     """Those of one run, by their tasks. Used by the event loop's thread alone."""
 
     def __init__(self) -> None:
+        self.forked = False
+        """Whether there are more lines of code than the workflow's own."""
+
         self._by_task: dict[asyncio.Task[Any], Strand] = {}
         self._foreign: dict[asyncio.Task[Any], None] = {}
-
-    @property
-    def forked(self) -> bool:
-        """Whether there are more lines of code than the workflow's own."""
-        return len(self._by_task) > 1 or bool(self._foreign)
 
     def add(self, strand: Strand, task: asyncio.Task[Any]) -> None:
         """`task` is the own one of `strand` from now on, and until it is done."""
         strand.task = task
         self._by_task[task] = strand
+        self._count()
         task.add_done_callback(self._done)
 
     def enter(self, strand: Strand) -> None:
@@ -106,6 +107,7 @@ class Strands:
         if task is not None:
             strand.task = task
             self._by_task[task] = strand
+            self._count()
 
     def leave(self, strand: Strand) -> None:
         """The code of `strand` has ended in its own task."""
@@ -121,7 +123,8 @@ class Strands:
             raise foreign_task(name)
         if task not in self._foreign:
             self._foreign[task] = None
-            task.add_done_callback(self._foreign.pop)
+            self._count()
+            task.add_done_callback(self._foreign_done)
 
     def own(self) -> Strand | None:
         """The strand whose own task is the current one."""
@@ -149,6 +152,14 @@ class Strands:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._by_task.pop(task).over = True
+        self._count()
+
+    def _foreign_done(self, task: asyncio.Task[Any]) -> None:
+        del self._foreign[task]
+        self._count()
+
+    def _count(self) -> None:
+        self.forked = len(self._by_task) > 1 or bool(self._foreign)
 
 
 def running_task() -> asyncio.Task[Any] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from durable_core.errors import DecodeError, PayloadError, PayloadTooLarge
-from durable_core.wire.cbor import LEAVES, decode, dump, load
+from durable_core.wire.cbor import decode, dump, load
 from durable_core.wire.plan import Plan
 from durable_core.wire.planner import Planner
 
@@ -28,6 +28,7 @@ class PayloadCodec:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._planner = Planner()
+        self._plans = self._planner.plans
 
     def encode(self, value: object, as_type: object = UNTYPED) -> bytes:
         """The encoding of `value`; equal values have equal encodings in every process.
@@ -37,7 +38,7 @@ class PayloadCodec:
         """
         plan = self._plan_of(as_type)
         data = self._encoded(plan, value)
-        if not (plan.exact or _is_unchanging(plan, value)):
+        if not (plan.exact or type(value) in plan.unchanging):
             _require_restored(plan, value, data)
         return data
 
@@ -59,7 +60,8 @@ class PayloadCodec:
         `PayloadTooLarge` before anything is decoded; `DecodeError` for bytes that are not an
         encoding, or that do not fit the type. Never a partial value.
         """
-        self._guard(data)
+        if len(data) > self._max_bytes:
+            raise self._too_large(data)
         return _lifted(self._plan_of(as_type), load(data))
 
     def settle(self, value: object, as_type: object = UNTYPED) -> tuple[bytes, Any]:
@@ -69,7 +71,7 @@ class PayloadCodec:
         """
         plan = self._plan_of(as_type)
         data = self._encoded(plan, value)
-        if _is_unchanging(plan, value):
+        if type(value) in plan.unchanging:
             return data, value
         return data, _require_restored(plan, value, data)
 
@@ -78,6 +80,12 @@ class PayloadCodec:
         return _lifted(self._plan_of(as_type), plain)
 
     def _plan_of(self, as_type: object) -> Plan:
+        try:
+            return self._plans[as_type]
+        except (KeyError, TypeError):  # unknown yet, or with metadata that cannot be hashed
+            return self._planned(as_type)
+
+    def _planned(self, as_type: object) -> Plan:
         try:
             return self._planner.plan_of(as_type)
         except DecodeError:
@@ -93,22 +101,15 @@ class PayloadCodec:
             raise
         except Exception:  # noqa: BLE001 - a class's own code runs here
             raise _lost(plan, value) from None
-        self._guard(data)
+        if len(data) > self._max_bytes:
+            raise self._too_large(data)
         return data
 
-    def _guard(self, data: bytes) -> None:
-        if len(data) > self._max_bytes:
-            message = (
-                f"a value of {len(data)} encoded bytes exceeds max_payload_bytes = "
-                f"{self._max_bytes}; store it elsewhere and journal a reference"
-            )
-            raise PayloadTooLarge(message)
-
-
-def _is_unchanging(plan: Plan, value: object) -> bool:
-    """Whether decoding can only give `value` itself."""
-    kind = type(value)
-    return kind in LEAVES and kind in plan.kinds
+    def _too_large(self, data: bytes) -> PayloadTooLarge:
+        return PayloadTooLarge(
+            f"a value of {len(data)} encoded bytes exceeds max_payload_bytes = "
+            f"{self._max_bytes}; store it elsewhere and journal a reference",
+        )
 
 
 def _require_restored(plan: Plan, value: object, data: bytes) -> Any:  # noqa: ANN401 - by its type
