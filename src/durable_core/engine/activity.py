@@ -13,6 +13,7 @@ from durable_core.engine.eager import cancel_requests, start_at_once
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
+    from durable_core.journal.lane import Lane
     from durable_core.replay.lookup import Found, Wanted
 
 __all__ = ["Activity", "seen"]
@@ -61,14 +62,14 @@ class Activity:
         return bool(self._called)
 
     @property
-    def quiet(self) -> bool:
-        """Whether no step was called that has not begun, nor counts as cancelled from the start."""
-        return not self._called and not self._doomed
-
-    @property
     def concurrent(self) -> bool:
         """Whether another step than the one that asks is under way, or may be about to be."""
         return self.under_way > 1 or bool(self._called) or self._run.forked
+
+    @property
+    def undisturbed(self) -> bool:
+        """Whether nothing is done beside the step that asks, nor does it count as cancelled."""
+        return not (self.under_way > 1 or self._called or self._doomed or self._run.forked)
 
     def alone(self, step_id: str) -> bool:
         """Whether nothing is under way, and of all that was called only this step has not begun.
@@ -192,6 +193,22 @@ class Activity:
             finally:
                 work.remove_done_callback(wake)
         return cancelled
+
+    async def outlast_commit(self, lane: Lane, committed: asyncio.Future[int]) -> bool:
+        """As `outlast`, of an append of `lane` that is acknowledged; raises what became of it.
+
+        Waits for the append itself, which takes a turn of the loop less: a cancellation withdraws
+        nothing from the queue.
+        """
+        try:
+            await committed
+        except asyncio.CancelledError:
+            if self._run.ended:
+                raise
+            self._note_unmoved()
+            await self.outlast_read(self._run.parts.writer.barrier(lane))
+            return True
+        return False
 
     async def outlast_read(self, reading: Coroutine[Any, Any, T]) -> tuple[T, bool]:
         """What `reading` returns, as `outlast` waits for it, and whether the workflow cancelled."""

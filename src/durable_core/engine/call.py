@@ -93,15 +93,15 @@ class StepCall(Wanted):
         `TypeError` as from a call with wrong arguments; `DecodeError` naming the step for an
         argument that cannot be encoded.
         """
-        shape = spec.shape
+        descriptor, shape = spec.descriptor, spec.shape
         parts = shape.encode_each(codec, shape.bind(args, kwargs))
         fingerprint = call_fingerprint(keys, spec.fingerprint_prefix, join(parts))
         step_id, key_prefix, occurrence = place(fingerprint)
         return cls(
             step_id,
-            spec.descriptor.name,
+            descriptor.name,
             fingerprint,
-            spec.effect,
+            descriptor.effect,
             parts,
             execution_id,
             generation,

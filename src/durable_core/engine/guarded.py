@@ -192,7 +192,7 @@ async def _meet_intent(run: Run, call: StepCall, row: JournalRow, *, fresh_run: 
     if isinstance(resolved, Resolved):
         return await _close(run, call, resolved)
     if fresh_run:
-        run.note_effect(int(call.descriptor.effect))
+        run.only_idempotent = False
         await run.parts.writer.append(run.lane, call.intent())
     return await _call(run, call, clean=False)
 

@@ -114,7 +114,7 @@ async def _replay(run: Run, call: StepCall) -> object:
 async def _perform(run: Run, call: StepCall) -> object:
     found: Found = FRESH
     cancelled = False
-    if not run.caught_up or run.sequence.busy or not run.activity.quiet:
+    if not (run.caught_up and run.activity.undisturbed):
         found, cancelled = await look_up(run, call)
     parts = run.parts
     with parts.tracing.span_of(SpanName.STEP_RUN, run.span_attributes, call, found):
@@ -128,7 +128,7 @@ async def _perform(run: Run, call: StepCall) -> object:
         if not parts.standing.held:
             _, cancelled_too = await run.activity.outlast_read(parts.standing.regained())
             cancelled |= cancelled_too
-        if call.descriptor.guarded:
+        if call.spec.descriptor.guarded:
             return await perform_guarded(run, call, found, cancelled=cancelled)
         if found is not FRESH:
             message = f"step {call.step_id} is not guarded and has an intent"

@@ -78,6 +78,8 @@ class Run:
         """What the journal still lacks for an operator to settle the steps that block the run."""
 
         self.only_idempotent = True
+        """Whether everything journaled in this generation is."""
+
         self.caught_up = False
         """Whether a step is known to have been called behind all that the journal holds."""
 
@@ -167,11 +169,6 @@ class Run:
         self._checkpoints += 1
         return called(self, f"checkpoint {self._checkpoints}", _fold)
 
-    def note_effect(self, effect: int) -> None:
-        """Remember whether everything journaled in this generation is idempotent."""
-        if self.only_idempotent and effect != EffectClass.IDEMPOTENT:
-            self.only_idempotent = False
-
     async def complete(
         self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool = False
     ) -> None:
@@ -216,8 +213,12 @@ class Run:
         self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool
     ) -> bool:
         """Whether the queue had room for a buffered entry, which is in it then."""
-        if self.only_idempotent and isinstance(entry, _OF_STEPS):
-            self.note_effect(entry.effect_class)
+        if (
+            self.only_idempotent
+            and isinstance(entry, _OF_STEPS)
+            and entry.effect_class != EffectClass.IDEMPOTENT
+        ):
+            self.only_idempotent = False
         parts = self.parts
         parts.failpoints.reach("engine.queue.before")
         if not parts.journal.writer.take(self.lane, entry, prompt=prompt):
@@ -232,14 +233,14 @@ class Run:
     ) -> bool:
         """Add an entry for which there is no room: once there is, or else acknowledged."""
         writer = self.parts.writer
-        # At once where that can be: what the caller has looked at is still so then.
-        appending = (
-            writer.submit(self.lane, entry)
-            if writer.has_room
-            else asyncio.ensure_future(writer.append(self.lane, entry))
-        )
-        cancelled = await self.activity.outlast(appending)
-        appending.result()
+        if writer.has_room:
+            # At once where that can be: what the caller has looked at is still so then.
+            committed = writer.submit(self.lane, entry)
+            cancelled = await self.activity.outlast_commit(self.lane, committed)
+        else:
+            appending = asyncio.ensure_future(writer.append(self.lane, entry))
+            cancelled = await self.activity.outlast(appending)
+            appending.result()
         if prompt:
             self._prompt_upto = self.lane.accepted_count
         self.parts.failpoints.reach("engine.queue.after")

@@ -37,10 +37,13 @@ class Sequence:
         """How many calls of `_queue` the loop is still to make."""
 
         self._count = 0
-        self.busy = False
-        """Whether a step waits for its turn."""
-
+        self._pumping = False
         self._turns = _TURNS
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step waits for its turn."""
+        return self._pumping
 
     def deepen(self, depth: int) -> None:
         """Parallel blocks are nested so deep from now on."""
@@ -65,8 +68,8 @@ class Sequence:
         if place is None:
             return  # it was let in before
         self._let_in(place, waiter)
-        if not self.busy:
-            self.busy = True
+        if not self._pumping:
+            self._pumping = True
             loop.call_soon(self._pump, loop, self._turns)
 
     def _let_in(self, place: int, waiter: asyncio.Future[None]) -> None:
@@ -87,7 +90,7 @@ class Sequence:
             waiter.set_result(None)
             loop.call_soon(self._pump, loop, self._turns)
         else:
-            self.busy = False
+            self._pumping = False
 
     def _rests(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether nothing else is about to run: then the program has acted on the last answer.

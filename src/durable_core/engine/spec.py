@@ -31,7 +31,6 @@ class StepForm:
     """What is known of a step apart from the function itself, which may be bound to an object."""
 
     descriptor: StepDescriptor
-    effect: int
     shape: CallShape
     is_async: bool
     detail_frame: tuple[bytes, bytes]
@@ -48,7 +47,6 @@ class StepForm:
         name, sub_class, policy = descriptor.name, descriptor.sub_class_code, descriptor.policy_code
         return cls(
             descriptor,
-            int(descriptor.effect),
             shape,
             inspect.iscoroutinefunction(fn),
             detail_frame(name, len(shape.parameters), sub_class, policy),
@@ -65,7 +63,6 @@ class StepSpec:
 
     fn: Callable[..., Any]
     descriptor: StepDescriptor
-    effect: int
     shape: CallShape
     is_async: bool
     detail_frame: tuple[bytes, bytes]
@@ -79,7 +76,6 @@ class StepSpec:
         return cls(
             fn,
             form.descriptor,
-            form.effect,
             form.shape,
             form.is_async,
             form.detail_frame,

@@ -9,7 +9,7 @@ context says that it inherited, and is only cancelled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from durable_core.engine.branch import Branch
@@ -92,6 +92,9 @@ class Strands:
         """Whether there are more lines of code than the workflow's own."""
 
         self._by_task: dict[asyncio.Task[Any], Strand] = {}
+        self.of: Callable[[Any], Strand | None] = self._by_task.get
+        """The strand whose own task that is; None for any other task, and for None."""
+
         self._foreign: dict[asyncio.Task[Any], None] = {}
 
     def add(self, strand: Strand, task: asyncio.Task[Any]) -> None:
@@ -129,10 +132,6 @@ class Strands:
     def own(self) -> Strand | None:
         """The strand whose own task is the current one."""
         return self.of(running_task())
-
-    def of(self, task: asyncio.Task[Any] | None) -> Strand | None:
-        """The strand whose own task that is."""
-        return None if task is None else self._by_task.get(task)
 
     def interrupt(self) -> None:
         """The run has ended: have every strand closed."""

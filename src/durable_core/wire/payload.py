@@ -38,7 +38,7 @@ class PayloadCodec:
         """
         plan = self._plan_of(as_type)
         data = self._encoded(plan, value)
-        if not (plan.exact or type(value) in plan.unchanging):
+        if not (plan.exact or _is_unchanging(plan, value)):
             _require_restored(plan, value, data)
         return data
 
@@ -71,7 +71,7 @@ class PayloadCodec:
         """
         plan = self._plan_of(as_type)
         data = self._encoded(plan, value)
-        if type(value) in plan.unchanging:
+        if _is_unchanging(plan, value):
             return data, value
         return data, _require_restored(plan, value, data)
 
@@ -110,6 +110,11 @@ class PayloadCodec:
             f"a value of {len(data)} encoded bytes exceeds max_payload_bytes = "
             f"{self._max_bytes}; store it elsewhere and journal a reference",
         )
+
+
+def _is_unchanging(plan: Plan, value: object) -> bool:
+    """Whether decoding can only give `value` itself."""
+    return type(value) in plan.unchanging
 
 
 def _require_restored(plan: Plan, value: object, data: bytes) -> Any:  # noqa: ANN401 - by its type
