@@ -288,7 +288,10 @@ class Tracing:
     @property
     def recording(self) -> bool:
         """Whether spans go to an installed SDK, as far as is known by now."""
-        return self._current() is not None
+        if self._tracer is not None:
+            return True
+        now = self._clock()
+        return now >= self._look_at and self._look(now) is not None
 
     def span(
         self,

@@ -67,9 +67,20 @@ class Activity:
         return self.under_way > 1 or bool(self._called) or self._run.forked
 
     @property
-    def undisturbed(self) -> bool:
-        """Whether nothing is done beside the step that asks, nor does it count as cancelled."""
-        return not (self.under_way > 1 or self._called or self._doomed or self._run.forked)
+    def unhindered(self) -> bool:
+        """Whether the function of a step that has just begun is to be called at once.
+
+        Neither the journal nor an earlier run holds anything of it, nothing is done beside it, it
+        does not count as cancelled, and there is nothing to wait for.
+        """
+        run = self._run
+        return (
+            run.caught_up
+            and not run.inherits
+            and run.parts.standing.held
+            and not (run.folding.tight and run.folding.full)
+            and not (self.under_way > 1 or self._called or self._doomed or run.strands.forked)
+        )
 
     def alone(self, step_id: str) -> bool:
         """Whether nothing is under way, and of all that was called only this step has not begun.
@@ -102,7 +113,10 @@ class Activity:
         _, caller = self._called.pop(step_id, _NOBODY)
         self.under_way += 1
         requests = cancel_requests(task)
-        if task is not None and self._run.strands.of(task) is None:
+        strand = self._run.strands.of(task)
+        if strand is not None:
+            strand.requests = requests
+        elif task is not None:
             self._under_way[step_id] = task, requests
         if self._owed and caller is task and self._is_owed(task):
             self._doomed[step_id] = None
@@ -123,13 +137,13 @@ class Activity:
         """
         return step_id in self._doomed
 
-    def outlasted(self, task: asyncio.Task[Any] | None, requests: int) -> None:
-        """A step of `task` returned; that had been asked to cancel so often when it began.
+    def outlasted(self, task: asyncio.Task[Any] | None) -> None:
+        """A step of `task` returned, which was asked to cancel since the step began.
 
         The next step that the task awaits counts as cancelled; whatever else it awaits next is
         cancelled then, unless the block that had asked for it has been left.
         """
-        if task is not None and cancel_requests(task) > requests:
+        if task is not None:
             self._owed[task] = task.cancelling()
             # Two turns, so that steps which it wraps into tasks have begun: they are journaled.
             self._loop.call_soon(self._loop.call_soon, self._deliver, task)

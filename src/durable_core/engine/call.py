@@ -94,7 +94,8 @@ class StepCall(Wanted):
         argument that cannot be encoded.
         """
         descriptor, shape = spec.descriptor, spec.shape
-        parts = shape.encode_each(codec, shape.bind(args, kwargs))
+        bound = args if not kwargs and len(args) == shape.plain else shape.bind(args, kwargs)
+        parts = shape.encode_each(codec, bound)
         fingerprint = call_fingerprint(keys, spec.fingerprint_prefix, join(parts))
         step_id, key_prefix, occurrence = place(fingerprint)
         return cls(
@@ -173,7 +174,16 @@ class StepCall(Wanted):
 
     def result(self, payload: bytes) -> StepResult:
         """The entry that closes the step with an outcome byte and a value."""
-        return self._entry(StepResult, payload)
+        return StepResult(
+            self.execution_id,
+            self.generation,
+            StepId(self.step_id),
+            self.fingerprint,
+            self.idem_key,
+            self.effect,
+            payload,
+            self.detail,
+        )
 
     def failure(self, payload: bytes) -> StepFailure:
         """The entry that closes the step with an error."""

@@ -83,10 +83,14 @@ class Run:
         self.caught_up = False
         """Whether a step is known to have been called behind all that the journal holds."""
 
+        self.inherits = True
+        """Whether earlier runs may have left something to take over."""
+
         self.activity = Activity(self)
         self.folding = Folding(self)
         self._checkpoints = 0
-        self._prompt_upto = 0
+        self.prompt_upto = 0
+        """How many entries there were when the last one was prompt; 0 where none was."""
 
     @property
     def forked(self) -> bool:
@@ -176,8 +180,24 @@ class Run:
 
         So the program sees live, one after the other, what a replay will show it.
         """
+        waiting = self.completing(entry, prompt=prompt)
+        if waiting is not None:
+            await waiting
+
+    def completing(
+        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool = False
+    ) -> Coroutine[Any, Any, None] | None:
+        """As `complete`, at once; what is left to wait for, where it is not the program's turn."""
         if not self._offered(entry, prompt=prompt):
-            await self._append(entry, prompt=prompt)
+            return self._append_and_tell(entry, prompt=prompt)
+        if (self.activity.concurrent or self.sequence.busy) and not self.ended:
+            return self.told(self.lane.accepted_count)
+        return None
+
+    async def _append_and_tell(
+        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool
+    ) -> None:
+        await self._append(entry, prompt=prompt)
         if (self.activity.concurrent or self.sequence.busy) and not self.ended:
             await self.told(self.lane.accepted_count)
 
@@ -219,13 +239,15 @@ class Run:
             and entry.effect_class != EffectClass.IDEMPOTENT
         ):
             self.only_idempotent = False
-        parts = self.parts
-        parts.failpoints.reach("engine.queue.before")
+        parts, traps = self.parts, self.parts.failpoints
+        if traps.armed:
+            traps.reach("engine.queue.before")
         if not parts.journal.writer.take(self.lane, entry, prompt=prompt):
             return False
         if prompt:
-            self._prompt_upto = self.lane.accepted_count
-        parts.failpoints.reach("engine.queue.after")
+            self.prompt_upto = self.lane.accepted_count
+        if traps.armed:
+            traps.reach("engine.queue.after")
         return True
 
     async def _append(
@@ -242,16 +264,22 @@ class Run:
             cancelled = await self.activity.outlast(appending)
             appending.result()
         if prompt:
-            self._prompt_upto = self.lane.accepted_count
+            self.prompt_upto = self.lane.accepted_count
         self.parts.failpoints.reach("engine.queue.after")
         return cancelled
+
+    def catch_up(self) -> None:
+        """What the journal and earlier runs hold is known, once it was read to the end."""
+        if not self.cursor.replaying:
+            self.caught_up = True
+            self.inherits = not self.cursor.prior.empty
 
     def commit_prompt_results(self) -> None:
         """The workflow suspends: let a guarded result that waits be committed now (INV-20).
 
         Results of other classes keep waiting for company, at most the flush interval.
         """
-        if self._prompt_upto > self.lane.committed.entries:
+        if self.prompt_upto > self.lane.committed.entries:
             self.parts.writer.nudge()
 
     def span_attributes(self, call: StepCall, found: Found) -> dict[str, AttributeValue]:
@@ -283,6 +311,12 @@ class Run:
             raise asyncio.CancelledError
         while True:
             await self.loop.create_future()
+
+    async def going_on(self) -> None:
+        """Return when the run, which has not ended, has its place."""
+        if self.ended:
+            await self.halted()
+        await self.place.take()
 
     def waiting(self) -> AbstractAsyncContextManager[None]:
         """A block in which the step or wait that enters it only waits, and needs no place."""

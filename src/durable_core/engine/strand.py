@@ -36,7 +36,8 @@ class Strand:
         self.inside = 0
         """How many functions of steps run in the branch's own task: none or one."""
 
-        self._requests = 0
+        self.requests = 0
+        """How often its task had been asked to cancel when its step, or the function, began."""
 
     @property
     def must_close(self) -> bool:
@@ -55,18 +56,6 @@ class Strand:
         """A direct call of a `@step` function in this branch; see `ActiveWorkflow`."""
         return self.run.call_in(self, spec, args, kwargs)
 
-    def enter_function(self, requests: int) -> None:
-        """The function of a step runs in the branch's own task from now on.
-
-        That was asked to cancel `requests` times by then.
-        """
-        self.inside += 1
-        self._requests = requests
-
-    def leave_function(self) -> None:
-        """It has ended."""
-        self.inside -= 1
-
     def interrupt(self) -> None:
         """Have the branch's coroutine closed where it waits, since the run has ended.
 
@@ -77,7 +66,7 @@ class Strand:
         if task is None:
             return
         if self.inside:
-            if task.cancelling() > self._requests:
+            if task.cancelling() > self.requests:
                 return
         elif asyncio.current_task() is task:
             return

@@ -29,6 +29,9 @@ __all__ = [
 _IDEM_KEYS: Final = blake3(derive_key_context="durable-core v1 idempotency-key")
 """Copied for each key: so its context is derived once."""
 
+_COUNT: Final = b"\x00\x00\x00\x08"
+"""In front of the bytes of an integer."""
+
 ROOT_BRANCH: Final = ""
 """The idem branch path of the root branch: no (block ordinal, branch index) pairs."""
 
@@ -75,5 +78,6 @@ def key_prefix(execution_id: bytes, branch: str) -> bytes:
 
 def call_key(prefix: bytes, fingerprint: bytes, occurrence: int) -> bytes:
     """The `idempotency_key` of a call, by the `key_prefix` of its branch."""
-    data = prefix + field(fingerprint) + integer(occurrence)
+    size, count = len(fingerprint).to_bytes(4, "big"), occurrence.to_bytes(8, "big")
+    data = b"".join((prefix, size, fingerprint, _COUNT, count))
     return _IDEM_KEYS.copy().update(data).digest()

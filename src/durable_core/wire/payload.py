@@ -36,9 +36,8 @@ class PayloadCodec:
         `DecodeError`, naming types and never values, for one that would not be restored;
         `PayloadTooLarge` above the limit.
         """
-        plan = self._plan_of(as_type)
-        data = self._encoded(plan, value)
-        if not (plan.exact or _is_unchanging(plan, value)):
+        plan, data = self._encoded(value, as_type)
+        if not (plan.exact or type(value) in plan.unchanging):
             _require_restored(plan, value, data)
         return data
 
@@ -69,9 +68,8 @@ class PayloadCodec:
 
         Raises as `encode` does.
         """
-        plan = self._plan_of(as_type)
-        data = self._encoded(plan, value)
-        if _is_unchanging(plan, value):
+        plan, data = self._encoded(value, as_type)
+        if type(value) in plan.unchanging:
             return data, value
         return data, _require_restored(plan, value, data)
 
@@ -94,7 +92,11 @@ class PayloadCodec:
             message = f"values of the declared type {as_type} cannot be journaled"
             raise DecodeError(message) from error
 
-    def _encoded(self, plan: Plan, value: object) -> bytes:
+    def _encoded(self, value: object, as_type: object) -> tuple[Plan, bytes]:
+        try:
+            plan = self._plans[as_type]
+        except (KeyError, TypeError):
+            plan = self._planned(as_type)
         try:
             data = plan.encode(value)
         except DecodeError:
@@ -103,18 +105,13 @@ class PayloadCodec:
             raise _lost(plan, value) from None
         if len(data) > self._max_bytes:
             raise self._too_large(data)
-        return data
+        return plan, data
 
     def _too_large(self, data: bytes) -> PayloadTooLarge:
         return PayloadTooLarge(
             f"a value of {len(data)} encoded bytes exceeds max_payload_bytes = "
             f"{self._max_bytes}; store it elsewhere and journal a reference",
         )
-
-
-def _is_unchanging(plan: Plan, value: object) -> bool:
-    """Whether decoding can only give `value` itself."""
-    return type(value) in plan.unchanging
 
 
 def _require_restored(plan: Plan, value: object, data: bytes) -> Any:  # noqa: ANN401 - by its type
