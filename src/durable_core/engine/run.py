@@ -25,7 +25,7 @@ from durable_core.engine.promise import Cell
 from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
-from durable_core.engine.strand import Strand, Strands, running_task
+from durable_core.engine.strand import Strand, Strands
 from durable_core.errors import DecodeError, ExecutionError
 from durable_core.ids import ExecutionId, StepId
 from durable_core.journal.lane import Lane
@@ -124,7 +124,10 @@ class Run:
         """As `call`, by somebody who is known to stand in the branch of `strand`."""
         if self.ended or strand.over:
             self._refuse(strand, spec.descriptor.name)
-        task = running_task()
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            raise foreign_task(spec.descriptor.name) from None  # in a thread
         own = task is not None and task is strand.task
         if not own:
             self.strands.note_foreign(spec.descriptor.name, task)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from durable_core.engine.run import Run
     from durable_core.engine.spec import StepSpec
 
-__all__ = ["Strand", "Strands", "running_task"]
+__all__ = ["Strand", "Strands"]
 
 
 class Strand:
@@ -119,8 +119,11 @@ class Strands:
             task.add_done_callback(self._foreign_done)
 
     def own(self) -> Strand | None:
-        """The strand whose own task is the current one."""
-        return self.of(running_task())
+        """The strand whose own task is the current one; None in a callback, and in a thread."""
+        try:
+            return self.of(asyncio.current_task())
+        except RuntimeError:  # in a thread
+            return None
 
     def interrupt(self) -> None:
         """The run has ended: have every strand closed."""
@@ -148,11 +151,3 @@ class Strands:
 
     def _count(self) -> None:
         self.forked = len(self._by_task) > 1 or bool(self._foreign)
-
-
-def running_task() -> asyncio.Task[Any] | None:
-    """The current task; None in a callback of the event loop, and in a thread."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # in a thread
-        return None
