@@ -7,6 +7,7 @@ here, from its name, its distribution and its import package alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
@@ -18,6 +19,7 @@ from durable_core.errors import BackendNotAllowed, DurableError, PluginError
 __all__ = [
     "BACKEND_GROUP",
     "PLUGIN_GROUP",
+    "Entries",
     "InstalledBackend",
     "InstalledPlugin",
     "Origin",
@@ -25,10 +27,14 @@ __all__ = [
     "installed_plugins",
     "normalized",
     "reason",
+    "scan",
 ]
 
 PLUGIN_GROUP: Final = "durable_core.plugins"
 BACKEND_GROUP: Final = "durable_core.backends"
+
+Entries = Mapping[str, Sequence[EntryPoint]]
+"""The entry points of both groups, by group."""
 
 _SEPARATORS: Final = re.compile(r"[-_.]+")
 _UNKNOWN: Final = "unknown"
@@ -87,15 +93,23 @@ class InstalledBackend:
         return _load(self.origin, self.entry)
 
 
-def installed_plugins() -> list[InstalledPlugin]:
-    """The entry points of the open group, ordered by name and distribution. Imports nothing."""
-    return [InstalledPlugin(_origin(entry), entry) for entry in _entries(PLUGIN_GROUP)]
+def scan() -> Entries:
+    """What is installed, read from the file system once for both groups. Imports nothing."""
+    found = entry_points()
+    return {group: tuple(found.select(group=group)) for group in (PLUGIN_GROUP, BACKEND_GROUP)}
 
 
-def installed_backends() -> list[InstalledBackend]:
-    """The entry points of the closed group, each judged. Imports nothing, raises nothing."""
-    found = ((_origin(entry), entry) for entry in _entries(BACKEND_GROUP))
-    return [InstalledBackend(origin, entry, _refusal(origin, entry)) for origin, entry in found]
+def installed_plugins(entries: Entries) -> list[InstalledPlugin]:
+    """Those of the open group, ordered by name and distribution. Imports nothing."""
+    return [InstalledPlugin(origin, entry) for origin, entry in _placed(entries[PLUGIN_GROUP])]
+
+
+def installed_backends(entries: Entries) -> list[InstalledBackend]:
+    """Those of the closed group, each judged. Imports nothing, raises nothing."""
+    return [
+        InstalledBackend(origin, entry, _refusal(origin, entry))
+        for origin, entry in _placed(entries[BACKEND_GROUP])
+    ]
 
 
 def reason(error: BaseException) -> str:
@@ -110,16 +124,17 @@ def normalized(distribution: str) -> str:
     return _SEPARATORS.sub("-", distribution).lower()
 
 
-def _entries(group: str) -> list[EntryPoint]:
-    found = entry_points(group=group)
-    return sorted(found, key=lambda entry: (entry.name, _origin(entry).distribution))
+def _placed(entries: Sequence[EntryPoint]) -> list[tuple[Origin, EntryPoint]]:
+    placed = [(_origin(entry), entry) for entry in entries]
+    return sorted(placed, key=lambda each: (each[0].name, each[0].distribution))
 
 
 def _origin(entry: EntryPoint) -> Origin:
     package = _module(entry).partition(".")[0]
-    if entry.dist is None or "Name" not in entry.dist.metadata:
+    metadata = None if entry.dist is None else entry.dist.metadata  # a file, parsed by each access
+    if metadata is None or "Name" not in metadata:
         return Origin(entry.name, package, _UNKNOWN, _UNKNOWN)
-    return Origin(entry.name, package, entry.dist.metadata["Name"], entry.dist.version)
+    return Origin(entry.name, package, metadata["Name"], metadata["Version"])
 
 
 def _module(entry: EntryPoint) -> str:

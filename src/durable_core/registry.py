@@ -23,10 +23,12 @@ from durable_core.contracts.cipher import PayloadCipher
 from durable_core.contracts.keys import KeyProvider
 from durable_core.contracts.metrics import MetricsExporter
 from durable_core.discovery import (
+    Entries,
     InstalledBackend,
     Origin,
     installed_backends,
     installed_plugins,
+    scan,
 )
 from durable_core.errors import PluginConflict, PluginError, PluginNotFound
 
@@ -76,8 +78,9 @@ class Registry:
         `strict` it raises nothing, `describe` lists the refusals, and the first look-up raises.
         Reads the file system and imports code, so it belongs to start-up.
         """
-        sources = [(plugin.origin, plugin.load) for plugin in installed_plugins()]
-        return cls._composed(sources, strict=strict)
+        entries = scan()
+        sources = [(plugin.origin, plugin.load) for plugin in installed_plugins(entries)]
+        return cls._composed(sources, entries, strict=strict)
 
     @classmethod
     def of(cls, *plugins: object, strict: bool = True) -> Self:
@@ -85,16 +88,17 @@ class Registry:
 
         Backends are the installed ones, since the closed group has no other way in.
         """
-        return cls._composed([_given(plugin) for plugin in plugins], strict=strict)
+        return cls._composed([_given(plugin) for plugin in plugins], scan(), strict=strict)
 
     @classmethod
     def _composed(
         cls,
         sources: Iterable[tuple[Origin, Callable[[], object]]],
+        entries: Entries,
         *,
         strict: bool,
     ) -> Self:
-        backends = installed_backends()
+        backends = installed_backends(entries)
         refused = [
             Refusal(PluginKind.BACKEND, backend.origin.name, backend.origin, None, backend.refusal)
             for backend in backends

@@ -142,7 +142,8 @@ def by_code() -> dict[str, bytes]:
     keyring = started.wire.keyring
     parts = [PayloadCodec(LIMIT).encode(value) for value in ("order-42", 1999)]
     anchor = started.anchor(Status.COMPLETED, 0, 4, rows[-1].hmac or b"")
-    assert anchor == anchor_mac(started.keys.mac_key or b"", ended)
+    assert started.keys.macs is not None
+    assert anchor == anchor_mac(started.keys.macs, ended)
     unkeyed = Keyring.derive(None).execution_keys(None)
     draws = Branch(ID.bytes)
     settled = EntryKind.INTENT_SETTLED

@@ -11,7 +11,7 @@ import pytest
 
 from durable_core.contracts import ExecutionBackend
 from durable_core.contracts.allowlist import ALLOWED_BACKENDS
-from durable_core.discovery import installed_backends
+from durable_core.discovery import installed_backends, scan
 from durable_core.errors import BackendNotAllowed
 from durable_core.registry import PluginKind, Registry
 from tests.unit.fabricated import BACKENDS, PLUGINS, Site, isolated
@@ -93,7 +93,7 @@ def test_ec_40_an_offender_is_told_before_any_other_trouble(site: Site) -> None:
 def test_ec_40_a_refused_entry_point_does_not_load(site: Site) -> None:
     """The last gate, should anything ever lead past the registry."""
     mark = install(site, "rogue", "rogue-backend", "rogue_backend")
-    (installed,) = installed_backends()
+    (installed,) = installed_backends(scan())
     with pytest.raises(BackendNotAllowed, match="rogue-backend"):
         installed.load()
     assert not mark.exists()

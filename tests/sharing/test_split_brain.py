@@ -53,11 +53,16 @@ EVENTS: Final = AT_ONCE * 8
 
 @define
 class Trial:
-    """The journal, the worker that is stopped again and again, and what is counted."""
+    """The journal, the worker that is stopped again and again, and what is counted.
+
+    The `operator` is another engine, which does not wait long for a lock that a stopped process
+    holds.
+    """
 
     url: str
     key: str
     engine: DurableEngine
+    operator: DurableEngine
     worker: Child
     owner: str
     ledger: Ledger
@@ -97,7 +102,7 @@ class Trial:
         if self.commands % EVERY == 0:
             return await self.claim(row)
         try:
-            await self.engine.release(uuid.UUID(bytes=row.execution_id), force=True)
+            await self.operator.release(uuid.UUID(bytes=row.execution_id), force=True)
         except (TransientStoreError, ExecutionTerminal, ExecutionLocked):
             return False  # it was stopped in the act, or its last commit landed meanwhile
         return True
@@ -122,7 +127,7 @@ class Trial:
     async def can_commit(self) -> bool:
         """Whether somebody beside the worker had the lock."""
         try:
-            await self.engine.parts.backend.probe()
+            await self.operator.parts.backend.probe()
         except TransientStoreError:
             return False
         return True
@@ -140,24 +145,27 @@ class Trial:
 
 @asynccontextmanager
 async def trial_on(
-    url: str, key: str, folder: Path, engine: DurableEngine, seed: int
+    url: str, key: str, folder: Path, open_engine: OpenEngine, seed: int
 ) -> AsyncIterator[Trial]:
     ledger = Ledger(str(folder / "ledger"))
-    async with child("work", url, ledger.path, AT_ONCE, program=WORKER) as worker:
+    async with (
+        open_engine() as engine,
+        open_engine(journal_ack_timeout_ms=400) as operator,
+        child("work", url, ledger.path, AT_ONCE, program=WORKER) as worker,
+    ):
         owner = await worker.says("open")
-        yield Trial(url, key, engine, worker, owner, ledger, random.Random(seed))
+        rng = random.Random(seed)
+        yield Trial(url, key, engine, operator, worker, owner, ledger, rng)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_ec_29_no_stale_entry_and_no_second_effect(
     open_engine: OpenEngine, url: str, key: str, tmp_path: Path, seed: int
 ) -> None:
-    # Short, so that it does not wait long for a lock that a stopped process holds.
-    opening = open_engine(journal_ack_timeout_ms=400)
-    async with opening as front, trial_on(url, key, tmp_path, front, seed) as trial:
+    async with trial_on(url, key, tmp_path, open_engine, seed) as trial:
         for number in range(ROUNDS):
             await play(trial, open_engine, number)
-        await front.verify()
+        await trial.engine.verify()
     happened = Counter(trial.ledger.lines())
     twice = [line for line, count in happened.items() if count > 1 and is_guarded(line)]
     assert twice == []

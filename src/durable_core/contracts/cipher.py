@@ -12,11 +12,14 @@ __all__ = [
     "AAD_VERSION",
     "FIRST_FOREIGN_FORMAT",
     "BoundCipher",
+    "Fields",
     "ManySeals",
     "PayloadAad",
     "PayloadCipher",
     "Seal",
+    "aad_of",
     "encode_aad",
+    "entry_fields",
 ]
 
 AAD_VERSION: Final = 1
@@ -24,9 +27,59 @@ AAD_VERSION: Final = 1
 FIRST_FOREIGN_FORMAT: Final = 0x80
 """Third-party ciphers own one format byte from here to 0xFF."""
 
+_VERSION: Final = b"\x00\x00\x00\x08" + AAD_VERSION.to_bytes(8, "big")
 _NULL: Final = b"\xff\xff\xff\xff"
-_HEAD: Final = struct.Struct(">IQI16sIQIQI")
-_CODES: Final = struct.Struct(">IQIQIQ")
+_PLACE: Final = struct.Struct(">I16sIQIQI")
+_CODE: Final = struct.Struct(">IQ")
+_DIGESTS: Final = struct.Struct(">I32sI32s")
+_DIGEST: Final = 32
+
+Fields: TypeAlias = tuple[bytes, bytes, bytes, bytes]
+"""What `entry_fields` packs: the place of an entry, its digests, its effect and its detail."""
+
+
+def entry_fields(
+    execution_id: bytes,
+    entry_no: int,
+    generation: int,
+    step_id: str,
+    kind: int,
+    fingerprint: bytes | None,
+    idem_key: bytes | None,
+    effect: int,
+    detail: bytes | None,
+) -> Fields:
+    """`field()` of every argument, in four pieces that hashes and seals are put together from.
+
+    ```
+    execution_id entry_no generation step_id kind | fingerprint idem_key | effect | detail
+    ```
+    `field(x)` is the length as u32 big-endian and the bytes; null is the length FFFFFFFF.
+    Integers are u64 big-endian, text is UTF-8.
+    """
+    # On the way of each append, and of each row that is read: so each piece is packed at once, and
+    # for the associated data and the chain together.
+    step = step_id.encode()
+    if fingerprint and idem_key and len(fingerprint) == len(idem_key) == _DIGEST:
+        digests = _DIGESTS.pack(_DIGEST, fingerprint, _DIGEST, idem_key)
+    else:
+        digests = _field(fingerprint) + _field(idem_key)
+    return (
+        _PLACE.pack(16, execution_id, 8, entry_no, 8, generation, len(step))
+        + step
+        + _CODE.pack(8, kind),
+        digests,
+        _CODE.pack(8, effect),
+        _field(detail),
+    )
+
+
+def aad_of(fields: Fields, payload_version: int) -> bytes:
+    """Associated data v1, as `encode_aad` says, of what `entry_fields` packed."""
+    place, digests, effect, detail = fields
+    return b"".join(
+        (_VERSION, place, effect, _CODE.pack(8, payload_version), digests, detail),
+    )
 
 
 def encode_aad(
@@ -46,17 +99,12 @@ def encode_aad(
     `field(x)` is the length as u32 big-endian and the bytes; null is the length FFFFFFFF.
     Integers are u64 big-endian, text is UTF-8.
     """
-    step = step_id.encode()
-    return b"".join(
-        (
-            _HEAD.pack(8, AAD_VERSION, 16, execution_id, 8, entry_no, 8, generation, len(step)),
-            step,
-            _CODES.pack(8, kind, 8, effect, 8, payload_version),
-            _NULL if fingerprint is None else len(fingerprint).to_bytes(4, "big") + fingerprint,
-            _NULL if idem_key is None else len(idem_key).to_bytes(4, "big") + idem_key,
-            _NULL if detail is None else len(detail).to_bytes(4, "big") + detail,
-        ),
-    )
+    place = (execution_id, entry_no, generation, step_id, kind)
+    return aad_of(entry_fields(*place, fingerprint, idem_key, effect, detail), payload_version)
+
+
+def _field(value: bytes | None) -> bytes:
+    return _NULL if value is None else len(value).to_bytes(4, "big") + value
 
 
 @frozen

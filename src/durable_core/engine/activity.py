@@ -13,6 +13,7 @@ from durable_core.engine.eager import cancel_requests, start_at_once
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
+    from durable_core.engine.sequence import Turn
     from durable_core.journal.lane import Lane
     from durable_core.replay.lookup import Found, Wanted
 
@@ -34,7 +35,6 @@ class Activity:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._loop = run.loop
-        self._effect_name = f"durable-effect-{run.name}"
         self.under_way = 0
         """How many steps and waits have begun and are not done."""
 
@@ -82,18 +82,22 @@ class Activity:
             and not (self.under_way > 1 or self._called or self._doomed or run.strands.forked)
         )
 
-    def alone(self, step_id: str) -> bool:
-        """Whether nothing is under way, and of all that was called only this step has not begun.
+    def begins_alone(self, step_id: str) -> bool:
+        """Whether of all that was called only this step has not begun.
 
         Nor can it count as cancelled from the start.
         """
-        return (
-            not self.under_way
-            and len(self._called) == 1
-            and step_id in self._called
-            and not self._owed
-            and not self._run.forked
-        )
+        return len(self._called) == 1 and step_id in self._called and not self._owed
+
+    def is_next(self, place: int) -> bool:
+        """Whether a step that has not begun may be told at once what stands at `place`.
+
+        Nothing else goes on, or whatever does has come to wait for what stands behind.
+        """
+        run = self._run
+        if self.under_way or run.forked:
+            return run.sequence.is_next(place)
+        return True
 
     def answered_at_once(self, step_id: str) -> None:
         """A step is done that was called; nobody has seen it under way."""
@@ -129,6 +133,10 @@ class Activity:
             self._under_way.pop(step_id, None)
         if self._doomed:
             self._doomed.pop(step_id, None)
+
+    def doom(self, step_id: str) -> None:
+        """A step that is under way was cancelled while nothing was known of it yet."""
+        self._doomed[step_id] = None
 
     def is_doomed(self, step_id: str) -> bool:
         """Whether a step counts as cancelled from the start.
@@ -178,7 +186,9 @@ class Activity:
         context = contextvars.copy_context()
         # What it calls, a reconcile function say, stands outside of the workflow's branch.
         context.run(ACTIVE.set, None)
-        task, returned = start_at_once(effect, self._effect_name, context, self._loop)
+        task, returned = start_at_once(
+            effect, "durable-effect", self._run.execution_id, context, self._loop
+        )
         if returned is not None:
             return returned
         self._effects[task] = None
@@ -237,19 +247,23 @@ class Activity:
 
     async def outlast_look_up(self, wanted: Wanted) -> tuple[Found, bool]:
         """What the journal says, read as far as that takes, and whether the workflow cancelled."""
-        cursor, cancelled = self._run.cursor, False
-        looked_up: asyncio.Future[None] = self._loop.create_future()
-        self._reads[looked_up] = None
-        try:
+        cursor, sequence, cancelled = self._run.cursor, self._run.sequence, False
+        found = cursor.answer(wanted)
+        while found is None:
+            loaded = sequence.beside(cursor.load)
+            self._reads[loaded] = None
+            try:
+                error = await loaded
+            except asyncio.CancelledError:
+                if self._run.ended:
+                    raise
+                cancelled, error = True, None
+                self._note_unmoved()
+            finally:
+                self._reads.pop(loaded, None)
+            if error is not None:
+                raise error
             found = cursor.answer(wanted)
-            while found is None:
-                loading = cursor.load()
-                cancelled |= await self.outlast(loading)
-                loading.result()
-                found = cursor.answer(wanted)
-        finally:
-            self._reads.pop(looked_up, None)
-            looked_up.set_result(None)
         return found, cancelled
 
     async def outlast_turn(self, place: int) -> bool:
@@ -257,18 +271,52 @@ class Activity:
 
         Needs no task of its own, so that an answer follows the one before it at once.
         """
-        turn = self._run.sequence.turn(place)
-        self._reads[turn] = None
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if self._run.ended:
-                raise
-            self._note_unmoved()
-            return True
-        finally:
-            self._reads.pop(turn, None)
-        return False
+        return await self._outlast(self._run.sequence.turn(place))
+
+    async def outlast_arrival(self, step_id: str) -> bool:
+        """Wait, as `outlast` does, until what closes a step was read and its turn has come.
+
+        Or until nothing of it can come any more, or reading has failed. Who waits is not woken for
+        the entries of others.
+        """
+        cursor, sequence, cancelled = self._run.cursor, self._run.sequence, False
+        while not cursor.exhausted and cursor.closing(step_id) is None:
+            turn = sequence.without_place()
+            arrived = functools.partial(self._arrived, turn, step_id)
+            sequence.beside(functools.partial(cursor.tell_when_loaded, arrived))
+            cancelled |= await self._outlast(turn)
+            if not turn.cancelled():
+                break
+        return cancelled
+
+    def _arrived(self, turn: Turn, step_id: str, error: BaseException | None) -> None:
+        cursor = self._run.cursor
+        row = cursor.closing(step_id)
+        if turn.done():
+            return
+        if row is not None:
+            self._run.sequence.let_in(turn, row.entry_no)
+        elif error is not None or cursor.exhausted:
+            turn.set_result(None)
+        else:
+            cursor.tell_when_loaded(functools.partial(self._arrived, turn, step_id))
+
+    async def _outlast(self, waiting: Turn) -> bool:
+        turn: Turn | None = waiting
+        sequence, cancelled = self._run.sequence, False
+        while turn is not None:
+            waited, self._reads[turn] = turn, None
+            try:
+                await waited
+            except asyncio.CancelledError:
+                if self._run.ended:
+                    raise
+                self._note_unmoved()
+                cancelled = True
+            finally:
+                self._reads.pop(waited, None)
+                turn = sequence.after(waited)
+        return cancelled
 
     async def pause(self, seconds: float) -> bool:
         """Wait before the next attempt; False as soon as the run has ended."""

@@ -7,12 +7,14 @@ from typing import Any
 
 from attrs import define, field
 
+from durable_core.engine.branch import Branch
 from durable_core.engine.call import CURRENT
 from durable_core.engine.context import DurableContext
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.drive import Drive, RunEnded
 from durable_core.engine.eager import start_at_once
 from durable_core.engine.run import Run
+from durable_core.engine.strand import Strand
 
 __all__ = ["Ended", "end_of"]
 
@@ -29,7 +31,7 @@ async def end_of(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> End
     """Call the workflow of `run` and wait for its end. It begins before anything is waited for."""
     ending: asyncio.Future[Ended] = run.loop.create_future()
     body = _body(run, args, kwargs, ending)
-    task, _ = start_at_once(body, f"durable-workflow-{run.name}", None, run.loop)
+    task, _ = start_at_once(body, "durable-workflow", run.execution_id, None, run.loop)
     try:
         return await ending
     except asyncio.CancelledError:
@@ -43,26 +45,21 @@ async def _body(
     kwargs: dict[str, Any],
     ending: asyncio.Future[Ended],
 ) -> None:
-    ACTIVE.set(run.root)
+    strand = Strand(run, Branch(run.lane.row.execution_id))
+    ACTIVE.set(strand)
     CURRENT.set(None)  # that of a step which started this execution
-    run.strands.enter(run.root)
+    run.strands.enter(strand)
     try:
-        ended = await _own_code(run, args, kwargs)
-    finally:
-        run.strands.leave(run.root)
-    if not ending.done():
-        # Told here, and not by the task's end, which is seen a turn of the loop later.
-        ending.set_result(ended)
-
-
-async def _own_code(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ended:
-    context = DurableContext(run, run.root)
-    try:
-        workflow = run.workflow.fn(context, *args, **kwargs)
-        return Ended(await Drive(workflow, lambda: run.root.must_close))
+        workflow = run.workflow.fn(DurableContext(run, strand), *args, **kwargs)
+        ended = Ended(await Drive(workflow, strand.must_close))
     except RunEnded:
-        return Ended()
+        ended = Ended()
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001 - the workflow's own
-        return Ended(error=error)
+        ended = Ended(error=error)
+    finally:
+        run.strands.leave(strand)
+    if not ending.done():
+        # Told here, and not by the task's end, which is seen a turn of the loop later.
+        ending.set_result(ended)

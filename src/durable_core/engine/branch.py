@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from durable_core.ids import StepId
 from durable_core.wire.fields import field, integer, text
-from durable_core.wire.fingerprint import ROOT_BRANCH, call_key, key_prefix
+from durable_core.wire.fingerprint import ROOT_BRANCH, key_prefix
 
 __all__ = ["CONTENT", "Branch"]
 
@@ -28,6 +28,20 @@ class Branch:
     `path` is its idem branch path: for each parallel block that it lies in, which one of its
     branch's blocks that is, and which branch of the block, in decimal with dots between.
     """
+
+    __slots__ = (
+        "_blocks",
+        "_by_content",
+        "_draws",
+        "_execution_id",
+        "_key_prefix",
+        "_occurrences",
+        "_positions",
+        "_prefix",
+        "_promises",
+        "_timers",
+        "path",
+    )
 
     def __init__(self, execution_id: bytes, prefix: str = "", path: str = ROOT_BRANCH) -> None:
         self.path = path
@@ -75,9 +89,12 @@ class Branch:
         self._promises[name] = occurrence + 1
         return occurrence
 
-    def idempotency_key(self, fingerprint: bytes) -> bytes:
-        """The key of the next call with this fingerprint; counts it."""
-        return call_key(self._key_prefix, fingerprint, self._occurrence(fingerprint))
+    def key_of_wait(self, fingerprint: bytes) -> tuple[bytes, int]:
+        """What the idempotency key of a wait is made of, which stands at a place of its own.
+
+        By `call_key` and the fingerprint: the prefix, and how many equal ones there were.
+        """
+        return self._key_prefix, self._occurrence(fingerprint)
 
     def by_position(self, fingerprint: bytes) -> tuple[StepId, bytes, int]:
         """The id of a step that the branch's own task calls now.

@@ -34,6 +34,7 @@ from durable_core.journal.writer import JournalWriter
 from durable_core.keyloading import load_keys
 from durable_core.keysources import EnvironmentKeys, KeyFile, TextKeys, no_key_error
 from durable_core.registry import Registry
+from durable_core.replay.fresh import fresh_cursor
 from durable_core.settings import Url
 from durable_core.telemetry import NO_METRICS, Recorder, SpanName, Tracing
 from durable_core.wire.envelope import WireFormat
@@ -93,6 +94,7 @@ async def compose(
             metrics=metrics,
         )
         journal = await stack.enter_async_context(JournalWriterHandle(writer, owner_id))
+        tracing = Tracing()
         yield EngineParts(
             config=config,
             backend=backend,
@@ -103,7 +105,7 @@ async def compose(
             threads=threads,
             audit=audit,
             metrics=metrics,
-            tracing=Tracing(),
+            tracing=tracing,
             clock=clock,
             ids=ids,
             failpoints=Failpoints.from_environment(),
@@ -111,6 +113,7 @@ async def compose(
             notices=notices,
             timers=timers,
             kin=Kin(),
+            fresh=fresh_cursor(backend.journal, wire, tracing),
         )
 
 

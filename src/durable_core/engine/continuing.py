@@ -52,7 +52,7 @@ def continue_as_new(
 ) -> NoReturn:
     """See `DurableContext.continue_as_new`."""
     if (
-        strand is not run.root
+        strand.depth > 0
         or strand.over
         or strand.inside
         or run.ended
@@ -143,7 +143,7 @@ async def _waiting(run: Run) -> list[tuple[Signal, bytes]]:
         except (PayloadError, ConfigError) as error:
             _LOG.debug("a request is left to who can read it: %s", error)
             continue
-        if request_id not in run.cursor.signals:
+        if request_id not in run.signals:
             found.append((Signal(b"", name, request_id), payload))
     return found
 

@@ -21,6 +21,7 @@ T = TypeVar("T")
 def start_at_once(
     coroutine: Coroutine[Any, Any, T],
     name: str,
+    of: object = None,
     context: Context | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
 ) -> tuple[asyncio.Task[T], tuple[T] | None]:
@@ -29,8 +30,9 @@ def start_at_once(
     The task, and the value in a tuple where there was nothing to wait for. The task itself is done
     at the loop's next turn then, if anybody looks at it. To the code inside, the task is the
     current one from the start, with `context` or a copy of the current one, so that time limits
-    hold on to the right one. Only for a caller that is itself a task of `loop`, or of the running
-    one; what `coroutine` raises is raised from the task alone.
+    hold on to the right one. If it is made it is named `name`, and `of` whom it is. Only for a
+    caller that is itself a task of `loop`, or of the running one; what `coroutine` raises is raised
+    from the task alone.
     """
     loop = asyncio.get_running_loop() if loop is None else loop
     caller = asyncio.current_task(loop)
@@ -41,7 +43,7 @@ def start_at_once(
     started = _Started(coroutine)
     context = copy_context() if context is None else context
     task: _Task[T] = _UnmadeTask.__new__(_UnmadeTask)
-    task.making = (started, loop, name, context)
+    task.making = (started, loop, name, of, context)
     asyncio.tasks._leave_task(loop, caller)  # noqa: SLF001 - documented under "Extending"
     asyncio.tasks._enter_task(loop, task)  # noqa: SLF001
     try:
@@ -69,8 +71,8 @@ class _Task(asyncio.Task[T]):
 
     __slots__ = ("making",)
 
-    making: tuple[Coroutine[Any, Any, T], asyncio.AbstractEventLoop, str, Context]
-    """What it is made of."""
+    making: tuple[Coroutine[Any, Any, T], asyncio.AbstractEventLoop, str, object, Context]
+    """What it is made of, as long as it is not."""
 
 
 class _UnmadeTask(_Task[T]):
@@ -98,8 +100,10 @@ def _is_unmade(task: asyncio.Task[Any]) -> bool:
 def _make(task: _Task[Any]) -> None:
     if not _is_unmade(task):
         return
-    coroutine, loop, name, context = object.__getattribute__(task, "making")
+    coroutine, loop, name, of, context = object.__getattribute__(task, "making")
     task.__class__ = _Task
+    del task.making
+    name = name if of is None else f"{name}-{of}"
     # Not by the loop's factory, which may be asyncio's own eager one.
     asyncio.Task.__init__(task, coroutine, loop=loop, name=name, context=context)
 

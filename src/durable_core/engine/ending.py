@@ -7,7 +7,7 @@ from durable_core.ids import ExecutionId
 from durable_core.journal.lane import Lane
 from durable_core.model.entries import ExecutionFinished
 from durable_core.model.execution import Status
-from durable_core.telemetry import SpanName
+from durable_core.telemetry import AttributeValue, SpanName
 
 __all__ = ["finish"]
 
@@ -25,15 +25,18 @@ async def finish(
     A `bounded` wait ends with `CommitOutcomeUnknown`; otherwise it lasts until the outcome of the
     commit is known. Raises as `JournalWriter.append` does.
     """
-    execution_id = ExecutionId(bytes=lane.row.execution_id)
+    execution_id = lane.execution_id
     entry = ExecutionFinished(execution_id, lane.accepted_generation, status, payload)
     parts.failpoints.reach("engine.finish.before")
-    with parts.tracing.span(
-        SpanName.JOURNAL_FINALIZE,
-        {"durable.execution_id": execution_id, "durable.status": status.label},
-    ):
+    with parts.tracing.span_of(SpanName.JOURNAL_FINALIZE, _attributes, execution_id, status):
         if bounded:
             await parts.journal.append_bounded(lane, entry)
+        elif parts.writer.has_room:
+            await parts.writer.submit(lane, entry)
         else:
             await parts.writer.append(lane, entry)
     parts.failpoints.reach("engine.finish.after")
+
+
+def _attributes(execution_id: ExecutionId, status: Status) -> dict[str, AttributeValue]:
+    return {"durable.execution_id": execution_id, "durable.status": status.label}

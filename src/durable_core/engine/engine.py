@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from attrs import evolve
 
@@ -186,8 +186,7 @@ class DurableEngine:
             on_conflict=on_conflict,
             acknowledged=key is not None,
         )
-        handle: ExecutionHandle[T] = ExecutionHandle(self, execution_id, key)
-        return await handle.result()
+        return cast("T", (await self._outcomes.of(execution_id)).take())
 
     async def get(
         self,
@@ -374,9 +373,10 @@ class DurableEngine:
         """`ExecutionError` after close, or in another process than the one that opened it."""
         self._roster.require_open()
 
-    async def outcome(self, execution_id: ExecutionId) -> Outcome:
+    def outcome(self, execution_id: ExecutionId) -> Coroutine[Any, Any, Outcome]:
         """Wait for the outcome of an execution, wherever it runs; see `ExecutionHandle.result`."""
-        return await self._outcomes.of(execution_id)
+        self._roster.require_open()
+        return self._outcomes.of(execution_id)
 
     async def latest(self, execution_id: ExecutionId) -> ExecutionRow:
         """The committed row of the last execution that continues this one, or its own."""

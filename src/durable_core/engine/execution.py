@@ -32,7 +32,6 @@ from durable_core.errors import (
     PayloadError,
     ReplayDivergence,
 )
-from durable_core.ids import ExecutionId
 from durable_core.journal.lane import Lane
 from durable_core.model.entries import ExecutionStarted
 from durable_core.model.execution import ExecutionRow, Status
@@ -55,18 +54,20 @@ class Execution:
         lane: Lane,
         row: ExecutionRow,
         payload: bytes | None = None,
+        arguments: tuple[Any, ...] | None = None,
         *,
         restart: bool = False,
     ) -> None:
         self.workflow = workflow
         self.lane = lane
-        self.execution_id = ExecutionId(bytes=row.execution_id)
+        self.execution_id = lane.execution_id
         self.successor: Execution | None = None
         """What continues it, once that has begun; to be run in its place."""
 
         self._parts = parts
         self._row = row
         self._payload = payload
+        self._arguments = arguments
         self._restart = restart
         self._run: Run | None = None
         self._stop: Exception | None = None
@@ -170,17 +171,21 @@ class Execution:
     async def main(self, place: Place) -> Outcome:
         """Run to the end, in `place`. Never raises an engine failure: it is the outcome."""
         try:
-            await self._take(place)
-            return await self._generations(place)
+            if not place.take_at_once():
+                await self._take(place)
+            outcome = await self._generation(place)
+            while outcome is None:
+                heads = await self._parts.backend.heads([self._row.execution_id])
+                self._row, self._payload, self._arguments = heads[0], None, None
+                outcome = await self._generation(place)
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must learn it
             return Outcome(error=error)
         finally:
             self._parts.journal.detach(self.execution_id)
+        return outcome
 
     async def _take(self, place: Place) -> None:
         """Wait for the place, unless the execution is stopped: then it needs none."""
-        if place.take_at_once():
-            return
         taking = asyncio.ensure_future(place.take())
         self._stopping = asyncio.get_running_loop().create_future()
         if self._stop is not None:
@@ -190,35 +195,21 @@ class Execution:
         finally:
             taking.cancel()
 
-    async def _generations(self, place: Place) -> Outcome:
-        while True:
-            outcome = await self._generation(place)
-            if outcome is not None:
-                return outcome
-            heads = await self._parts.backend.heads([self._row.execution_id])
-            self._row, self._payload = heads[0], None
-
     async def _generation(self, place: Place) -> Outcome | None:
         """One run; None when a fresh generation was opened."""
-        parts, row = self._parts, self._row
-        reader = ChainReader(
-            parts.backend.journal,
-            row,
-            self.lane.envelope,
-            parts.tracing,
-            parts.config.replay_segment,
-            complete=True,
-        )
-        cursor = ReplayCursor(reader)
-        payload = self._payload
+        parts, cursor, payload = self._parts, self._parts.fresh, self._payload
         if payload is None:
+            cursor = self._cursor()
             with parts.tracing.span(SpanName.REPLAY_CURSOR_BUILD, {}):
                 payload = await cursor.open()
-        run = self._run = Run(parts, self.workflow, self.lane, cursor, row.generation, place)
+        run = Run(parts, self.workflow, self.lane, cursor, self._row.generation, place)
+        self._run = run
         if self._stop is not None:
             run.end(self._stop)
             return await self._stopped(run, self._stop)
-        args, kwargs = self.workflow.shape.decode(parts.codec, payload)
+        args, kwargs = self._arguments, dict[str, Any]()
+        if args is None:
+            args, kwargs = self.workflow.shape.decode(parts.codec, payload)
         ended = await end_of(run, args, kwargs)
         await run.settle_down()
         try:
@@ -226,9 +217,24 @@ class Execution:
                 await cursor.finish()
         except ReplayDivergence as divergence:
             run.end(divergence)
-        if run.error is not None:
-            return await self._stopped(run, run.error)
-        return await self._finished(run, ended)
+        outcome = await (
+            self._finished(run, ended) if run.error is None else self._stopped(run, run.error)
+        )
+        self._run = None
+        run.leave()
+        return outcome
+
+    def _cursor(self) -> ReplayCursor:
+        parts = self._parts
+        reader = ChainReader(
+            parts.backend.journal,
+            self._row,
+            self.lane.envelope,
+            parts.tracing,
+            parts.config.replay_segment,
+            complete=True,
+        )
+        return ReplayCursor(reader)
 
     async def _finished(self, run: Run, ended: Ended) -> Outcome:
         if ended.error is not None:

@@ -53,7 +53,7 @@ class Folding:
         self._left = 0
         self._under_way: dict[str, bool] = {}
         self._done: Gathering | None = None
-        self._turn = asyncio.Lock()
+        self._lock: asyncio.Lock | None = None
         self._task: asyncio.Task[None] | None = None
         self._applying: asyncio.Future[bool] | None = None
         self._next_at = 0
@@ -124,6 +124,12 @@ class Folding:
             await asyncio.wait({self._task})
         if self._applying is not None and not self._applying.done():
             await asyncio.wait({self._applying})
+
+    @property
+    def _turn(self) -> asyncio.Lock:
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
 
     @property
     def _behind(self) -> Gathering:

@@ -30,12 +30,17 @@ class Outcomes:
     async def of(self, execution_id: ExecutionId) -> Outcome:
         """How the last of the executions that continue this one ended; see `DurableEngine`."""
         while True:
-            outcome = await self._of_one(execution_id)
+            self._roster.require_not_closed()
+            execution = self._roster.running(execution_id)
+            outcome = await (
+                self._elsewhere(execution_id) if execution is None else execution.outcome()
+            )
             if outcome.successor is None:
                 return outcome
             execution_id = outcome.successor
 
-    async def _of_one(self, execution_id: ExecutionId) -> Outcome:
+    async def _elsewhere(self, execution_id: ExecutionId) -> Outcome:
+        """Of one that does not run here, or only if it is taken over."""
         while True:
             self._roster.require_open()
             execution = self._roster.running(execution_id)

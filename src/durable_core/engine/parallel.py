@@ -156,6 +156,6 @@ async def _driven(strand: Strand, coroutine: Coroutine[Any, Any, T]) -> T:
     ACTIVE.set(strand)
     CURRENT.set(None)
     try:
-        return await Drive(coroutine, lambda: strand.must_close)
+        return await Drive(coroutine, strand.must_close)
     except RunEnded:
         raise asyncio.CancelledError from None

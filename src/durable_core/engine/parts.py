@@ -19,6 +19,7 @@ from durable_core.failpoints import Failpoints
 from durable_core.ids import IdSource
 from durable_core.journal.handle import JournalWriterHandle
 from durable_core.journal.writer import JournalWriter
+from durable_core.replay.cursor import ReplayCursor
 from durable_core.telemetry import Recorder, Tracing
 from durable_core.wire.envelope import WireFormat
 from durable_core.wire.payload import PayloadCodec
@@ -47,6 +48,8 @@ class EngineParts:
     notices: Notices
     timers: Timers
     kin: Kin
+    fresh: ReplayCursor
+    """Of every execution that begins here."""
 
     def failure_of(self, error: BaseException, attempts: int = 1) -> Failure:
         """The record of `error` that a journal entry can hold."""

@@ -21,7 +21,7 @@ from durable_core.engine.invoke import (
 )
 from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import replay, take_over
-from durable_core.engine.replaying import NOT_AT_HAND, result_at_hand
+from durable_core.engine.replaying import NOT_AT_HAND, recorded_result, result_at_hand
 from durable_core.engine.sequence import LAST
 from durable_core.errors import JournalError, StepFailed
 from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
@@ -49,10 +49,8 @@ def perform(
     """
     if not run.caught_up:
         run.catch_up()
-    if run.caught_up or run.activity.under_way:
-        coroutine = _within(run, call.step_id, _perform, call)
-    else:
-        coroutine = _replay(run, call)
+    live = run.caught_up
+    coroutine = _within(run, call.step_id, _perform, call) if live else _replay(run, call)
     run.activity.called(call.step_id, coroutine, task)
     return coroutine
 
@@ -107,9 +105,24 @@ async def _within(
 
 async def _replay(run: Run, call: StepCall) -> object:
     value = result_at_hand(run, call)
-    if value is NOT_AT_HAND:
-        return await _within(run, call.step_id, _perform, call)
-    return value
+    if value is not NOT_AT_HAND:
+        return value
+    return await _within(run, call.step_id, _in_turn, call)
+
+
+async def _in_turn(run: Run, call: StepCall) -> object:
+    """As `_perform`, with fewer looks at what a recorded result in a branch goes by."""
+    activity, cursor, cancelled = run.activity, run.cursor, False
+    if not activity.steps_to_begin:
+        unread = cursor.unread(call.step_id)
+        if unread:
+            cancelled = await activity.outlast_arrival(call.step_id)
+        value = await recorded_result(run, call, told=unread)
+        if value is not NOT_AT_HAND:
+            return value
+    if cancelled:
+        activity.doom(call.step_id)
+    return await _perform(run, call)
 
 
 def _perform(run: Run, call: StepCall) -> Coroutine[Any, Any, object]:
@@ -174,7 +187,7 @@ async def look_up(run: Run, wanted: Wanted) -> tuple[Found, bool]:
     recorded = isinstance(found, Recorded)
     if run.activity.concurrent and (recorded or run.sequence.busy or run.cursor.replaying):
         place = found.row.entry_no if isinstance(found, Recorded) else LAST
-        cancelled |= await run.activity.outlast_turn(place)
+        cancelled |= await run.told(place)
     return found, cancelled
 
 

@@ -45,10 +45,10 @@ async def deliver(run: Run, request_id: bytes, name: str, payload: bytes) -> Non
 
     `ExecutionLocked` while the run replays: which number is next is known at the end of it.
     """
-    received = run.cursor.signals
     if not run.cursor.exhausted:
         message = f"execution {run.execution_id} replays; the signal waits for the end of it"
         raise ExecutionLocked(message)
+    received = run.signals
     if request_id in received:
         return
     signal = Signal(

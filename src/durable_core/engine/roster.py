@@ -82,6 +82,10 @@ class Roster:
         if os.getpid() != self._pid:
             message = "this engine was opened in another process; open one after the fork"
             raise ExecutionError(message)
+        self.require_not_closed()
+
+    def require_not_closed(self) -> None:
+        """`ExecutionError` after close; for who has asked `require_open` before."""
         if not self._open:
             message = "the engine is closed"
             raise ExecutionError(message)
@@ -183,7 +187,7 @@ class Roster:
 
     def launch(self, execution: Execution) -> Execution:
         """Run `execution` in a task of its own; `ExecutionError` once the engine is closing."""
-        self.require_open()
+        self.require_not_closed()
         execution_id = execution.execution_id
         if execution_id in self._running:
             message = f"execution {execution_id} runs here already"

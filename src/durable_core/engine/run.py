@@ -27,12 +27,13 @@ from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
 from durable_core.engine.strand import Strand, Strands
 from durable_core.errors import DecodeError, ExecutionError
-from durable_core.ids import ExecutionId, StepId
+from durable_core.ids import StepId
 from durable_core.journal.lane import Lane
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EffectIntent, StepFailure, StepResult, TimerArmed, TimerFired
 from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import Found, Recorded
+from durable_core.replay.received import Received
 from durable_core.telemetry import AttributeValue
 
 __all__ = ["Run"]
@@ -42,7 +43,37 @@ _OF_STEPS: Final = (StepResult, StepFailure)
 
 
 class Run:
-    """The state of one generation of an execution. Used by the event loop's thread alone."""
+    """The state of one generation of an execution. Used by the event loop's thread alone.
+
+    What a plain workflow never uses is made when it is first asked for.
+    """
+
+    __slots__ = (
+        "_blocking",
+        "_checkpoints",
+        "_left",
+        "_mailbox",
+        "_sequence",
+        "_signals",
+        "activity",
+        "caught_up",
+        "cells",
+        "cursor",
+        "ended",
+        "error",
+        "execution_id",
+        "folding",
+        "generation",
+        "inherits",
+        "lane",
+        "loop",
+        "only_idempotent",
+        "parts",
+        "place",
+        "prompt_upto",
+        "strands",
+        "workflow",
+    )
 
     def __init__(
         self,
@@ -60,22 +91,14 @@ class Run:
         self.generation = generation
         self.place = place
         self.loop = asyncio.get_running_loop()
-        self.execution_id = ExecutionId(bytes=lane.row.execution_id)
-        self.name = str(self.execution_id)
-        self.root = Strand(self, Branch(lane.row.execution_id))
+        self.execution_id = lane.execution_id
         self.strands = Strands()
-        self.sequence = Sequence()
         self.cells: dict[bytes, Cell] = {}
         """What is known of promises that the program has made, and of signals, by their ids."""
-
-        self.mailbox = Mailbox()
 
         self.error: Exception | None = None
         self.ended = False
         """Whether it takes no more calls: its workflow is over, or the engine ended it."""
-
-        self.blocking_intents: list[EffectIntent] = []
-        """What the journal still lacks for an operator to settle the steps that block the run."""
 
         self.only_idempotent = True
         """Whether everything journaled in this generation is."""
@@ -89,13 +112,47 @@ class Run:
         self.activity = Activity(self)
         self.folding = Folding(self)
         self._checkpoints = 0
+        self._left = False
         self.prompt_upto = 0
         """How many entries there were when the last one was prompt; 0 where none was."""
+
+        self._sequence: Sequence | None = None
+        self._mailbox: Mailbox | None = None
+        self._signals: Received | None = None
+        self._blocking: list[EffectIntent] | None = None
+
+    @property
+    def sequence(self) -> Sequence:
+        """The order in which steps are answered that wait at the same time."""
+        if self._sequence is None:
+            self._sequence = Sequence()
+        return self._sequence
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Which signals the program has asked for."""
+        if self._mailbox is None:
+            self._mailbox = Mailbox()
+        return self._mailbox
+
+    @property
+    def signals(self) -> Received:
+        """The signals that the journal holds, or will; for who has read it to the end."""
+        if self._signals is None:
+            self._signals = self.cursor.signals.copy()
+        return self._signals
+
+    @property
+    def blocking_intents(self) -> list[EffectIntent]:
+        """What the journal still lacks for an operator to settle the steps that block the run."""
+        if self._blocking is None:
+            self._blocking = []
+        return self._blocking
 
     @property
     def forked(self) -> bool:
         """Whether it has, or its journal holds, more lines of code than the workflow's own."""
-        return self.strands.forked or (not self.caught_up and self.cursor.forked)
+        return self.strands.forked or (not self.caught_up and self.cursor.beside > 0)
 
     @property
     def branch(self) -> Branch:
@@ -189,11 +246,11 @@ class Run:
 
     def completing(
         self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool = False
-    ) -> Coroutine[Any, Any, None] | None:
+    ) -> Coroutine[Any, Any, object] | None:
         """As `complete`, at once; what is left to wait for, where it is not the program's turn."""
         if not self._offered(entry, prompt=prompt):
             return self._append_and_tell(entry, prompt=prompt)
-        if (self.activity.concurrent or self.sequence.busy) and not self.ended:
+        if (self.activity.concurrent or self._answers_in_turn) and not self.ended:
             return self.told(self.lane.accepted_count)
         return None
 
@@ -201,7 +258,7 @@ class Run:
         self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool
     ) -> None:
         await self._append(entry, prompt=prompt)
-        if (self.activity.concurrent or self.sequence.busy) and not self.ended:
+        if not self.ended:
             await self.told(self.lane.accepted_count)
 
     async def room(self) -> bool:
@@ -215,10 +272,14 @@ class Run:
             _, cancelled = await self.activity.outlast_read(self.parts.writer.room())
         return cancelled
 
-    async def told(self, place: int) -> None:
-        """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal."""
-        if self.activity.concurrent or self.sequence.busy:
-            await self.activity.outlast_turn(place)
+    async def told(self, place: int) -> bool:
+        """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal.
+
+        Whether the workflow cancelled meanwhile, which does not end the wait.
+        """
+        if not (self.activity.concurrent or self._answers_in_turn) or self.sequence.is_next(place):
+            return False
+        return await self.activity.outlast_turn(place)
 
     async def journal(
         self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False
@@ -296,7 +357,7 @@ class Run:
 
     def end(self, error: Exception) -> None:
         """End the run with `error`; the first one counts. Journals nothing."""
-        if self.error is not None:
+        if self.error is not None or self._left:
             return
         self.error = error
         self.ended = True
@@ -347,6 +408,15 @@ class Run:
         await self.strands.closed()
         await self.folding.ended()
 
+    def leave(self) -> None:
+        """It has settled down and is not gone on with: the last thing that is done to it.
+
+        What belongs to it leads back to it, and would be freed by the garbage collector alone.
+        Whoever still holds a context of it finds that it has ended.
+        """
+        self._left = True
+        del self.activity, self.folding
+
     def abandon(self) -> None:
         """Cancel everything, guarded functions too: their intents stay open for their policies."""
         self.strands.abandon()
@@ -357,6 +427,10 @@ class Run:
         if not isinstance(error, Exception):
             error = ExecutionError(type(error).__name__)
         self.end(error)
+
+    @property
+    def _answers_in_turn(self) -> bool:
+        return self._sequence is not None and self._sequence.busy
 
     def _strand_of_caller(self, name: str) -> Strand:
         """The strand in whose branch the caller stands; `ExecutionError` if there is none."""

@@ -11,19 +11,18 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from attrs import field, frozen
+from attrs import define, field
 
 from durable_core.engine.outcome import CANCELLED
 from durable_core.engine.perform import called, look_up
 from durable_core.engine.recorded import cancelled_again
 from durable_core.errors import ConfigError
 from durable_core.ids import StepId
-from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EntryKind, StepFailure, TimerArmed, TimerFired
 from durable_core.replay.detail import detail_prefix, encode_detail
 from durable_core.replay.lookup import Armed, Found, Recorded
 from durable_core.replay.waits import WantedTimer
-from durable_core.wire.fingerprint import step_fingerprint
+from durable_core.wire.fingerprint import call_key, wait_fingerprint
 from durable_core.wire.waits import LATEST_MS, Timer, fired_detail
 
 if TYPE_CHECKING:
@@ -40,21 +39,31 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = _EPOCH + LATEST_MS * _MILLISECOND
 
 
-@frozen
+@define(eq=False)
 class Wait:
-    """One place at which the workflow waits for a time, alone or beside something else."""
+    """One place at which the workflow waits for a time, alone or beside something else.
+
+    Never changed.
+    """
 
     run: Run = field(repr=False)
     wanted: WantedTimer
-    idem_key: bytes
+    _key_prefix: bytes
+    _occurrence: int
 
     @classmethod
     def take(cls, run: Run, name: str) -> Wait:
         """Take the next place; the wait is called `name` in accounts of a divergence."""
         step_id = run.take_place(name)
-        fingerprint = step_fingerprint(run.lane.envelope.keys, name, EffectClass.IDEMPOTENT, 0, b"")
-        wanted = WantedTimer.make(step_id, name, fingerprint, run.branch.next_timer())
-        return cls(run, wanted, run.branch.idempotency_key(fingerprint))
+        fingerprint = wait_fingerprint(run.lane.envelope.keys, name)
+        branch = run.branch
+        wanted = WantedTimer.make(step_id, name, fingerprint, branch.next_timer())
+        return cls(run, wanted, *branch.key_of_wait(fingerprint))
+
+    @property
+    def idem_key(self) -> bytes:
+        """The idempotency key, for the entry of a wait that was cancelled."""
+        return call_key(self._key_prefix, self.wanted.fingerprint, self._occurrence)
 
     @property
     def timer_id(self) -> str:

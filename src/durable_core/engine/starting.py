@@ -49,7 +49,7 @@ class Starter:
         anywhere: bool = False,
     ) -> ExecutionId:
         """Start, or find by key; see `DurableEngine.start`."""
-        payload = self._encode(workflow, args, kwargs, anywhere=anywhere)
+        payload, known = self._encode(workflow, args, kwargs, anywhere=anywhere)
         if anywhere:
             self._roster.know(workflow)
         self._parts.wire.guard(payload)
@@ -64,7 +64,7 @@ class Starter:
                 await self._offer(execution_id, workflow, key, payload)
             else:
                 launch = self._launch(
-                    execution_id, workflow, key, payload, acknowledged=acknowledged
+                    execution_id, workflow, key, payload, known, acknowledged=acknowledged
                 )
                 # Where nothing is waited for, nothing can be broken off.
                 await (self._roster.unbroken(launch) if acknowledged else launch)
@@ -90,6 +90,7 @@ class Starter:
         workflow: Workflow[..., Any],
         key: str | None,
         payload: bytes,
+        known: tuple[Any, ...] | None,
         *,
         acknowledged: bool,
     ) -> None:
@@ -106,7 +107,7 @@ class Starter:
             key=key,
             sealed=self._parts.config.encrypt_payload,
         )
-        execution = Execution(self._parts, workflow, lane, lane.row, payload)
+        execution = Execution(self._parts, workflow, lane, lane.row, payload, known)
         try:
             if acknowledged or not self._parts.writer.takes_buffered:
                 async with self._roster.sole(execution_id):
@@ -149,18 +150,21 @@ class Starter:
         kwargs: dict[str, Any],
         *,
         anywhere: bool,
-    ) -> bytes:
+    ) -> tuple[bytes, tuple[Any, ...] | None]:
+        """The encoded arguments; and themselves, where decoding gives just the same."""
         name = as_workflow(workflow).name
         registered = self._roster.find(name) if anywhere else self._roster.require(name)
         if registered is not workflow and registered is not None:
             message = f"another workflow is registered as {workflow.name!r}; rename one of them"
             raise ConfigError(message)
-        shape = workflow.shape
+        shape, codec = workflow.shape, self._parts.codec
         try:
-            return join(shape.encode_each(self._parts.codec, shape.bind(args, kwargs)))
+            bound = shape.bind(args, kwargs)
+            payload = join(shape.encode_each(codec, bound))
         except DecodeError as error:
             message = f"workflow {workflow.name!r} cannot be started: {error}"
             raise DecodeError(message) from error
+        return payload, bound if shape.keeps(codec, bound) else None
 
     async def _existing(
         self,

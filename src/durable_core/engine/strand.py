@@ -25,6 +25,8 @@ __all__ = ["Strand", "Strands"]
 class Strand:
     """One branch while its code runs. Used by the event loop's thread alone."""
 
+    __slots__ = ("branch", "depth", "inside", "over", "requests", "run", "task")
+
     def __init__(self, run: Run, branch: Branch, depth: int = 0) -> None:
         self.run = run
         self.branch = branch
@@ -39,7 +41,6 @@ class Strand:
         self.requests = 0
         """How often its task had been asked to cancel when its step, or the function, began."""
 
-    @property
     def must_close(self) -> bool:
         """Whether the branch's coroutine is to be closed: the run has ended.
 
@@ -75,6 +76,8 @@ class Strand:
 
 class Strands:
     """Those of one run, by their tasks. Used by the event loop's thread alone."""
+
+    __slots__ = ("_by_task", "_foreign", "forked", "of")
 
     def __init__(self) -> None:
         self.forked = False
@@ -142,7 +145,9 @@ class Strands:
             await asyncio.wait(set(self._by_task))
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        self._by_task.pop(task).over = True
+        strand = self._by_task.pop(task)
+        strand.over = True
+        strand.task = None  # whose context holds the strand: who leaves makes no cycle
         self._count()
 
     def _foreign_done(self, task: asyncio.Task[Any]) -> None:

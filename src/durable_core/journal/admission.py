@@ -12,6 +12,7 @@ from durable_core.errors import EntryRejected, UnsupportedEntryKind
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import (
     PERSISTED_KINDS,
+    EffectIntent,
     Entry,
     EntryKind,
     ExecutionFinished,
@@ -20,7 +21,7 @@ from durable_core.model.entries import (
 )
 from durable_core.model.execution import TERMINAL, Status
 
-__all__ = ["check_entry", "check_text"]
+__all__ = ["check_entry", "check_text", "is_usual"]
 
 _STEP: Final = ("fingerprint", "idem_key")
 
@@ -40,19 +41,36 @@ _BYTES: Final = {
 
 _CLOSING: Final = (StepResult, StepFailure)
 
-_CODES: Final = (int, EffectClass)
-
 _HIGHEST_EFFECT: Final = max(EffectClass)
+
+
+def is_usual(entry: Entry) -> bool:
+    """Whether one look is enough to see that a row can hold `entry`, as for all but all of a step.
+
+    Says nothing against any other. Stands on the way of each append.
+    """
+    if isinstance(entry, _CLOSING):
+        if entry.payload.__class__ is not bytes:
+            return False
+    elif not isinstance(entry, EffectIntent):
+        return False
+    return (
+        entry.detail.__class__ is bytes
+        and entry.fingerprint.__class__ is bytes
+        and entry.idem_key.__class__ is bytes
+        and entry.step_id.__class__ is str
+        and entry.generation.__class__ is int
+        and entry.effect_class.__class__ is EffectClass
+        and entry.step_id.isascii()
+    )
 
 
 def check_entry(entry: Entry) -> None:
     """Return if a row can hold `entry`, whose payload may still be too large.
 
     `UnsupportedEntryKind` for a kind that this build cannot write, `EntryRejected` for a field of
-    the wrong type or out of range. Stands on the way of each append.
+    the wrong type or out of range.
     """
-    if isinstance(entry, _CLOSING) and _is_usual(entry):
-        return
     if entry.kind not in PERSISTED_KINDS:
         message = f"this version cannot persist {entry.kind.label} entries; nothing was written"
         raise UnsupportedEntryKind(message)
@@ -71,21 +89,6 @@ def check_entry(entry: Entry) -> None:
         raise _refused(entry, "effect_class", f"an int from 0 to {int(_HIGHEST_EFFECT)}")
     if isinstance(entry, ExecutionFinished) and not _is_terminal(entry.status):
         raise _refused(entry, "status", "a terminal Status")
-
-
-def _is_usual(entry: StepResult | StepFailure) -> bool:
-    """Whether one look is enough, as for all but all entries that close a step."""
-    return (
-        entry.payload.__class__ is bytes
-        and entry.detail.__class__ is bytes
-        and entry.fingerprint.__class__ is bytes
-        and entry.idem_key.__class__ is bytes
-        and entry.step_id.__class__ is str
-        and entry.generation.__class__ is int
-        and entry.effect_class.__class__ in _CODES
-        and 0 <= entry.effect_class <= _HIGHEST_EFFECT
-        and entry.step_id.isascii()
-    )
 
 
 def check_text(name: str, value: str | None) -> None:

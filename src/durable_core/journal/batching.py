@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Final
 
 from durable_core.contracts.cipher import Seal
-from durable_core.contracts.exchange import CommitBatch
+from durable_core.contracts.exchange import BatchOutcome, CommitBatch
 from durable_core.errors import DurableError, EntryRejected
-from durable_core.journal.lane import HeadState, Lane
+from durable_core.journal.lane import Lane
 from durable_core.journal.lookups import LOOKED_UP, Lookups
 from durable_core.model.entries import Entry, JournalRow
 from durable_core.model.execution import Status
@@ -30,20 +30,18 @@ class Pending:
     settled with it, and never without it.
     """
 
-    __slots__ = ("after", "entry", "formed", "future", "heirs", "lane", "row", "settled", "status")
+    __slots__ = ("after", "formed", "future", "heirs", "lane", "row", "settled", "what")
 
     def __init__(
         self,
         lane: Lane,
-        entry: Entry | None,
-        status: Status | None,
-        future: asyncio.Future[int] | None,
+        what: Entry | Status,
+        future: asyncio.Future[int] | None = None,
         heirs: Sequence[Pending] = (),
     ) -> None:
         self.heirs = heirs
         self.lane = lane
-        self.entry = entry
-        self.status = status
+        self.what = what
         self.future = future
         self.row: JournalRow | None = None
         self.after = lane.formed
@@ -63,9 +61,11 @@ def form(pending: Pending, now_ms: int, seals: Iterator[Seal] = NONE_PREPARED) -
         return False
     if not pending.formed:
         try:
-            for one in (pending, *pending.heirs):
-                one.row = one.lane.form(one.entry, one.status, now_ms, seals)
-                one.after = one.lane.formed
+            pending.row = lane.form(pending.what, now_ms, seals)
+            pending.after = lane.formed
+            for heir in pending.heirs:
+                heir.row = heir.lane.form(heir.what, now_ms, seals)
+                heir.after = heir.lane.formed
         except DurableError as error:
             lane.failure = error
             return False
@@ -100,7 +100,7 @@ def form_ahead(appends: Sequence[Pending], now_ms: int) -> None:
             if pending.heirs:
                 return
             try:
-                pending.row = lane.form(pending.entry, pending.status, now_ms, seals)
+                pending.row = lane.form(pending.what, now_ms, seals)
             except Exception:  # noqa: BLE001 - `form` meets it again, and tells it
                 return
             pending.after, pending.formed = lane.formed, True
@@ -110,28 +110,32 @@ def form_ahead(appends: Sequence[Pending], now_ms: int) -> None:
 def _seals_for(appends: Sequence[Pending]) -> Iterator[Seal]:
     if len(appends) < _MANY:
         return NONE_PREPARED
-    count = sum(not pending.formed for pending in appends)
-    return appends[0].lane.envelope.wire.seals(count)
+    unformed = [pending for pending in appends if not pending.formed]
+    return appends[0].lane.envelope.wire.seals(len(unformed))
 
 
 def batch_of(
-    formed: Iterable[Pending], now_ms: int, meanwhile: Callable[[], None] | None = None
+    formed: Sequence[Pending],
+    now_ms: int,
+    meanwhile: Callable[[], None] | None = None,
+    told: Callable[[BatchOutcome], None] | None = None,
 ) -> CommitBatch:
     """One transaction for appends that were formed in this order."""
-    states: dict[Lane, HeadState] = {}
-    rows = []
+    batch = formed
+    handed_on = [pending for pending in formed if pending.heirs]
+    if handed_on:
+        batch = [one for pending in formed for one in (pending, *pending.heirs)]
+    states = {pending.lane: pending.after for pending in batch}
+    rows = [pending.row for pending in batch if pending.row is not None]
     lookups = Lookups()
-    successions: list[tuple[bytes, bytes]] = []
-    for pending in _with_heirs(formed):
-        states[pending.lane] = pending.after
+    for pending in batch:
         row = pending.row
-        if row is not None:
-            rows.append(row)
-            if row.entry_kind in LOOKED_UP:
-                lookups.add(pending.lane, pending.entry, row.created_at)
-        if pending.heirs:
-            heir = pending.heirs[0].lane.row.execution_id
-            successions.append((pending.lane.row.execution_id, heir))
+        if row is not None and row.entry_kind in LOOKED_UP:
+            lookups.add(pending.lane, pending.what, row.created_at)
+    successions = [
+        (pending.lane.row.execution_id, pending.heirs[0].lane.row.execution_id)
+        for pending in handed_on
+    ]
     starts = [lane.start_as(after, now_ms) for lane, after in states.items() if not lane.stored]
     changes = [lane.change_to(after, now_ms) for lane, after in states.items() if lane.stored]
     changes.sort(key=itemgetter(0))
@@ -144,10 +148,5 @@ def batch_of(
         tuple(lookups.disarmed),
         tuple(successions),
         meanwhile,
+        told,
     )
-
-
-def _with_heirs(appends: Iterable[Pending]) -> Iterator[Pending]:
-    for pending in appends:
-        yield pending
-        yield from pending.heirs

@@ -83,7 +83,7 @@ class JournalWriterHandle:
             now,
             None,
         )
-        lane = Lane.of(row, self.writer.wire.envelope(row), stored=False)
+        lane = Lane.of(execution_id, row, self.writer.wire.envelope(row), stored=False)
         self._lanes[execution_id] = lane
         return lane
 
@@ -109,8 +109,9 @@ class JournalWriterHandle:
 
         `IntegrityError` if the row does not match its anchor, `ConfigError` if its key is missing.
         """
-        lane = Lane.of(row, self.writer.wire.verified(row), stored=True)
-        self._lanes[ExecutionId(bytes=row.execution_id)] = lane
+        execution_id = ExecutionId(bytes=row.execution_id)
+        lane = Lane.of(execution_id, row, self.writer.wire.verified(row), stored=True)
+        self._lanes[execution_id] = lane
         return lane
 
     def detach(self, execution_id: ExecutionId) -> None:

@@ -30,7 +30,9 @@ class Intake:
         self.settled = 0
         self.urgent = 0
         self.wanted = asyncio.Event()
-        self._settings = settings
+        self._batch_limit = settings.batch_limit
+        self._buffered_capacity = settings.queue_capacity
+        self._acked_capacity = settings.acked_capacity
         self._queue: deque[Pending] = deque()
         self._buffered = 0
         self._acked = 0
@@ -45,12 +47,12 @@ class Intake:
     @property
     def takes_buffered(self) -> bool:
         """Whether there is room for one more buffered append."""
-        return self._buffered < self._settings.queue_capacity
+        return self._buffered < self._buffered_capacity
 
     @property
     def takes_acknowledged(self) -> bool:
         """Whether there is room for one more acknowledged append, and nobody waits for it."""
-        return not self._room and self._has_room
+        return not self._room and self._acked + self._given < self._acked_capacity
 
     @property
     def due(self) -> bool:
@@ -63,12 +65,13 @@ class Intake:
         self.accepted += 1
         if pending.future is None:
             self._buffered += 1
-            if self._buffered >= self._settings.batch_limit:
+            if self._buffered >= self._batch_limit:
                 self.urge(self.accepted)
         else:
             self._acked += 1
+            if self.settled >= self.urgent:  # otherwise something is due, and so is this then
+                self.wanted.set()
             self.urgent = self.accepted
-            self.wanted.set()
 
     def take(self, limit: int) -> list[Pending]:
         """The next appends in order, at most `limit`."""
@@ -134,7 +137,7 @@ class Intake:
 
     @property
     def _has_room(self) -> bool:
-        return self._acked + self._given < self._settings.acked_capacity
+        return self._acked + self._given < self._acked_capacity
 
     def _hand_out_room(self, over: int = 0) -> None:
         """Give as many turns as there is room for; `over` of those given before are over."""

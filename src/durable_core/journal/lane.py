@@ -15,6 +15,7 @@ from attrs import define
 from durable_core.contracts.cipher import Seal
 from durable_core.contracts.exchange import HeadChange
 from durable_core.errors import DurableError, ExecutionTerminal, JournalError
+from durable_core.ids import ExecutionId
 from durable_core.model.entries import (
     PROMISE_KINDS,
     STEP_KINDS,
@@ -58,6 +59,7 @@ class HeadState(NamedTuple):
 class Lane:
     """The writer's view of one execution. Used by the event loop's thread alone."""
 
+    execution_id: ExecutionId
     row: ExecutionRow
     envelope: ExecutionEnvelope
     stored: bool
@@ -74,7 +76,14 @@ class Lane:
         return self.accepted_count > self.committed.entries
 
     @classmethod
-    def of(cls, row: ExecutionRow, envelope: ExecutionEnvelope, *, stored: bool) -> Self:
+    def of(
+        cls,
+        execution_id: ExecutionId,
+        row: ExecutionRow,
+        envelope: ExecutionEnvelope,
+        *,
+        stored: bool,
+    ) -> Self:
         """The lane of an execution that stands as `row` says, or that is to be created so."""
         status = status_of(row.status)
         head = HeadState(
@@ -83,7 +92,8 @@ class Lane:
             row.entry_count,
             row.head_hmac or envelope.genesis,
         )
-        return cls(row, envelope, stored, head, head, status, row.generation, row.entry_count)
+        count = row.entry_count
+        return cls(execution_id, row, envelope, stored, head, head, status, row.generation, count)
 
     def admit(self, entry: Entry) -> None:
         """Note that a checked `entry` joins the queue; raises, and notes nothing, where it may not.
@@ -132,43 +142,42 @@ class Lane:
 
     def form(
         self,
-        entry: Entry | None,
-        status: Status | None,
+        what: Entry | Status,
         now_ms: int,
         seals: Iterator[Seal] = NONE_PREPARED,
     ) -> JournalRow | None:
-        """Number, seal and stamp the next row; None for a bare change of status."""
-        state = self.formed
-        row = None
-        if entry is not None:
-            row = self.envelope.row_of(entry, state.entries + 1, state.head, now_ms, seals)
-            state = HeadState(
-                state.status if entry.kind in _OF_A_RUN else _status_after(entry),
-                entry.generation,
-                state.entries + 1,
-                row.hmac or self.envelope.genesis,
-            )
-        if status is not None:
-            state = state._replace(status=status)
-        self.formed = state
+        """Number, seal and stamp the row of an entry; a bare change of status has none."""
+        if isinstance(what, Status):
+            self.formed = self.formed._replace(status=what)
+            return None
+        before, _, entries, head = self.formed
+        row = self.envelope.row_of(what, entries + 1, head, now_ms, seals)
+        after = before if what.kind in _OF_A_RUN else _status_after(what)
+        hmac = row.hmac or self.envelope.genesis
+        # A named tuple of ours has a `__new__` of its own, which takes longer than the tuple.
+        self.formed = tuple.__new__(HeadState, (after, what.generation, entries + 1, hmac))
         return row
 
     def change_to(self, after: HeadState, now_ms: int) -> HeadChange:
         """The conditional update that takes the stored row from its committed state to `after`."""
-        row, committed = self.row, self.committed
+        row, envelope = self.row, self.envelope
+        expected, _, count, _ = self.committed
         status, generation, entries, head = after
-        return HeadChange(
-            row.execution_id,
-            row.owner_epoch,
-            _LABELS[committed.status],
-            committed.entries,
-            _LABELS[status],
-            generation,
-            entries,
-            self._head(after),
-            self.envelope.anchor(status, generation, entries, head),
-            now_ms,
-            now_ms if status in TERMINAL else None,
+        return tuple.__new__(
+            HeadChange,
+            (
+                row.execution_id,
+                row.owner_epoch,
+                _LABELS[expected],
+                count,
+                _LABELS[status],
+                generation,
+                entries,
+                self._head(after),
+                envelope.anchor(status, generation, entries, head),
+                now_ms,
+                now_ms if status in TERMINAL else None,
+            ),
         )
 
     def start_as(self, after: HeadState, now_ms: int) -> ExecutionRow:

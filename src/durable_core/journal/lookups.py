@@ -22,6 +22,7 @@ from durable_core.model.entries import (
     TimerArmed,
     TimerFired,
 )
+from durable_core.model.execution import Status
 from durable_core.wire.promises import outcome_mark, promise_token, token_hash
 from durable_core.wire.waits import CreatedPromise, Signal, Timer, fired_timer, resolved_promise
 
@@ -39,7 +40,7 @@ class Lookups:
     timers: dict[tuple[bytes, str], TimerRow] = field(factory=dict)
     disarmed: dict[tuple[bytes, str], None] = field(factory=dict)
 
-    def add(self, lane: Lane, entry: Entry | None, created_at: int) -> None:
+    def add(self, lane: Lane, entry: Entry | Status, created_at: int) -> None:
         """Take in the next entry of the batch, of a kind in `LOOKED_UP`."""
         execution_id = lane.row.execution_id
         match entry:

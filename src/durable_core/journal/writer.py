@@ -14,7 +14,7 @@ from durable_core.clock import Clock, SystemClock
 from durable_core.contracts.backend import ExecutionBackend
 from durable_core.errors import CommitOutcomeUnknown, JournalUnavailable
 from durable_core.journal.actor import Actor
-from durable_core.journal.admission import check_entry
+from durable_core.journal.admission import check_entry, is_usual
 from durable_core.journal.batching import Pending
 from durable_core.journal.intake import Intake
 from durable_core.journal.lane import Lane
@@ -56,6 +56,7 @@ class JournalWriter:
             self._losses,
             self.clock,
             metrics,
+            self._urgency,
         )
         self._supervisor: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -166,8 +167,8 @@ class JournalWriter:
         for its_lane, entry in entries:
             its_lane.admit(entry)
         future: asyncio.Future[int] = self._loop.create_future()
-        heirs = [Pending(heir, entry, None, None) for entry in beginning]
-        self._intake.put(Pending(lane, end, None, future, heirs))
+        heirs = [Pending(heir, entry) for entry in beginning]
+        self._intake.put(Pending(lane, end, future, heirs))
         return future
 
     def change_status(self, lane: Lane, status: Status) -> asyncio.Future[int]:
@@ -180,7 +181,7 @@ class JournalWriter:
             raise lane.failure
         lane.change_status(status)
         future: asyncio.Future[int] = self._loop.create_future()
-        self._intake.put(Pending(lane, None, status, future))
+        self._intake.put(Pending(lane, status, future))
         return future
 
     async def append(self, lane: Lane, entry: Entry) -> int:
@@ -250,14 +251,16 @@ class JournalWriter:
     def _enter(self, lane: Lane, entry: Entry, future: asyncio.Future[int] | None) -> None:
         self._check(lane, entry)
         lane.admit(entry)
-        self._intake.put(Pending(lane, entry, None, future))
+        self._intake.put(Pending(lane, entry, future))
 
     def _check(self, lane: Lane, entry: Entry) -> None:
-        check_entry(entry)
+        usual = is_usual(entry)
+        if not usual:
+            check_entry(entry)
         payload = getattr(entry, "payload", None)
         if payload is not None:
             self.wire.guard(payload)
-        if entry.kind in LOOKED_UP:
+        if not usual and entry.kind in LOOKED_UP:
             check_looked_up(lane, entry)
 
     def _require_up(self) -> None:

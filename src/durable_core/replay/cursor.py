@@ -8,6 +8,8 @@ read.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from durable_core.errors import DecodeError, IntegrityError, PayloadError, ReplayDivergence
@@ -26,7 +28,7 @@ from durable_core.replay.lookup import (
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
 from durable_core.replay.received import Received
-from durable_core.wire.waits import Signal, resolved_promise
+from durable_core.wire.waits import read_resolved
 
 __all__ = ["ReplayCursor"]
 
@@ -60,9 +62,14 @@ class ReplayCursor:
         self._steps: dict[str, JournalRow] = {}
         """By place, the last entry so far of what is unconsumed."""
 
-        self._beside = 0
+        self.beside = 0
+        """How many steps are read and unconsumed that are no positions of the root branch."""
+
         self._resolutions: dict[bytes, JournalRow] = {}
         self._loading: asyncio.Task[None] | None = None
+        self._told: list[Callable[[BaseException | None], object]] = []
+        """Who is told when the segment is read that is being read."""
+
         self._damage: PayloadError | None = None
 
     @property
@@ -74,11 +81,6 @@ class ReplayCursor:
     def replaying(self) -> bool:
         """Whether journaled steps of this generation are still unconsumed or unread."""
         return bool(self._steps) or not self.exhausted
-
-    @property
-    def forked(self) -> bool:
-        """Whether steps are read and unconsumed that are no positions of the root branch."""
-        return self._beside > 0
 
     async def open(self) -> bytes:
         """Read as far as the start of the current generation; its payload, the arguments."""
@@ -119,14 +121,19 @@ class ReplayCursor:
     def result_at(self, wanted: Wanted) -> JournalRow | None:
         """The `step_result` of exactly this step, if it was read and is unconsumed; it stays so."""
         row = self._steps.get(wanted.step_id)
-        if row is None or row.entry_kind != _RESULT or not wanted.is_at(row):
+        if (
+            row is None
+            or row.entry_kind != _RESULT
+            or row.fingerprint != wanted.fingerprint
+            or row.effect_class != wanted.effect
+        ):
             return None
         return row
 
     def consume(self, step_id: str) -> None:
         """The program has seen what was read of a step."""
         del self._steps[step_id]
-        self._beside -= not step_id.isdecimal()
+        self.beside -= not step_id.isdecimal()
 
     async def read_on(self) -> None:
         """Read the next segment; not where everything was read."""
@@ -160,36 +167,56 @@ class ReplayCursor:
         """The plain payload of a row that this cursor returned."""
         return self._reader.envelope.open(row)
 
-    def load(self) -> asyncio.Task[None]:
-        """The read of the next segment, which all share who wait for it: it is not to be cancelled.
+    def unread(self, step_id: str) -> bool:
+        """Whether nothing was read of that place, and something may come."""
+        return step_id not in self._steps and not self.exhausted
 
-        Not where everything was read.
+    def closing(self, step_id: str) -> JournalRow | None:
+        """The entry that closes what stands at that place, if it was read."""
+        row = self._steps.get(step_id)
+        return None if row is None or row.entry_kind not in CLOSES else row
+
+    def tell_when_loaded(self, told: Callable[[BaseException | None], object]) -> None:
+        """Call `told` when the next segment was read, with what that raised.
+
+        One read is shared by all who wait for it, and goes on where they do not. Not where
+        everything was read.
         """
         if self._damage is not None:
             raise self._damage
-        if self._loading is None or self._loading.done():
-            # A done one has not told of it yet, and waiting for it would be no wait at all.
-            self._loading = asyncio.create_task(self._load_segment(), name="durable-replay-load")
-            self._loading.add_done_callback(self._loaded)
-        return self._loading
+        if not self._told:
+            loading = self._load_segment()
+            self._loading = asyncio.create_task(loading, name="durable-replay-load")
+        self._told.append(told)
+
+    def load(self) -> asyncio.Future[Exception | None]:
+        """A future of the caller's own, by `tell_when_loaded`."""
+        waiter: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.tell_when_loaded(partial(_tell, waiter))
+        return waiter
 
     async def _load(self) -> None:
-        await asyncio.shield(self.load())
-
-    def _loaded(self, task: asyncio.Task[None]) -> None:
-        if self._loading is task:
-            self._loading = None
-        if not task.cancelled():
-            task.exception()
+        error = await self.load()
+        if error is not None:
+            raise error
 
     async def _load_segment(self) -> None:
+        error: BaseException | None = None
         try:
             for row in await self._reader.segment():
                 self._take(row)
             self._taken = self._reader.exhausted
-        except PayloadError as error:
-            self._damage = error
+        except PayloadError as damage:
+            error = self._damage = damage
+        except asyncio.CancelledError as stopped:  # with its loop
+            error = stopped
             raise
+        except Exception as trouble:  # noqa: BLE001 - whatever it is, who waits for it is told
+            error = trouble
+        finally:
+            waiting, self._told = self._told, []
+            for told in waiting:
+                told(error)
 
     def _answer(self, wanted: Wanted, row: JournalRow) -> Found:
         if not wanted.is_at(row):
@@ -202,8 +229,8 @@ class ReplayCursor:
             self._take_step(row)
         elif row.entry_kind == EntryKind.PROMISE_RESOLVED:
             # Of whichever run: it happened outside, and what was journaled first counts.
-            self._resolutions.setdefault(resolved_promise(row.detail), row)
-            signal = Signal.find(row.detail)
+            promise, signal = read_resolved(row.detail)
+            self._resolutions.setdefault(promise, row)
             if signal is not None:
                 self.signals.add(signal)
         elif row.entry_kind == EntryKind.EXECUTION_STARTED:
@@ -229,6 +256,15 @@ class ReplayCursor:
         before = self._steps.get(step_id)
         if before is None:
             self._steps[step_id] = first_entry(row)
-            self._beside += not step_id.isdecimal()
+            self.beside += not step_id.isdecimal()
         else:
             self._steps[step_id] = next_entry(before, row)
+
+
+def _tell(waiter: asyncio.Future[Exception | None], error: BaseException | None) -> None:
+    if waiter.done():
+        return
+    if error is None or isinstance(error, Exception):
+        waiter.set_result(error)
+    else:
+        waiter.cancel()

@@ -11,6 +11,7 @@ from durable_core.errors import DecodeError, IntegrityError
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import ExecutionRow
 from durable_core.telemetry import SpanName, Tracing
+from durable_core.wire.chain import check_row
 from durable_core.wire.checkpoint import Span, unfolded
 from durable_core.wire.envelope import ExecutionEnvelope
 
@@ -74,13 +75,20 @@ class ChainReader:
             await self._read()
         rows: list[JournalRow] = []
         unchecked, count = self._unchecked, self.row.entry_count
+        mac_key = self.envelope.keys.mac_key
         while unchecked and self._read_to < count:
             if unchecked[0].entry_kind == _CHECKPOINT:
                 if not rows:
                     rows = self._take_checkpoint(unchecked.popleft())
                 break
             row = unchecked.popleft()
-            self._check(row)
+            if row.entry_no != self._read_to + 1:
+                raise self._missing()
+            self._head = check_row(mac_key, self._head, row)
+            self._read_to = row.entry_no
+            self._generation += row.entry_kind == _STARTED
+            if row.generation != self._generation:
+                raise self._out_of_generation(row)
             rows.append(row)
         if self._read_to >= count:
             await self._check_end()
@@ -116,15 +124,6 @@ class ChainReader:
             while not self.exhausted:
                 for row in await self.segment():
                     take(row)
-
-    def _check(self, row: JournalRow) -> None:
-        if row.entry_no != self._read_to + 1:
-            raise self._missing()
-        self._head = self.envelope.check(self._head, row)
-        self._read_to = row.entry_no
-        self._generation += row.entry_kind == _STARTED
-        if row.generation != self._generation:
-            raise self._out_of_generation(row)
 
     def _take_checkpoint(self, checkpoint: JournalRow) -> list[JournalRow]:
         """The rows that it stands for, but for those that were read before they were folded."""

@@ -16,6 +16,10 @@ class Received:
     _counts: dict[str, int] = field(factory=dict)
     _requests: dict[bytes, None] = field(factory=dict)
 
+    def copy(self) -> Received:
+        """What is added to the copy is not added to this one."""
+        return Received(self._counts.copy(), self._requests.copy())
+
     def __contains__(self, request_id: bytes) -> bool:
         return request_id in self._requests
 

@@ -7,7 +7,7 @@ from attrs import define
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.replay.lookup import Wanted
-from durable_core.wire.waits import CreatedPromise, Timer, fired_timer
+from durable_core.wire.waits import CreatedPromise, Timer, fired_detail, fired_timer
 
 __all__ = ["WantedPromise", "WantedTimer"]
 
@@ -30,10 +30,13 @@ class WantedTimer(Wanted):
 
     def is_at(self, row: JournalRow) -> bool:
         """Whether `row` belongs to this wait; the due time may be another one by now."""
+        if row.entry_kind == EntryKind.TIMER_FIRED:
+            return (
+                row.detail == fired_detail(self.timer_id)
+                or fired_timer(row.detail) == self.timer_id
+            )
         if row.entry_kind == EntryKind.TIMER_ARMED:
             return Timer.decode(row.detail).timer_id == self.timer_id
-        if row.entry_kind == EntryKind.TIMER_FIRED:
-            return fired_timer(row.detail) == self.timer_id
         return super().is_at(row)
 
 

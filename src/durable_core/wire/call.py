@@ -109,6 +109,13 @@ class CallShape:
                 raise DecodeError(message) from error
         return tuple(parts)
 
+    def keeps(self, codec: PayloadCodec, bound: Sequence[Any]) -> bool:
+        """Whether `decode` of what `encode_each` made of `bound` can only give `bound` itself."""
+        return len(bound) == self._plain and all(
+            codec.keeps(value, parameter.as_type)
+            for parameter, value in zip(self.parameters, bound, strict=True)
+        )
+
     def decode(self, codec: PayloadCodec, data: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments to call with. A parameter that was added since takes its default.
 

@@ -19,22 +19,31 @@ from typing import Final
 
 from blake3 import blake3
 
+from durable_core.contracts.cipher import Fields, entry_fields
 from durable_core.errors import IntegrityError
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow, status_of
 from durable_core.wire.fields import field, integer, text
+from durable_core.wire.hashing import Hashing
 
-__all__ = ["GENESIS", "AnchorPrefix", "anchor_mac", "check_anchor", "check_row", "row_mac"]
+__all__ = [
+    "GENESIS",
+    "AnchorPrefix",
+    "anchor_mac",
+    "check_anchor",
+    "check_row",
+    "mac_of",
+    "row_mac",
+]
 
 GENESIS: Final = bytes(32)
 """What stands in place of the hmac before an execution's first row."""
 
-_ROW_HEAD: Final = struct.Struct(">6s32sI16sIQIQI")
-_STEP_FIELDS: Final = struct.Struct(">IQI32sI32sIQI")
 _TAIL: Final = struct.Struct(">IQIQ")
 _STATE: Final = struct.Struct(">IQIQIQI32s")
 _DIGEST: Final = 32
-_EMPTY: Final = blake3(b"").digest()
+_PAYLOADS: Final = Hashing(blake3())
+_EMPTY: Final = _PAYLOADS(b"")
 _STRANGE: Final = (
     IntegrityError,
     TypeError,
@@ -46,62 +55,44 @@ _STRANGE: Final = (
 """What columns lead to that no writer fills like that: other types, no status, no UTF-8."""
 
 
-Columns = tuple[
-    bytes,
-    int,
-    int,
-    str,
-    int,
-    bytes | None,
-    bytes | None,
-    int,
-    bytes | None,
-    bytes | None,
-    int,
-    bytes | None,
-    int,
-]
-"""A `JournalRow`, or its columns on the way to becoming one."""
-
-
-def row_mac(mac_key: bytes, before: bytes, row: Columns) -> bytes:
+def row_mac(macs: Hashing, before: bytes, row: JournalRow) -> bytes:
     """The hmac (32 bytes) of `row`, whose own `hmac` is not looked at, after the row `before`."""
-    # Taken apart at once, and packed in as few pieces as the shape of every step's entry allows:
-    # this stands on the way of each append, and of each row that is read.
-    execution_id, entry_no, generation, step_id = row[:4]
-    kind, fingerprint, idem_key, effect, detail, payload, version, _, created_at = row[4:]
-    step = step_id.encode()
-    head = (b"row v1", before, 16, execution_id, 8, entry_no, 8, generation, len(step))
-    if (
-        detail is not None
-        and fingerprint
-        and idem_key
-        and len(fingerprint) == len(idem_key) == _DIGEST
-    ):
-        fixed = (8, kind, _DIGEST, fingerprint, _DIGEST, idem_key, 8, effect, len(detail))
-        middle = _STEP_FIELDS.pack(*fixed) + detail
-    else:
-        middle = b"".join(
-            (integer(kind), field(fingerprint), field(idem_key), integer(effect), field(detail)),
-        )
-    data = b"".join(
-        (
-            _ROW_HEAD.pack(*head),
-            step,
-            middle,
-            _TAIL.pack(8, version, 8, created_at),
-            _EMPTY if payload is None else blake3(payload).digest(),
+    payload, version, _, created_at = row[9:]
+    return mac_of(macs, before, entry_fields(*row[:9]), payload, version, created_at)
+
+
+def mac_of(
+    macs: Hashing,
+    before: bytes,
+    fields: Fields,
+    payload: bytes | None,
+    payload_version: int,
+    created_at: int,
+) -> bytes:
+    """As `row_mac`, of columns that `entry_fields` has packed, and of the rest."""
+    place, digests, effect, detail = fields
+    return macs(
+        b"".join(
+            (
+                b"row v1",
+                before,
+                place,
+                digests,
+                effect,
+                detail,
+                _TAIL.pack(8, payload_version, 8, created_at),
+                _EMPTY if payload is None else _PAYLOADS(payload),
+            ),
         ),
     )
-    return blake3(data, key=mac_key).digest()
 
 
-def check_row(mac_key: bytes | None, before: bytes, row: JournalRow) -> bytes:
+def check_row(macs: Hashing | None, before: bytes, row: JournalRow) -> bytes:
     """Verify one row and return its hmac for the next one; `IntegrityError` if it does not fit.
 
-    `mac_key` is None for an unstamped execution, whose rows must carry no hmac.
+    `macs` is None for an unstamped execution, whose rows must carry no hmac.
     """
-    if mac_key is None:
+    if macs is None:
         if row.hmac is not None:
             raise _damaged(row, "is stamped in an execution that is not")
         return GENESIS
@@ -111,7 +102,7 @@ def check_row(mac_key: bytes | None, before: bytes, row: JournalRow) -> bytes:
         # Hashed like no payload at all, and no writer produces it: a blob has its format byte.
         raise _damaged(row, "has an empty payload")
     try:
-        expected = row_mac(mac_key, before, row)
+        expected = row_mac(macs, before, row)
         fits = hmac.compare_digest(expected, row.hmac)
     except _STRANGE:
         raise _damaged(row, "has a column of the wrong type") from None
@@ -123,10 +114,10 @@ def check_row(mac_key: bytes | None, before: bytes, row: JournalRow) -> bytes:
 class AnchorPrefix:
     """The part of an anchor that never changes during an execution's life, encoded once."""
 
-    __slots__ = ("_key", "_prefix")
+    __slots__ = ("_macs", "_prefix")
 
-    def __init__(self, mac_key: bytes, row: ExecutionRow) -> None:
-        self._key = mac_key
+    def __init__(self, macs: Hashing, row: ExecutionRow) -> None:
+        self._macs = macs
         self._prefix = b"".join(
             (
                 b"anchor v1",
@@ -146,27 +137,27 @@ class AnchorPrefix:
             state = _STATE.pack(8, status, 8, generation, 8, entry_count, _DIGEST, head)
         else:
             state = integer(status) + integer(generation) + integer(entry_count) + field(head)
-        return blake3(self._prefix + state, key=self._key).digest()
+        return self._macs(self._prefix + state)
 
 
-def anchor_mac(mac_key: bytes, row: ExecutionRow) -> bytes:
+def anchor_mac(macs: Hashing, row: ExecutionRow) -> bytes:
     """The anchor MAC of `row` as it stands; its own `anchor_mac` is not looked at."""
-    prefix = AnchorPrefix(mac_key, row)
+    prefix = AnchorPrefix(macs, row)
     return prefix.mac(status_of(row.status), row.generation, row.entry_count, row.head_hmac)
 
 
-def check_anchor(mac_key: bytes | None, row: ExecutionRow) -> None:
+def check_anchor(macs: Hashing | None, row: ExecutionRow) -> None:
     """Verify an execution's own row; `IntegrityError` if it is not what was written."""
-    if row.stamped != (mac_key is not None) or row.stamped != (row.key_id is not None):
+    if row.stamped != (macs is not None) or row.stamped != (row.key_id is not None):
         raise _altered(row)
     if row.sealed and not row.stamped:
         raise _altered(row)
     try:
-        if mac_key is None:
+        if macs is None:
             status_of(row.status)
             fits = row.anchor_mac is None and row.head_hmac is None
         else:
-            fits = hmac.compare_digest(anchor_mac(mac_key, row), row.anchor_mac or b"")
+            fits = hmac.compare_digest(anchor_mac(macs, row), row.anchor_mac or b"")
     except _STRANGE:
         raise _altered(row) from None
     if not fits:

@@ -15,11 +15,18 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from durable_core.contracts.cipher import BoundCipher, ManySeals, PayloadCipher, Seal, encode_aad
+from durable_core.contracts.cipher import (
+    BoundCipher,
+    ManySeals,
+    PayloadCipher,
+    Seal,
+    aad_of,
+    entry_fields,
+)
 from durable_core.errors import ConfigError, DecodeError, IntegrityError, PayloadTooLarge
 from durable_core.model.entries import PAYLOAD_VERSION, Entry, FoldedRow, JournalRow
 from durable_core.model.execution import ExecutionRow
-from durable_core.wire.chain import GENESIS, AnchorPrefix, check_anchor, check_row, row_mac
+from durable_core.wire.chain import GENESIS, AnchorPrefix, check_anchor, check_row, mac_of
 from durable_core.wire.keys import ExecutionKeys, Keyring
 
 __all__ = ["NONE_PREPARED", "ExecutionEnvelope", "WireFormat"]
@@ -61,7 +68,7 @@ class WireFormat:
             row.execution_id,
             keys,
             bool(row.sealed),
-            None if keys.mac_key is None else AnchorPrefix(keys.mac_key, row),
+            None if keys.macs is None else AnchorPrefix(keys.macs, row),
         )
 
     def verified(self, row: ExecutionRow) -> ExecutionEnvelope:
@@ -78,7 +85,7 @@ class WireFormat:
             )
             raise ConfigError(message)
         # First, since what the envelope is made of is only known to be sound after it.
-        check_anchor(self.keyring.execution_keys(row.key_id).mac_key, row)
+        check_anchor(self.keyring.execution_keys(row.key_id).macs, row)
         if not row.stamped and self.keyring.key_ids and not self.accept_unstamped:
             message = (
                 f"execution {bytes(row.execution_id).hex()} carries no stamps although a key is "
@@ -154,20 +161,49 @@ class ExecutionEnvelope:
 
         Takes the next one of `seals`, or where none is left, draws the nonce itself.
         """
+        generation, step_id = entry.generation, entry.step_id
+        kind = int(entry.kind)
         fingerprint: bytes | None = getattr(entry, "fingerprint", None)
         idem_key: bytes | None = getattr(entry, "idem_key", None)
         effect = int(getattr(entry, "effect_class", 0))
         detail: bytes | None = getattr(entry, "detail", None)
         payload: bytes | None = getattr(entry, "payload", None)
-        place = (self.execution_id, entry_no, entry.generation, entry.step_id, int(entry.kind))
-        identity = (fingerprint, idem_key)
+        execution_id = self.execution_id
+        fields = entry_fields(
+            execution_id,
+            entry_no,
+            generation,
+            step_id,
+            kind,
+            fingerprint,
+            idem_key,
+            effect,
+            detail,
+        )
         if payload is not None:
-            aad = encode_aad(*place, effect, PAYLOAD_VERSION, *identity, detail)
-            payload = self._seal(payload, aad, seals)
-        columns = (*place, *identity, effect, detail, payload, PAYLOAD_VERSION)
-        key = self.keys.mac_key
-        mac = None if key is None else row_mac(key, before, (*columns, None, created_at))
-        return JournalRow(*columns, mac, created_at)
+            payload = self._seal(payload, aad_of(fields, PAYLOAD_VERSION), seals)
+        macs = self.keys.macs
+        # A named tuple has a `__new__` of its own, which takes longer than the tuple itself.
+        return tuple.__new__(
+            JournalRow,
+            (
+                execution_id,
+                entry_no,
+                generation,
+                step_id,
+                kind,
+                fingerprint,
+                idem_key,
+                effect,
+                detail,
+                payload,
+                PAYLOAD_VERSION,
+                None
+                if macs is None
+                else mac_of(macs, before, fields, payload, PAYLOAD_VERSION, created_at),
+                created_at,
+            ),
+        )
 
     def seal_request(self, slot: str, kind: int, payload: bytes) -> bytes:
         """A payload sealed for the inbox: bound to the execution, the slot and the kind."""
@@ -207,7 +243,7 @@ class ExecutionEnvelope:
 
     def check(self, before: bytes, row: JournalRow) -> bytes:
         """Verify `row` after the row `before`; returns its hmac. `IntegrityError` otherwise."""
-        return check_row(self.keys.mac_key, before, row)
+        return check_row(self.keys.macs, before, row)
 
     def open(self, row: JournalRow) -> bytes:
         """The plain payload of a verified row that must have one.
@@ -215,30 +251,33 @@ class ExecutionEnvelope:
         `PayloadTooLarge` before anything is decrypted, `DecodeError` for unknown versions and
         formats and truncated blobs, `IntegrityError` for a blob that was not sealed at this place.
         """
-        blob = row.payload
+        # Taken apart at once: this stands on the way of each step that is replayed.
+        fingerprint, idem_key, effect, detail, blob, version, _, _ = row[5:]
         if blob and isinstance(row, FoldedRow):
             return blob  # opened with its checkpoint
-        if row.payload_version != PAYLOAD_VERSION:
+        if version != PAYLOAD_VERSION:
             message = (
-                f"entry {row.entry_no} has payload version {row.payload_version}; this build "
-                f"reads version {PAYLOAD_VERSION}: upgrade durable-core"
+                f"entry {row.entry_no} has payload version {version}; this build reads version "
+                f"{PAYLOAD_VERSION}: upgrade durable-core"
             )
             raise DecodeError(message)
         if not blob:
             message = f"entry {row.entry_no} has no payload where its kind needs one"
             raise DecodeError(message)
-        if len(blob) > self.wire.max_payload_bytes:
-            self.wire.guard_blob(blob)
-        if (blob[0] != _UNSEALED) != self.sealed:
+        wire, form = self.wire, blob[0]
+        if len(blob) > wire.max_payload_bytes:
+            wire.guard_blob(blob)
+        if (form != _UNSEALED) != self.sealed:
             state = "plain in a sealed" if self.sealed else "sealed in an unsealed"
             message = f"the payload of entry {row.entry_no} is {state} execution"
             raise IntegrityError(message)
-        if blob[0] == _UNSEALED:
+        if form == _UNSEALED:
             return blob[1:]
         if len(blob) < _FRAME:
             message = f"the payload of entry {row.entry_no} is truncated"
             raise DecodeError(message)
-        return self.wire.bound(blob[0], blob[1]).open(blob[_FRAME:], _aad_of(row))
+        aad = encode_aad(*row[:5], effect, version, fingerprint, idem_key, detail)
+        return wire.bound(form, blob[1]).open(blob[_FRAME:], aad)
 
     def _seal(self, payload: bytes, aad: bytes, seals: Iterator[Seal] = NONE_PREPARED) -> bytes:
         if not self.sealed:
@@ -262,5 +301,4 @@ def _too_large(size: int, limit: int) -> PayloadTooLarge:
 
 
 def _aad_of(row: JournalRow) -> bytes:
-    fingerprint, idem_key, effect, detail, _, version, _, _ = row[5:]
-    return encode_aad(*row[:5], effect, version, fingerprint, idem_key, detail)
+    return aad_of(entry_fields(*row[:9]), row.payload_version)

@@ -13,7 +13,9 @@ from typing import Final
 
 from blake3 import blake3
 
+from durable_core.model.effects import EffectClass
 from durable_core.wire.fields import field, integer, text
+from durable_core.wire.hashing import Hashing
 from durable_core.wire.keys import ExecutionKeys
 
 __all__ = [
@@ -24,10 +26,10 @@ __all__ = [
     "idempotency_key",
     "key_prefix",
     "step_fingerprint",
+    "wait_fingerprint",
 ]
 
-_IDEM_KEYS: Final = blake3(derive_key_context="durable-core v1 idempotency-key")
-"""Copied for each key: so its context is derived once."""
+_IDEM_KEYS: Final = Hashing(blake3(derive_key_context="durable-core v1 idempotency-key"))
 
 _COUNT: Final = b"\x00\x00\x00\x08"
 """In front of the bytes of an integer."""
@@ -57,6 +59,17 @@ def call_fingerprint(keys: ExecutionKeys, prefix: bytes, arguments: bytes) -> by
     return keys.fingerprint(prefix + len(arguments).to_bytes(4, "big") + arguments)
 
 
+def wait_fingerprint(keys: ExecutionKeys, name: str) -> bytes:
+    """The `step_fingerprint` of an idempotent step without arguments, made once for each name.
+
+    For the few names that the engine itself gives to waits.
+    """
+    known = keys.of_waits.get(name)
+    if known is None:
+        known = keys.of_waits[name] = step_fingerprint(keys, name, EffectClass.IDEMPOTENT, 0, b"")
+    return known
+
+
 def idempotency_key(
     execution_id: bytes,
     branch: str,
@@ -79,5 +92,4 @@ def key_prefix(execution_id: bytes, branch: str) -> bytes:
 def call_key(prefix: bytes, fingerprint: bytes, occurrence: int) -> bytes:
     """The `idempotency_key` of a call, by the `key_prefix` of its branch."""
     size, count = len(fingerprint).to_bytes(4, "big"), occurrence.to_bytes(8, "big")
-    data = b"".join((prefix, size, fingerprint, _COUNT, count))
-    return _IDEM_KEYS.copy().update(data).digest()
+    return _IDEM_KEYS(b"".join((prefix, size, fingerprint, _COUNT, count)))

@@ -61,7 +61,13 @@ class PayloadCodec:
         """
         if len(data) > self._max_bytes:
             raise self._too_large(data)
-        return _lifted(self._plan_of(as_type), load(data))
+        plan = self._plan_of(as_type)
+        if plan.leaf:
+            # What the library alone encodes is looked at without the way through its parts.
+            value = decode(data)
+            if type(value) in plan.kinds and plan.encode(value) == data:
+                return value
+        return _lifted(plan, load(data))
 
     def settle(self, value: object, as_type: object = UNTYPED) -> tuple[bytes, Any]:
         """The encoding, and what decoding it gives: what every later reader will see.
@@ -72,6 +78,10 @@ class PayloadCodec:
         if type(value) in plan.unchanging:
             return data, value
         return data, _require_restored(plan, value, data)
+
+    def keeps(self, value: object, as_type: object) -> bool:
+        """Whether decoding what `encode` made of `value` can only give `value` itself."""
+        return type(value) in self._plan_of(as_type).unchanging
 
     def structure(self, plain: object, as_type: object) -> Any:  # noqa: ANN401 - by its type
         """Plain data as the annotated type; `DecodeError` if it does not fit."""

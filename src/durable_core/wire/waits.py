@@ -28,6 +28,7 @@ __all__ = [
     "Timer",
     "fired_detail",
     "fired_timer",
+    "read_resolved",
     "resolved_detail",
     "resolved_promise",
 ]
@@ -128,11 +129,21 @@ def resolved_promise(data: bytes | None) -> bytes:
 
     `DecodeError` for any other detail.
     """
+    return read_resolved(data)[0]
+
+
+def read_resolved(data: bytes | None) -> tuple[bytes, Signal | None]:
+    """The id that a `promise_resolved` speaks of, and the signal where it is one.
+
+    `DecodeError` for any other detail.
+    """
     match load(data or b""):
-        case [bytes() as promise_id] | [bytes() as promise_id, str(), bytes()] if (
-            len(promise_id) == PROMISE_ID_BYTES
+        case [bytes() as promise_id] if len(promise_id) == PROMISE_ID_BYTES:
+            return promise_id, None
+        case [bytes() as signal_id, str() as name, bytes() as request_id] if (
+            len(signal_id) == PROMISE_ID_BYTES
         ):
-            return promise_id
+            return signal_id, Signal(signal_id, name, request_id)
         case _:
             raise _no_detail(EntryKind.PROMISE_RESOLVED)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from durable_core import DurableContext
@@ -37,11 +35,10 @@ async def test_a_damaged_request_does_not_stand_before_the_others(
         assert change(path_of(url), damaged, first.id.bytes) == 1
         assert change(path_of(url), CANCEL, second.id.bytes) == 1
         with pytest.raises(ExecutionCancelled):
-            await second.result(timeout=20)
+            await second.result()
         assert await first.status() is Status.RUNNING
-        async with asyncio.timeout(20):
-            while await engine.parts.backend.read_inbox():
-                pass
+        while await engine.parts.backend.read_inbox():
+            pass
         left = query(path_of(url), "SELECT count(*) FROM durable_inbox WHERE created_at = 1")
         assert left == [(0,)]
         stage.gate.set()

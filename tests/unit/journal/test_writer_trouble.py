@@ -70,7 +70,7 @@ async def test_a_start_and_a_status_that_landed_are_recognised(url: str) -> None
 
 
 async def test_trouble_beyond_the_deadline_fails_and_heals(url: str) -> None:
-    settings = WriterSettings(ack_timeout_ms=60)
+    settings = WriterSettings(ack_timeout_ms=1000)  # what begins before takes less
     async with faulty(url, settings) as (backend, journal):
         execution, other = await begun(journal), await begun(journal)
         backend.faults.extend([BUSY] * 50)

@@ -113,9 +113,9 @@ async def test_it_knows_of_steps_beside_the_root_branch(url: str) -> None:
             await journal.append_acked(result_of(execution, step))
         cursor = ReplayCursor(await reader_of(backend, execution, 2))
         await cursor.open()
-        assert not cursor.forked
+        assert not cursor.beside
         for step in ("1.0.0", "~00.0"):
             await cursor.look_up(evolve(wanted(0), step_id=step))
-            assert cursor.forked == (step == "1.0.0")
+            assert bool(cursor.beside) == (step == "1.0.0")
         await cursor.look_up(wanted(0))
         await cursor.finish()

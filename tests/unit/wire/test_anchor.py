@@ -17,10 +17,12 @@ from durable_core.wire.chain import (
     check_anchor,
 )
 from durable_core.wire.fields import field, integer, text
+from durable_core.wire.hashing import Hashing, keyed
 from durable_core.wire.keys import Keyring
 from tests.journals import MASTERS
 
 MAC_KEY = Keyring.derive(MASTERS).execution_keys(1).mac_key or b""
+MACS = keyed(MAC_KEY)
 
 
 EXECUTION = ExecutionRow(
@@ -96,29 +98,29 @@ EXECUTIONS = st.builds(
 
 @given(EXECUTIONS)
 def test_an_anchor_is_what_the_format_says(row: ExecutionRow) -> None:
-    assert anchor_mac(MAC_KEY, row) == anchor_as_documented(row)
+    assert anchor_mac(MACS, row) == anchor_as_documented(row)
 
 
 def test_vectors_of_anchors() -> None:
     assert (
-        anchor_mac(MAC_KEY, EXECUTION).hex()
+        anchor_mac(MACS, EXECUTION).hex()
         == "b58411cd77401b19a414e445843ddc92fce146c3eb0fca9adb9803147b6e9207"
     )
     empty = EXECUTION._replace(execution_key=None, entry_count=0, head_hmac=None)
     assert (
-        anchor_mac(MAC_KEY, empty).hex()
+        anchor_mac(MACS, empty).hex()
         == "3bcb74c03e4d7be81c862f0b27550b785e38b4dea89c56dcde6436943c17e714"
     )
 
 
 def test_a_prefix_gives_the_anchor_of_any_later_state() -> None:
-    prefix = AnchorPrefix(MAC_KEY, EXECUTION)
+    prefix = AnchorPrefix(MACS, EXECUTION)
     later = EXECUTION._replace(status="failed", generation=4, entry_count=9, head_hmac=b"H" * 32)
-    assert prefix.mac(Status.FAILED, 4, 9, b"H" * 32) == anchor_mac(MAC_KEY, later)
+    assert prefix.mac(Status.FAILED, 4, 9, b"H" * 32) == anchor_mac(MACS, later)
 
 
 def anchored(row: ExecutionRow) -> ExecutionRow:
-    return row._replace(anchor_mac=anchor_mac(MAC_KEY, row))
+    return row._replace(anchor_mac=anchor_mac(MACS, row))
 
 
 OTHER_STATES: dict[str, Any] = {
@@ -149,7 +151,7 @@ ALTERED = "does not match its anchor"
 
 
 def test_an_execution_as_it_was_written_passes() -> None:
-    check_anchor(MAC_KEY, anchored(EXECUTION))
+    check_anchor(MACS, anchored(EXECUTION))
     check_anchor(None, UNSTAMPED)
 
 
@@ -160,27 +162,27 @@ def test_every_column_of_an_execution_is_accounted_for() -> None:
 @pytest.mark.parametrize("column", sorted(OTHER_STATES))
 def test_ec_26_an_execution_with_another_value_in_any_column_is_found(column: str) -> None:
     with pytest.raises(IntegrityError, match=ALTERED):
-        check_anchor(MAC_KEY, anchored(EXECUTION)._replace(**{column: OTHER_STATES[column]}))
+        check_anchor(MACS, anchored(EXECUTION)._replace(**{column: OTHER_STATES[column]}))
 
 
 @pytest.mark.parametrize("column", ["execution_key", "head_hmac", "anchor_mac", "key_id"])
 def test_ec_26_an_execution_with_a_null_for_a_value_is_found(column: str) -> None:
     nulled: dict[str, Any] = {column: None}
     with pytest.raises(IntegrityError, match=ALTERED):
-        check_anchor(MAC_KEY, anchored(EXECUTION)._replace(**nulled))
+        check_anchor(MACS, anchored(EXECUTION)._replace(**nulled))
 
 
 @pytest.mark.parametrize("column", sorted(OUTSIDE_OF_THE_ANCHOR))
 def test_a_change_of_owner_or_time_needs_no_new_anchor(column: str) -> None:
     changed = anchored(EXECUTION)._replace(**{column: OUTSIDE_OF_THE_ANCHOR[column]})
-    check_anchor(MAC_KEY, changed)
+    check_anchor(MACS, changed)
 
 
 @pytest.mark.parametrize(
-    ("mac_key", "row"),
+    ("macs", "row"),
     [
-        (MAC_KEY, UNSTAMPED),
-        (MAC_KEY, anchored(EXECUTION._replace(stamped=False))),
+        (MACS, UNSTAMPED),
+        (MACS, anchored(EXECUTION._replace(stamped=False))),
         (None, anchored(EXECUTION)),
         (None, UNSTAMPED._replace(stamped=True)),
         (None, UNSTAMPED._replace(key_id=1)),
@@ -200,11 +202,11 @@ def test_a_change_of_owner_or_time_needs_no_new_anchor(column: str) -> None:
     ],
 )
 def test_ec_24_marks_and_keys_that_contradict_each_other_are_found(
-    mac_key: bytes | None,
+    macs: Hashing | None,
     row: ExecutionRow,
 ) -> None:
     with pytest.raises(IntegrityError, match=ALTERED):
-        check_anchor(mac_key, row)
+        check_anchor(macs, row)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_ec_26_a_state_that_no_writer_produces_is_damage_and_no_crash(
 ) -> None:
     broken: dict[str, Any] = {column: value}
     with pytest.raises(IntegrityError, match=ALTERED) as raised:
-        check_anchor(MAC_KEY, anchored(EXECUTION)._replace(**broken))
+        check_anchor(MACS, anchored(EXECUTION)._replace(**broken))
     assert raised.value.__suppress_context__, "what the driver returned is not shown"
 
 

@@ -18,6 +18,10 @@ CODEC = PayloadCodec(1 << 20)
 P = ParamSpec("P")
 
 
+class Text(str):
+    __slots__ = ()
+
+
 @attrs.frozen
 class Item:
     name: str
@@ -161,3 +165,21 @@ def test_annotations_that_cannot_be_resolved_are_refused_by_name() -> None:
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 23, 24, 300])
 def test_joined_arguments_are_one_array_of_them(count: int) -> None:
     assert join([dump(1)] * count) == dump([1] * count)
+
+
+@pytest.mark.parametrize(
+    ("bound", "kept"),
+    [((1, "a"), True), ((1, None), False), ((True, "a"), False), ((1, Text("a")), False)],
+    ids=["leaves", "not of the type", "equal to another", "of a class of its own"],
+)
+def test_what_decoding_gives_unchanged_needs_none(bound: tuple[object, ...], *, kept: bool) -> None:
+    def fn(number: int, text: str) -> None: ...
+
+    assert CallShape.of(fn).keeps(CODEC, bound) is kept
+
+
+def test_what_is_collected_from_several_arguments_is_decoded() -> None:
+    def fn(*numbers: int) -> None: ...
+
+    shape = CallShape.of(fn)
+    assert not shape.keeps(CODEC, shape.bind((1, 2), {}))

@@ -18,10 +18,12 @@ from durable_core.wire.chain import (
     row_mac,
 )
 from durable_core.wire.fields import field, integer, text
+from durable_core.wire.hashing import keyed
 from durable_core.wire.keys import Keyring
 from tests.journals import MASTERS
 
 MAC_KEY = Keyring.derive(MASTERS).execution_keys(1).mac_key or b""
+MACS = keyed(MAC_KEY)
 BEFORE = b"b" * 32
 
 ROW = JournalRow(
@@ -84,16 +86,16 @@ ROWS = st.builds(
 
 @given(st.binary(min_size=32, max_size=32), ROWS)
 def test_a_row_mac_is_what_the_format_says(before: bytes, row: JournalRow) -> None:
-    assert row_mac(MAC_KEY, before, row) == row_as_documented(before, row)
+    assert row_mac(MACS, before, row) == row_as_documented(before, row)
 
 
 def test_vectors_of_row_macs() -> None:
     assert (
-        row_mac(MAC_KEY, GENESIS, ROW).hex()
+        row_mac(MACS, GENESIS, ROW).hex()
         == "dbb61096aba13e1c0514cee30322475f899fbc89b3bc523da49ca09fcfb99c9b"
     )
     assert (
-        row_mac(MAC_KEY, BEFORE, BARE).hex()
+        row_mac(MACS, BEFORE, BARE).hex()
         == "8c447b13ce7eb41b871cb5f289898860a3685c1e9415420cb5803219ebe74cc4"
     )
 
@@ -125,20 +127,20 @@ def test_every_column_of_a_row_is_accounted_for() -> None:
 
 
 def stamped(row: JournalRow, before: bytes = BEFORE) -> JournalRow:
-    return row._replace(hmac=row_mac(MAC_KEY, before, row))
+    return row._replace(hmac=row_mac(MACS, before, row))
 
 
 def test_a_row_that_continues_the_chain_passes() -> None:
     row = stamped(ROW)
-    assert check_row(MAC_KEY, BEFORE, row) == row.hmac
-    assert check_row(MAC_KEY, BEFORE, stamped(BARE)) == row_mac(MAC_KEY, BEFORE, BARE)
+    assert check_row(MACS, BEFORE, row) == row.hmac
+    assert check_row(MACS, BEFORE, stamped(BARE)) == row_mac(MACS, BEFORE, BARE)
 
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_ec_26_a_row_with_another_value_in_any_column_is_found(column: str) -> None:
     edited = stamped(ROW)._replace(**{column: OTHER_VALUES[column]})
     with pytest.raises(IntegrityError, match="does not continue the chain"):
-        check_row(MAC_KEY, BEFORE, edited)
+        check_row(MACS, BEFORE, edited)
 
 
 @pytest.mark.parametrize("column", NULLABLE)
@@ -148,12 +150,12 @@ def test_ec_26_a_value_that_became_null_and_a_null_that_became_a_value_are_found
     for row, value in ((ROW, None), (BARE, b""), (BARE, b"x")):
         edit: dict[str, Any] = {column: value}
         with pytest.raises(IntegrityError, match=r"chain|empty payload"):
-            check_row(MAC_KEY, BEFORE, stamped(row)._replace(**edit))
+            check_row(MACS, BEFORE, stamped(row)._replace(**edit))
 
 
 def test_ec_26_a_row_after_another_one_than_its_own_is_found() -> None:
     with pytest.raises(IntegrityError, match="does not continue the chain"):
-        check_row(MAC_KEY, GENESIS, stamped(ROW))
+        check_row(MACS, GENESIS, stamped(ROW))
 
 
 def test_ec_26_one_bit_of_the_stamp_itself_is_found() -> None:
@@ -162,13 +164,13 @@ def test_ec_26_one_bit_of_the_stamp_itself_is_found() -> None:
     for bit in range(256):
         flipped = (int.from_bytes(row.hmac, "big") ^ 1 << bit).to_bytes(32, "big")
         with pytest.raises(IntegrityError, match="does not continue the chain"):
-            check_row(MAC_KEY, BEFORE, row._replace(hmac=flipped))
+            check_row(MACS, BEFORE, row._replace(hmac=flipped))
 
 
 @pytest.mark.parametrize("stamp", [b"", b"short", b"s" * 33])
 def test_a_stamp_of_another_length_is_found(stamp: bytes) -> None:
     with pytest.raises(IntegrityError, match="does not continue the chain"):
-        check_row(MAC_KEY, BEFORE, ROW._replace(hmac=stamp))
+        check_row(MACS, BEFORE, ROW._replace(hmac=stamp))
 
 
 @pytest.mark.parametrize(
@@ -189,13 +191,13 @@ def test_ec_26_a_value_that_no_writer_produces_is_damage_and_no_crash(
 ) -> None:
     broken: dict[str, Any] = {column: value}
     with pytest.raises(IntegrityError, match="a column of the wrong type") as raised:
-        check_row(MAC_KEY, BEFORE, stamped(ROW)._replace(**broken))
+        check_row(MACS, BEFORE, stamped(ROW)._replace(**broken))
     assert raised.value.__suppress_context__, "what the driver returned is not shown"
 
 
 def test_ec_24_an_unstamped_row_in_a_stamped_execution_is_refused() -> None:
     with pytest.raises(IntegrityError, match=r"entry 2 .* has no stamp in a stamped execution"):
-        check_row(MAC_KEY, BEFORE, ROW)
+        check_row(MACS, BEFORE, ROW)
 
 
 def test_ec_24_a_stamped_row_in_an_unstamped_execution_is_refused() -> None:
@@ -210,7 +212,7 @@ def test_an_unstamped_row_of_an_unstamped_execution_passes() -> None:
 def test_inv_05_a_damaged_row_is_named_and_not_shown() -> None:
     row = stamped(ROW)._replace(step_id="canary", payload=b"canary", detail=b"canary")
     with pytest.raises(IntegrityError) as raised:
-        check_row(MAC_KEY, BEFORE, row)
+        check_row(MACS, BEFORE, row)
     assert "canary" not in str(raised.value)
     assert re.search(
         r"entry 2 of execution 000102.*0f .*restore it from a backup", str(raised.value)

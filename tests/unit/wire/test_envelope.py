@@ -119,9 +119,9 @@ def test_an_execution_without_a_key_has_no_stamps() -> None:
 
 def test_an_anchor_is_that_of_the_chain() -> None:
     later = execution()._replace(status="completed", entry_count=4, head_hmac=b"h" * 32)
-    mac_key = sealing().keys.mac_key
-    assert mac_key is not None
-    assert sealing().anchor(Status.COMPLETED, 0, 4, b"h" * 32) == anchor_mac(mac_key, later)
+    macs = sealing().keys.macs
+    assert macs is not None
+    assert sealing().anchor(Status.COMPLETED, 0, 4, b"h" * 32) == anchor_mac(macs, later)
 
 
 def test_the_associated_data_names_the_place_of_a_payload() -> None:
@@ -195,9 +195,9 @@ def test_a_cipher_is_bound_once_for_each_key() -> None:
 def test_a_stored_execution_is_checked_against_its_anchor() -> None:
     wire = wire_format()
     row = execution()
-    mac_key = wire.envelope(row).keys.mac_key
-    assert mac_key is not None
-    anchored = row._replace(anchor_mac=anchor_mac(mac_key, row))
+    macs = wire.envelope(row).keys.macs
+    assert macs is not None
+    anchored = row._replace(anchor_mac=anchor_mac(macs, row))
     assert wire.verified(anchored).sealed
     with pytest.raises(IntegrityError):
         wire.verified(anchored._replace(status="completed"))

@@ -14,9 +14,11 @@ random bits collide with probability below 2^-32 after 2^80 messages under one k
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import repeat
 from typing import Final
 
 from attrs import frozen
@@ -75,19 +77,19 @@ class BoundXaes:
 
     def seals(self, count: int) -> Iterator[Seal]:
         """`count` times `seal`, each for one message: nonces are drawn and keys derived at once."""
-        salts, rest = self._random(_SALT_BYTES * count), self._random(_SALT_BYTES * count)
+        salts, nonces = self._random(_SALT_BYTES * count), self._random(_SALT_BYTES * count)
         masks = int.from_bytes(self._mask.to_bytes(_SALT_BYTES, "big") * count, "big")
         masked = (int.from_bytes(salts, "big") ^ masks).to_bytes(_SALT_BYTES * count, "big")
-        places = range(0, _SALT_BYTES * count, _SALT_BYTES)
-        blocks = [
-            self._left + salt + self._right + salt
-            for salt in (masked[at : at + _SALT_BYTES] for at in places)
-        ]
+        halves = (self._left, self._right, b"")  # the masked salt stands behind each
+        blocks = [salt.join(halves) for salt in _cut(masked, _SALT_BYTES)]
         keys = self._blocks.update(b"".join(blocks))
-        for number, at in enumerate(places):
-            key = keys[KEY_BYTES * number : KEY_BYTES * (number + 1)]
-            nonce = salts[at : at + _SALT_BYTES], rest[at : at + _SALT_BYTES]
-            yield partial(_sealed, key, *nonce)
+        return map(
+            partial,
+            repeat(_sealed),
+            _cut(keys, KEY_BYTES),
+            _cut(salts, _SALT_BYTES),
+            _cut(nonces, _SALT_BYTES),
+        )
 
     def open(self, body: bytes, aad: bytes) -> bytes:
         """The plaintext of `body`, whole or not at all.
@@ -152,6 +154,11 @@ class Xaes256Gcm:
 
 def _sealed(key: bytes, salt: bytes, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
     return salt + nonce + AESGCM(key).encrypt(nonce, plaintext, aad)
+
+
+def _cut(data: bytes, size: int) -> tuple[bytes, ...]:
+    """`data` in pieces of `size` bytes."""
+    return struct.unpack(f"{size}s" * (len(data) // size), data)
 
 
 def _cmac_subkey(encrypted_zero: bytes) -> bytes:
