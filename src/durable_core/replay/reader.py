@@ -75,7 +75,7 @@ class ChainReader:
             await self._read()
         rows: list[JournalRow] = []
         unchecked, count = self._unchecked, self.row.entry_count
-        mac_key = self.envelope.keys.mac_key
+        macs = self.envelope.keys.macs
         while unchecked and self._read_to < count:
             if unchecked[0].entry_kind == _CHECKPOINT:
                 if not rows:
@@ -84,7 +84,7 @@ class ChainReader:
             row = unchecked.popleft()
             if row.entry_no != self._read_to + 1:
                 raise self._missing()
-            self._head = check_row(mac_key, self._head, row)
+            self._head = check_row(macs, self._head, row)
             self._read_to = row.entry_no
             self._generation += row.entry_kind == _STARTED
             if row.generation != self._generation:

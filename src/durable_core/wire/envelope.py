@@ -251,8 +251,7 @@ class ExecutionEnvelope:
         `PayloadTooLarge` before anything is decrypted, `DecodeError` for unknown versions and
         formats and truncated blobs, `IntegrityError` for a blob that was not sealed at this place.
         """
-        # Taken apart at once: this stands on the way of each step that is replayed.
-        fingerprint, idem_key, effect, detail, blob, version, _, _ = row[5:]
+        blob, version = row.payload, row.payload_version
         if blob and isinstance(row, FoldedRow):
             return blob  # opened with its checkpoint
         if version != PAYLOAD_VERSION:
@@ -276,8 +275,7 @@ class ExecutionEnvelope:
         if len(blob) < _FRAME:
             message = f"the payload of entry {row.entry_no} is truncated"
             raise DecodeError(message)
-        aad = encode_aad(*row[:5], effect, version, fingerprint, idem_key, detail)
-        return wire.bound(form, blob[1]).open(blob[_FRAME:], aad)
+        return wire.bound(form, blob[1]).open(blob[_FRAME:], _aad_of(row))
 
     def _seal(self, payload: bytes, aad: bytes, seals: Iterator[Seal] = NONE_PREPARED) -> bytes:
         if not self.sealed:

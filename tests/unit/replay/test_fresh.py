@@ -16,7 +16,7 @@ async def test_each_step_is_fresh_and_nothing_is_left_to_read(url: str) -> None:
         wanted = Wanted("0", "step", bytes(32), int(EffectClass.IDEMPOTENT), ())
         assert cursor.exhausted
         assert not cursor.replaying
-        assert not cursor.forked
+        assert not cursor.beside
         assert cursor.prior.empty
         assert cursor.answer(wanted) is FRESH
         assert await cursor.look_up(wanted) is FRESH
