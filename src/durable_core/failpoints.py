@@ -27,12 +27,16 @@ _SPELLING: Final = re.compile(r"(?P<name>[a-z_.]+)(?::(?P<count>[1-9][0-9]*))?")
 class Failpoints:
     """The points that are armed: none, or one. Made when something is opened, and handed down."""
 
-    __slots__ = ("reach",)
+    __slots__ = ("armed", "reach")
+
+    armed: bool
+    """Whether any is: who is in a hurry looks at it first."""
 
     reach: Callable[[str], None]
     """Say that the point of this name is reached. About 50 ns where nothing is armed."""
 
     def __init__(self, name: str | None = None, count: int = 1) -> None:
+        self.armed = name is not None
         self.reach = _pass_by if name is None else _Trap(name, count).reach
 
     @classmethod

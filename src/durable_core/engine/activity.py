@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import functools
 from collections.abc import Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.eager import cancel_requests, start_at_once
@@ -14,11 +14,15 @@ from durable_core.engine.eager import cancel_requests, start_at_once
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
     from durable_core.engine.sequence import Turn
+    from durable_core.journal.lane import Lane
     from durable_core.replay.lookup import Found, Wanted
 
 __all__ = ["Activity", "seen"]
 
 T = TypeVar("T")
+
+_NOBODY: Final = (None, None)
+"""Stands for the coroutine and the caller of a step that nobody has called."""
 
 
 class Activity:
@@ -62,6 +66,22 @@ class Activity:
         """Whether another step than the one that asks is under way, or may be about to be."""
         return self.under_way > 1 or bool(self._called) or self._run.forked
 
+    @property
+    def unhindered(self) -> bool:
+        """Whether the function of a step that has just begun is to be called at once.
+
+        Neither the journal nor an earlier run holds anything of it, nothing is done beside it, it
+        does not count as cancelled, and there is nothing to wait for.
+        """
+        run = self._run
+        return (
+            run.caught_up
+            and not run.inherits
+            and run.parts.standing.held
+            and not (run.folding.tight and run.folding.full)
+            and not (self.under_way > 1 or self._called or self._doomed or run.strands.forked)
+        )
+
     def begins_alone(self, step_id: str) -> bool:
         """Whether of all that was called only this step has not begun.
 
@@ -92,20 +112,27 @@ class Activity:
         """A step was called, in `task`; its coroutine has not begun."""
         self._called[step_id] = coroutine, task
 
-    def entered(self, step_id: str, task: asyncio.Task[Any] | None, *, own: bool) -> None:
-        """A step's coroutine has begun in `task`: the own one of a branch, or another one."""
-        _, caller = self._called.pop(step_id, (None, None))
+    def entered(self, step_id: str, task: asyncio.Task[Any] | None) -> int:
+        """A step's coroutine has begun in `task`; how often that had been asked to cancel."""
+        _, caller = self._called.pop(step_id, _NOBODY)
         self.under_way += 1
-        if task is not None and not own:
-            self._under_way[step_id] = task, task.cancelling()
-        if caller is task and self._is_owed(task):
+        requests = cancel_requests(task)
+        strand = self._run.strands.of(task)
+        if strand is not None:
+            strand.requests = requests
+        elif task is not None:
+            self._under_way[step_id] = task, requests
+        if self._owed and caller is task and self._is_owed(task):
             self._doomed[step_id] = None
+        return requests
 
     def left(self, step_id: str) -> None:
         """A step's coroutine is done."""
         self.under_way -= 1
-        self._under_way.pop(step_id, None)
-        self._doomed.pop(step_id, None)
+        if self._under_way:
+            self._under_way.pop(step_id, None)
+        if self._doomed:
+            self._doomed.pop(step_id, None)
 
     def doom(self, step_id: str) -> None:
         """A step that is under way was cancelled while nothing was known of it yet."""
@@ -118,13 +145,13 @@ class Activity:
         """
         return step_id in self._doomed
 
-    def outlasted(self, task: asyncio.Task[Any] | None, requests: int) -> None:
-        """A step of `task` returned; that had been asked to cancel so often when it began.
+    def outlasted(self, task: asyncio.Task[Any] | None) -> None:
+        """A step of `task` returned, which was asked to cancel since the step began.
 
         The next step that the task awaits counts as cancelled; whatever else it awaits next is
         cancelled then, unless the block that had asked for it has been left.
         """
-        if task is not None and cancel_requests(task) > requests:
+        if task is not None:
             self._owed[task] = task.cancelling()
             # Two turns, so that steps which it wraps into tasks have begun: they are journaled.
             self._loop.call_soon(self._loop.call_soon, self._deliver, task)
@@ -190,6 +217,22 @@ class Activity:
             finally:
                 work.remove_done_callback(wake)
         return cancelled
+
+    async def outlast_commit(self, lane: Lane, committed: asyncio.Future[int]) -> bool:
+        """As `outlast`, of an append of `lane` that is acknowledged; raises what became of it.
+
+        Waits for the append itself, which takes a turn of the loop less: a cancellation withdraws
+        nothing from the queue.
+        """
+        try:
+            await committed
+        except asyncio.CancelledError:
+            if self._run.ended:
+                raise
+            self._note_unmoved()
+            await self.outlast_read(self._run.parts.writer.barrier(lane))
+            return True
+        return False
 
     async def outlast_read(self, reading: Coroutine[Any, Any, T]) -> tuple[T, bool]:
         """What `reading` returns, as `outlast` waits for it, and whether the workflow cancelled."""

@@ -215,5 +215,5 @@ class Administration:
 
 def _asked_within(execution_id: ExecutionId) -> bool:
     """Whether a step of that execution asks, whose end it would wait for."""
-    attempt = CURRENT.get()
-    return attempt is not None and attempt.call.execution_id == execution_id
+    running = CURRENT.get()
+    return running is not None and running.execution_id == execution_id

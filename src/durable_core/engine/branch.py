@@ -102,7 +102,11 @@ class Branch:
         And what its idempotency key is made of by `call_key` and the fingerprint: the prefix, and
         how many equal calls there were.
         """
-        return self.next_step(), self._key_prefix, self._occurrence(fingerprint)
+        step_id = StepId(f"{self._prefix}{self._positions}")
+        self._positions += 1
+        occurrence = self._occurrences.get(fingerprint, 0)
+        self._occurrences[fingerprint] = occurrence + 1
+        return step_id, self._key_prefix, occurrence
 
     def by_content(self, fingerprint: bytes) -> tuple[StepId, bytes, int]:
         """As `by_position`, of a step that another task of the branch calls now.

@@ -15,7 +15,7 @@ from durable_core.errors import ConfigError
 from durable_core.ids import ExecutionId, StepId
 from durable_core.model.effects import OnAmbiguous
 from durable_core.model.entries import EffectIntent, IntentSettled, StepFailure, StepResult
-from durable_core.replay.detail import argument_digests, encode_detail
+from durable_core.replay.detail import argument_digests, detail_prefix, encode_detail
 from durable_core.replay.lookup import Wanted
 from durable_core.wire.call import join
 from durable_core.wire.fingerprint import call_fingerprint, call_key
@@ -46,22 +46,22 @@ def current_step() -> CurrentStep:
 
     Works in async functions and in plain ones, which run in the engine's threads.
     """
-    attempt = CURRENT.get()
-    if attempt is None:
+    running = CURRENT.get()
+    if running is None:
         message = (
             "current_step() was called outside a running step; in a test, call the function "
             "through an engine"
         )
         raise ConfigError(message)
-    return attempt.seen()
+    return running.seen()
 
 
 @define(eq=False)
-class StepCall:
+class StepCall(Wanted):
     """A step with its arguments, its place and its identity; made when `ctx.step` is called.
 
-    Never changed, but for what is made when it is first asked for; not frozen, as each step makes
-    one.
+    It is what the journal is asked for. Never changed, but for what is made when it is first asked
+    for; not frozen, as each step makes one.
     """
 
     execution_id: ExecutionId
@@ -69,8 +69,6 @@ class StepCall:
     spec: StepSpec
     args: tuple[Any, ...] = field(repr=False)
     kwargs: dict[str, Any] = field(repr=False)
-    step_id: StepId
-    wanted: Wanted
     _keys: ExecutionKeys
     _key_prefix: bytes
     _occurrence: int
@@ -96,17 +94,21 @@ class StepCall:
         argument that cannot be encoded.
         """
         descriptor, shape = spec.descriptor, spec.shape
-        parts = shape.encode_each(codec, shape.bind(args, kwargs))
+        bound = args if not kwargs and len(args) == shape.plain else shape.bind(args, kwargs)
+        parts = shape.encode_each(codec, bound)
         fingerprint = call_fingerprint(keys, spec.fingerprint_prefix, join(parts))
         step_id, key_prefix, occurrence = place(fingerprint)
         return cls(
+            step_id,
+            descriptor.name,
+            fingerprint,
+            descriptor.effect,
+            parts,
             execution_id,
             generation,
             spec,
             args,
             kwargs,
-            step_id,
-            Wanted(step_id, descriptor.name, fingerprint, int(descriptor.effect), parts),
             keys,
             key_prefix,
             occurrence,
@@ -117,7 +119,7 @@ class StepCall:
         """The idempotency key, made when it is first asked for: a replay needs none."""
         key = self._idem_key
         if key is None:
-            key = call_key(self._key_prefix, self.wanted.fingerprint, self._occurrence)
+            key = call_key(self._key_prefix, self.fingerprint, self._occurrence)
             self._idem_key = key
         return key
 
@@ -126,7 +128,9 @@ class StepCall:
         """The detail of the step's entries, made when it is first asked for as well."""
         detail = self._detail
         if detail is None:
-            detail = self._detail = self._detail_with(self.spec.descriptor.policy_code)
+            prefix, suffix = self.spec.detail_frame
+            detail = prefix + argument_digests(self._keys, self.arguments) + suffix
+            self._detail = detail
         return detail
 
     @property
@@ -134,22 +138,35 @@ class StepCall:
         """The step's descriptor."""
         return self.spec.descriptor
 
+    def seen(self, attempt: int = 1) -> CurrentStep:
+        """What `current_step()` says in that call of the function."""
+        return CurrentStep(
+            self.execution_id,
+            StepId(self.step_id),
+            self.name,
+            attempt,
+            self.idem_key,
+        )
+
     def intent(self) -> EffectIntent:
         """The entry that goes in front of a guarded function."""
-        wanted = self.wanted
         return EffectIntent(
             self.execution_id,
             self.generation,
-            self.step_id,
-            wanted.fingerprint,
+            StepId(self.step_id),
+            self.fingerprint,
             self.idem_key,
-            wanted.effect,
+            self.effect,
             self.detail,
         )
 
     def held_intent(self) -> EffectIntent:
         """An intent that only an operator may settle, whatever the step's own policy says."""
-        return evolve(self.intent(), detail=self._detail_with(OnAmbiguous.FAIL))
+        digests = argument_digests(self._keys, self.arguments)
+        descriptor = self.spec.descriptor
+        prefix, code = detail_prefix(descriptor.name), descriptor.sub_class_code
+        detail = encode_detail(prefix, digests, code, OnAmbiguous.FAIL)
+        return evolve(self.intent(), detail=detail)
 
     def not_called(self) -> IntentSettled:
         """The entry that takes an intent back whose function was never called."""
@@ -157,30 +174,33 @@ class StepCall:
 
     def result(self, payload: bytes) -> StepResult:
         """The entry that closes the step with an outcome byte and a value."""
-        return self._entry(StepResult, payload)
+        return StepResult(
+            self.execution_id,
+            self.generation,
+            StepId(self.step_id),
+            self.fingerprint,
+            self.idem_key,
+            self.effect,
+            payload,
+            self.detail,
+        )
 
     def failure(self, payload: bytes) -> StepFailure:
         """The entry that closes the step with an error."""
         return self._entry(StepFailure, payload)
-
-    def _detail_with(self, policy: int) -> bytes:
-        spec = self.spec
-        digests = argument_digests(self._keys, self.wanted.arguments)
-        return encode_detail(spec.detail_prefix, digests, spec.descriptor.sub_class_code, policy)
 
     def _entry(
         self,
         kind: Callable[[ExecutionId, int, StepId, bytes, bytes, int, bytes, bytes], E],
         payload: bytes,
     ) -> E:
-        wanted = self.wanted
         return kind(
             self.execution_id,
             self.generation,
-            self.step_id,
-            wanted.fingerprint,
+            StepId(self.step_id),
+            self.fingerprint,
             self.idem_key,
-            wanted.effect,
+            self.effect,
             payload,
             self.detail,
         )
@@ -188,22 +208,22 @@ class StepCall:
 
 @define(eq=False)
 class Attempt:
-    """One call of a step's function; `number` is 1 for the first in this run."""
+    """A call of a step's function that is not the first in this run; `number` counts them all."""
 
     call: StepCall
     number: int
 
+    @property
+    def execution_id(self) -> ExecutionId:
+        """That of the step's execution."""
+        return self.call.execution_id
+
     def seen(self) -> CurrentStep:
         """What `current_step()` says meanwhile."""
-        call = self.call
-        return CurrentStep(
-            call.execution_id,
-            call.step_id,
-            call.descriptor.name,
-            self.number,
-            call.idem_key,
-        )
+        return self.call.seen(self.number)
 
 
-CURRENT: Final[ContextVar[Attempt | None]] = ContextVar("durable_core.step", default=None)
-"""The attempt whose function is running in this context."""
+CURRENT: Final[ContextVar[StepCall | Attempt | None]] = ContextVar(
+    "durable_core.step", default=None
+)
+"""The step whose function is running in this context, by the call in which it is."""

@@ -102,6 +102,8 @@ class DurableContext:
         by position: such steps are matched by their content; see spec/concurrency.md.
         """
         spec = self._run.parts.specs.of(fn)
+        if ACTIVE.get() is self._strand:
+            return self._run.call_in(self._strand, spec, args, kwargs)
         return self._here(spec.descriptor.name).call(spec, args, kwargs)
 
     def run(

@@ -141,10 +141,13 @@ class StepDescriptor:
     safe_to_retry: tuple[type[Exception], ...] = ()
     policy_code: int = field(init=False)
     sub_class_code: int = field(init=False)
+    guarded: bool = field(init=False, repr=False, eq=False)
+    """Whether the effect is `EXACTLY_ONCE_GUARDED`."""
 
     def __attrs_post_init__(self) -> None:
-        self._check()
         guarded = self.effect is EffectClass.EXACTLY_ONCE_GUARDED
+        object.__setattr__(self, "guarded", guarded)
+        self._check()
         sub_class = self.sub_class or EffectIntentSubClass.COST_BEARING
         policy = self.on_ambiguous or DEFAULT_POLICY.get(sub_class)
         if guarded and policy is None:
@@ -156,11 +159,6 @@ class StepDescriptor:
         code = RECONCILE_CODE if isinstance(policy, Reconcile) else int(policy or 0)
         object.__setattr__(self, "policy_code", code if guarded else 0)
         object.__setattr__(self, "sub_class_code", int(sub_class) if guarded else 0)
-
-    @property
-    def guarded(self) -> bool:
-        """Whether the effect is `EXACTLY_ONCE_GUARDED`."""
-        return self.effect is EffectClass.EXACTLY_ONCE_GUARDED
 
     @property
     def policy(self) -> OnAmbiguous | Reconcile:

@@ -61,7 +61,7 @@ def cancel_requests(task: asyncio.Task[Any] | None) -> int:
 
     Makes no task: one that nobody has looked at was asked by nobody.
     """
-    if task is None or _is_unmade(task):
+    if task is None or type(task) is _UnmadeTask:
         return 0
     return task.cancelling()
 

@@ -42,6 +42,9 @@ class Folding:
         self._run = run
         self._limit = run.parts.config.max_steps_per_execution
         self._enough = max(1, int(self._limit * _BEGINS_AT))
+        self.tight = False
+        """Whether so many places were taken that there may be no room for more."""
+
         self._issued = 0
         self._settled = 0
         """Places that are over and are no guarded steps: what they have in the journal can go."""
@@ -75,12 +78,17 @@ class Folding:
             )
             raise StepCapExceeded(message)
 
-    def issue(self, step_id: str, *, guarded: bool = False) -> None:
+    def issue(self, step_id: str, guarded: bool = False) -> None:  # noqa: FBT001, FBT002 - hot
         """The program has taken a place."""
         self._issued += 1
         self._under_way[step_id] = guarded
-        enough = self._issued >= self._enough and self.unfolded >= self._enough
-        if enough and self._issued >= self._next_at and not self._run.cursor.replaying:
+        if self._issued >= self._enough:
+            self.tight = True
+            self._begin_if_due()
+
+    def _begin_if_due(self) -> None:
+        due = self.unfolded >= self._enough and self._issued >= self._next_at
+        if due and not self._run.cursor.replaying:
             self._next_at = self._issued + max(1, int(self._limit * _APART))
             if self._task is None or self._task.done():
                 name = f"durable-fold-{self._run.execution_id}"

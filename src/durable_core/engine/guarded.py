@@ -38,7 +38,7 @@ from durable_core.replay.lookup import Found, IntentOnly, Settled
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["Closed", "perform_guarded"]
+__all__ = ["Closed", "announce_and_call", "perform_guarded"]
 
 Closed = Returned | Failed | NotCalled
 """How the task of an effect ends."""
@@ -73,7 +73,7 @@ async def perform_guarded(run: Run, call: StepCall, found: Found, *, cancelled: 
         )
         run.blocking_intents.append(call.held_intent())
         raise AmbiguousEffect(message)
-    return await _announce_and_call(run, call, cancelled=cancelled)
+    return await announce_and_call(run, call, cancelled=cancelled)
 
 
 def _unclaimed(run: Run, call: StepCall) -> JournalRow | None:
@@ -88,7 +88,7 @@ async def _meet_prior(run: Run, call: StepCall, row: JournalRow, *, cancelled: b
     if row.entry_kind == EntryKind.EFFECT_INTENT:
         return await _outlive(run, call, _meet_intent(run, call, row, fresh_run=True))
     if _is_settled_as_not_run(run, row):
-        return await _announce_and_call(run, call, cancelled=cancelled)
+        return await announce_and_call(run, call, cancelled=cancelled)
     entry, value = take_over(run, call, row)
     await run.complete(entry, prompt=True)
     return value
@@ -97,7 +97,7 @@ async def _meet_prior(run: Run, call: StepCall, row: JournalRow, *, cancelled: b
 async def _meet_settled(run: Run, call: StepCall, row: JournalRow, *, cancelled: bool) -> object:
     encoded = read_settled(run.cursor.open_payload(row))
     if encoded is None:
-        return await _announce_and_call(run, call, cancelled=cancelled)
+        return await announce_and_call(run, call, cancelled=cancelled)
     payload = bytes((Outcome.SETTLED,)) + encoded
     try:
         value = read_result(run, call, payload)
@@ -112,7 +112,7 @@ async def _meet_settled(run: Run, call: StepCall, row: JournalRow, *, cancelled:
     return value
 
 
-async def _announce_and_call(run: Run, call: StepCall, *, cancelled: bool) -> object:
+async def announce_and_call(run: Run, call: StepCall, *, cancelled: bool) -> object:
     """Make the intent durable, then call the function."""
     if not cancelled:
         cancelled = await _make_durable(run, call)
@@ -146,7 +146,7 @@ async def _make_durable(run: Run, call: StepCall) -> bool:
     takes the intent back.
     """
     writer = run.parts.writer
-    run.note_effect(int(call.descriptor.effect))
+    run.only_idempotent = False
     run.parts.failpoints.reach("engine.queue.before")
     if not writer.has_room and await run.room():
         return True
@@ -190,7 +190,7 @@ async def _meet_intent(run: Run, call: StepCall, row: JournalRow, *, fresh_run: 
     if isinstance(resolved, Resolved):
         return await _close(run, call, resolved)
     if fresh_run:
-        run.note_effect(int(call.descriptor.effect))
+        run.only_idempotent = False
         await run.parts.writer.append(run.lane, call.intent())
     return await _call(run, call, clean=False)
 

@@ -21,7 +21,6 @@ from durable_core.errors import PayloadError
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
-    from durable_core.engine.strand import Strand
 
 __all__ = [
     "NOT_CALLED",
@@ -86,48 +85,91 @@ class _TooLate(Exception):
     """The run ended while the call waited for a thread."""
 
 
-class _Raised(Exception):
-    """The function raised `error`, of whatever class."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.error = error
-
-
 async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
     """Call the function until it returns, its retries are used up, or an error is not retried.
 
+    In this task, which may be the own one of a strand, or in a thread where it is a plain function.
     A cancellation of this task is passed on; one that the function raises by itself is an error.
     """
-    descriptor = call.descriptor
+    spec, traps = call.spec, run.parts.failpoints
     task = asyncio.current_task(run.loop)
-    requests = cancel_requests(task)
+    strand = run.strands.of(task)
+    requests = asked = cancel_requests(task) if strand is None else strand.requests
     attempt = first
     while True:
-        thread = None
+        raised: BaseException | None = None
+        value: object = None
+        active = ACTIVE.set(None)
+        current = CURRENT.set(call if attempt == 1 else Attempt(call, attempt))
+        if strand is not None and spec.is_async:
+            strand.inside += 1
+            strand.requests = asked
         try:
-            value = await _attempt(run, call, attempt, task)
-        except _TooLate:
-            return NOT_CALLED
-        except _Cut as cut:
-            failed, thread = _failed(run, cut.error, attempt), cut.thread
-            if descriptor.guarded:
-                return TimedOut(failed, attempt, thread)
-        except _Raised as raised:
-            failed = _failed(run, raised.error, attempt)
-        else:
+            value = await (_begun(run, call) if spec.is_async else _in_thread(run, call))
+        except _OF_THE_PROCESS:
+            raise
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and cancel_requests(task) > asked:
+                raise
+            raised = _from_below(error)
+        finally:
+            if strand is not None and spec.is_async:
+                strand.inside -= 1
+            CURRENT.reset(current)
+            ACTIVE.reset(active)
+        if raised is None:
+            if traps.armed:
+                traps.reach("engine.effect.after")
             return _encode(run, call, value, attempt)
         # A function may answer the workflow's cancellation with an error of its own.
-        final = attempt >= descriptor.retry.attempts or cancel_requests(task) > requests
-        retried = descriptor.safe_to_retry if descriptor.guarded else descriptor.retry.retry_on
-        if final or not isinstance(failed.error, retried):
-            return failed
-        if thread is not None:
-            # A thread cannot be cancelled: the next attempt must not run beside it.
-            await asyncio.wait({thread})
-        if not await run.activity.pause(descriptor.retry.pause(attempt, random.random())):  # noqa: S311
-            return NOT_CALLED
+        cancelled = cancel_requests(task) > requests
+        ended = await _end_after(run, call, raised, attempt, cancelled=cancelled)
+        if ended is not None:
+            return ended
         attempt += 1
+        asked = cancel_requests(task)
+
+
+def _begun(run: Run, call: StepCall) -> Awaitable[object]:
+    """What the call of an async function returns, within its time limit."""
+    traps = run.parts.failpoints
+    if traps.armed:
+        traps.reach("engine.effect.before")
+    awaitable: Awaitable[object] = call.spec.fn(*call.args, **call.kwargs)
+    limit = call.spec.descriptor.timeout
+    return awaitable if limit is None else _limited(call, awaitable, limit)
+
+
+def _from_below(error: BaseException) -> BaseException:
+    """`error` without the frame that has caught it, which holds it, and would hold itself so."""
+    trace = error.__traceback__
+    return error.with_traceback(None if trace is None else trace.tb_next)
+
+
+async def _end_after(
+    run: Run, call: StepCall, error: BaseException, attempt: int, *, cancelled: bool
+) -> Attempted | None:
+    """What all attempts end with after one that raised; None where the next one is to be made now.
+
+    `cancelled` says that the workflow has cancelled the step meanwhile.
+    """
+    if isinstance(error, _TooLate):
+        return NOT_CALLED
+    descriptor, thread = call.descriptor, None
+    if isinstance(error, _Cut):
+        thread, error = error.thread, error.error
+        if descriptor.guarded:
+            return TimedOut(_failed(run, error, attempt), attempt, thread)
+    retried = descriptor.safe_to_retry if descriptor.guarded else descriptor.retry.retry_on
+    final = attempt >= descriptor.retry.attempts or cancelled
+    if final or not isinstance(error, retried):
+        return _failed(run, error, attempt)
+    if thread is not None:
+        # A thread cannot be cancelled: the next attempt must not run beside it.
+        await asyncio.wait({thread})
+    if not await run.activity.pause(descriptor.retry.pause(attempt, random.random())):  # noqa: S311
+        return NOT_CALLED
+    return None
 
 
 def _failed(run: Run, error: BaseException, attempts: int) -> Failed:
@@ -142,44 +184,6 @@ def _encode(run: Run, call: StepCall, value: object, attempt: int) -> Returned |
         named.__cause__ = error
         return _failed(run, named, attempt)
     return Returned(encoded, restored)
-
-
-async def _attempt(
-    run: Run, call: StepCall, attempt: int, task: asyncio.Task[Any] | None
-) -> object:
-    active = ACTIVE.set(None)
-    current = CURRENT.set(Attempt(call, attempt))
-    requests = cancel_requests(task)
-    try:
-        if call.spec.is_async:
-            value = await _in_task(run, call, run.strands.of(task))
-        else:
-            value = await _in_thread(run, call)
-    except (_Cut, _TooLate, *_OF_THE_PROCESS):
-        raise
-    except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and cancel_requests(task) > requests:
-            raise
-        raise _Raised(error) from None
-    finally:
-        CURRENT.reset(current)
-        ACTIVE.reset(active)
-    run.parts.failpoints.reach("engine.effect.after")
-    return value
-
-
-async def _in_task(run: Run, call: StepCall, strand: Strand | None) -> object:
-    """Call it in this task, which may be the own one of a `strand`."""
-    run.parts.failpoints.reach("engine.effect.before")
-    if strand is not None:
-        strand.enter_function()
-    try:
-        awaitable = call.spec.fn(*call.args, **call.kwargs)
-        limit = call.descriptor.timeout
-        return await (awaitable if limit is None else _limited(call, awaitable, limit))
-    finally:
-        if strand is not None:
-            strand.leave_function()
 
 
 async def _limited(call: StepCall, awaitable: Awaitable[object], limit: float) -> object:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from durable_core.engine.call import StepCall
 from durable_core.engine.eager import cancel_requests
-from durable_core.engine.guarded import perform_guarded
+from durable_core.engine.guarded import announce_and_call, perform_guarded
 from durable_core.engine.invoke import (
     NotCalled,
     Returned,
@@ -47,10 +47,10 @@ def perform(
 
     It raises `StepFailed` into the workflow, and cancellation.
     """
-    if run.cursor.replaying:
-        coroutine = _replay(run, call)
-    else:
-        coroutine = _within(run, call.step_id, _perform, call)
+    if not run.caught_up:
+        run.catch_up()
+    live = run.caught_up
+    coroutine = _within(run, call.step_id, _perform, call) if live else _replay(run, call)
     run.activity.called(call.step_id, coroutine, task)
     return coroutine
 
@@ -77,16 +77,14 @@ async def _within(
 ) -> T:
     """`work` as something that the workflow does at `step_id`, ended with its run."""
     task = asyncio.current_task(run.loop)
-    requests = cancel_requests(task)
-    run.activity.entered(step_id, task, own=run.strands.of(task) is not None)
+    requests = run.activity.entered(step_id, task)
     try:
-        if run.ended:
-            await run.halted()
-        if not run.place.held:
-            await run.place.take()
+        if run.ended or not run.place.held:
+            await run.going_on()
         result = await work(run, *args, **kwargs)
     except (StepFailed, WaitedTooLong):
-        run.activity.outlasted(task, requests)
+        if cancel_requests(task) > requests:
+            run.activity.outlasted(task)
         raise
     except Exception as error:  # noqa: BLE001 - the engine's own failures stay out of user code
         return await run.halt(error)
@@ -95,12 +93,14 @@ async def _within(
             await run.halted()
         raise
     else:
-        run.activity.outlasted(task, requests)
+        if cancel_requests(task) > requests:
+            run.activity.outlasted(task)
         return result
     finally:
         run.activity.left(step_id)
         run.folding.settle(step_id)
-        run.place.rest(run.activity.under_way)
+        if run.place.waits:
+            run.place.rest(run.activity.under_way)
 
 
 async def _replay(run: Run, call: StepCall) -> object:
@@ -125,18 +125,29 @@ async def _in_turn(run: Run, call: StepCall) -> object:
     return await _perform(run, call)
 
 
-async def _perform(run: Run, call: StepCall) -> object:
-    found, cancelled = await look_up(run, call.wanted)
-    with run.parts.tracing.span_of(SpanName.STEP_RUN, run.span_attributes, call, found):
+def _perform(run: Run, call: StepCall) -> Coroutine[Any, Any, object]:
+    """What performs the step that begins now: the short way where nothing stands in it."""
+    if not run.activity.unhindered or run.parts.tracing.recording:
+        return _look_and_perform(run, call)
+    run.parts.metrics.record("durable.engine.steps", 1)
+    if call.spec.descriptor.guarded:
+        return announce_and_call(run, call, cancelled=False)
+    return _call_plain(run, call)
+
+
+async def _look_and_perform(run: Run, call: StepCall) -> object:
+    found, cancelled = await look_up(run, call)
+    parts = run.parts
+    with parts.tracing.span_of(SpanName.STEP_RUN, run.span_attributes, call, found):
         if isinstance(found, Recorded):
-            run.parts.metrics.record("durable.engine.steps_replayed", 1)
+            parts.metrics.record("durable.engine.steps_replayed", 1)
             return await replay(run, call, found.row, cancelled=cancelled)
-        run.parts.metrics.record("durable.engine.steps", 1)
+        parts.metrics.record("durable.engine.steps", 1)
         if run.folding.full:
             _, cancelled_too = await run.activity.outlast_read(run.folding.make_room())
             cancelled |= cancelled_too
-        if not run.parts.standing.held:
-            _, cancelled_too = await run.activity.outlast_read(run.parts.standing.regained())
+        if not parts.standing.held:
+            _, cancelled_too = await run.activity.outlast_read(parts.standing.regained())
             cancelled |= cancelled_too
         if call.descriptor.guarded:
             return await perform_guarded(run, call, found, cancelled=cancelled)
@@ -189,7 +200,13 @@ async def _perform_plain(run: Run, call: StepCall, *, cancelled: bool) -> object
     if cancelled:
         await run.journal(call.failure(CANCELLED.encode()))
         raise asyncio.CancelledError
-    run.commit_prompt_results()
+    return await _call_plain(run, call)
+
+
+async def _call_plain(run: Run, call: StepCall) -> object:
+    """Call the function and journal what comes of it."""
+    if run.prompt_upto:
+        run.commit_prompt_results()
     try:
         attempted = await attempt_all(run, call)
     except asyncio.CancelledError:
@@ -198,16 +215,21 @@ async def _perform_plain(run: Run, call: StepCall, *, cancelled: bool) -> object
         raise
     if run.ended:
         await run.halted()
-    run.parts.failpoints.reach("engine.result.before")
+    traps = run.parts.failpoints
+    if traps.armed:
+        traps.reach("engine.result.before")
     match attempted:
-        case Returned(encoded, value):
-            await run.complete(call.result(VALUE + encoded))
-            run.parts.failpoints.reach("engine.result.after")
-            return value
+        case Returned():
+            waiting = run.completing(call.result(VALUE + attempted.encoded))
+            if waiting is not None:
+                await waiting
+            if traps.armed:
+                traps.reach("engine.result.after")
+            return attempted.value
         case NotCalled() | TimedOut():
             message = f"step {call.step_id} is not guarded and was given up"
             raise JournalError(message)
         case failed:
             await run.complete(call.failure(failed.failure.encode()))
-            run.parts.failpoints.reach("engine.result.after")
+            traps.reach("engine.result.after")
             raise failed.failure.of_step(call.descriptor.name) from failed.error

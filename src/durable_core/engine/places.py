@@ -59,7 +59,9 @@ class Place:
         """Whether the execution has its place."""
 
         self._parked = False
-        self._waits = 0
+        self.waits = 0
+        """How many of the things that the execution does only wait."""
+
         self._takers: dict[asyncio.Future[None], None] = {}
 
     def take_at_once(self) -> bool:
@@ -99,17 +101,17 @@ class Place:
     @asynccontextmanager
     async def waiting(self, under_way: int) -> AsyncIterator[None]:
         """A block in which one of the `under_way` things that the execution does only waits."""
-        self._waits += 1
+        self.waits += 1
         self.rest(under_way)
         try:
             yield
         finally:
-            self._waits -= 1
+            self.waits -= 1
         await self.take()
 
     def rest(self, under_way: int) -> None:
         """Give the place up, if all of the `under_way` things that the execution does wait."""
-        if self.held and self._waits and under_way == self._waits:
+        if self.held and self.waits and under_way == self.waits:
             self.leave()
             self._parked = True
             self._places.parked += 1

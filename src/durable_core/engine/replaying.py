@@ -37,7 +37,7 @@ def result_at_hand(run: Run, call: StepCall) -> object:
     cursor, activity = run.cursor, run.activity
     if not activity.begins_alone(call.step_id) or run.ended or not run.place.held:
         return NOT_AT_HAND
-    row = cursor.result_at(call.wanted)
+    row = cursor.result_at(call)
     if row is None or not activity.is_next(row.entry_no) or run.parts.tracing.recording:
         return NOT_AT_HAND
     try:
@@ -56,7 +56,7 @@ async def recorded_result(run: Run, call: StepCall, *, told: bool) -> object:
 
     `told` says that its turn has come.
     """
-    row = run.cursor.result_at(call.wanted)
+    row = run.cursor.result_at(call)
     if row is None or run.parts.tracing.recording:
         return NOT_AT_HAND
     run.cursor.consume(call.step_id)

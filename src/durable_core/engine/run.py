@@ -25,7 +25,7 @@ from durable_core.engine.promise import Cell
 from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
-from durable_core.engine.strand import Strand, Strands, running_task
+from durable_core.engine.strand import Strand, Strands
 from durable_core.errors import DecodeError, ExecutionError
 from durable_core.ids import StepId
 from durable_core.journal.lane import Lane
@@ -53,10 +53,10 @@ class Run:
         "_checkpoints",
         "_left",
         "_mailbox",
-        "_prompt_upto",
         "_sequence",
         "_signals",
         "activity",
+        "caught_up",
         "cells",
         "cursor",
         "ended",
@@ -64,11 +64,13 @@ class Run:
         "execution_id",
         "folding",
         "generation",
+        "inherits",
         "lane",
         "loop",
         "only_idempotent",
         "parts",
         "place",
+        "prompt_upto",
         "strands",
         "workflow",
     )
@@ -99,11 +101,21 @@ class Run:
         """Whether it takes no more calls: its workflow is over, or the engine ended it."""
 
         self.only_idempotent = True
+        """Whether everything journaled in this generation is."""
+
+        self.caught_up = False
+        """Whether a step is known to have been called behind all that the journal holds."""
+
+        self.inherits = True
+        """Whether earlier runs may have left something to take over."""
+
         self.activity = Activity(self)
         self.folding = Folding(self)
         self._checkpoints = 0
         self._left = False
-        self._prompt_upto = 0
+        self.prompt_upto = 0
+        """How many entries there were when the last one was prompt; 0 where none was."""
+
         self._sequence: Sequence | None = None
         self._mailbox: Mailbox | None = None
         self._signals: Received | None = None
@@ -140,7 +152,7 @@ class Run:
     @property
     def forked(self) -> bool:
         """Whether it has, or its journal holds, more lines of code than the workflow's own."""
-        return self.strands.forked or self.cursor.beside > 0
+        return self.strands.forked or (not self.caught_up and self.cursor.beside > 0)
 
     @property
     def branch(self) -> Branch:
@@ -157,13 +169,27 @@ class Run:
 
         In another task than the branch's own the step takes no position, and is matched by content.
         """
-        name = spec.descriptor.name
-        strand = self._strand_of_caller(name)
-        task = running_task()
-        own = self.strands.of(task) is strand
+        return self.call_in(self._strand_of_caller(spec.descriptor.name), spec, args, kwargs)
+
+    def call_in(
+        self,
+        strand: Strand,
+        spec: StepSpec,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> Coroutine[Any, Any, Any]:
+        """As `call`, by somebody who is known to stand in the branch of `strand`."""
+        if self.ended or strand.over:
+            self._refuse(strand, spec.descriptor.name)
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            raise foreign_task(spec.descriptor.name) from None  # in a thread
+        own = task is not None and task is strand.task
         if not own:
-            self.strands.note_foreign(name, task)
-        self.folding.require_room()
+            self.strands.note_foreign(spec.descriptor.name, task)
+        if self.folding.tight:
+            self.folding.require_room()
         try:
             call = StepCall.make(
                 self.execution_id,
@@ -176,10 +202,10 @@ class Run:
                 kwargs,
             )
         except DecodeError as error:
-            message = f"step {name!r} cannot be called: {error}"
+            message = f"step {spec.descriptor.name!r} cannot be called: {error}"
             raise DecodeError(message) from error
         guarded = spec.descriptor.guarded
-        self.folding.issue(call.step_id, guarded=guarded)
+        self.folding.issue(call.step_id, guarded)
         if guarded and not self.cursor.prior.empty:
             # Whoever is performed before it must not take its effect of an earlier run for lost.
             self.cursor.prior.consume(call.idem_key)
@@ -207,11 +233,6 @@ class Run:
         self._checkpoints += 1
         return called(self, f"checkpoint {self._checkpoints}", _fold)
 
-    def note_effect(self, effect: int) -> None:
-        """Remember whether everything journaled in this generation is idempotent."""
-        if self.only_idempotent and effect != EffectClass.IDEMPOTENT:
-            self.only_idempotent = False
-
     async def complete(
         self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool = False
     ) -> None:
@@ -219,7 +240,24 @@ class Run:
 
         So the program sees live, one after the other, what a replay will show it.
         """
-        await self.journal(entry, prompt=prompt)
+        waiting = self.completing(entry, prompt=prompt)
+        if waiting is not None:
+            await waiting
+
+    def completing(
+        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool = False
+    ) -> Coroutine[Any, Any, object] | None:
+        """As `complete`, at once; what is left to wait for, where it is not the program's turn."""
+        if not self._offered(entry, prompt=prompt):
+            return self._append_and_tell(entry, prompt=prompt)
+        if (self.activity.concurrent or self._answers_in_turn) and not self.ended:
+            return self.told(self.lane.accepted_count)
+        return None
+
+    async def _append_and_tell(
+        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool
+    ) -> None:
+        await self._append(entry, prompt=prompt)
         if not self.ended:
             await self.told(self.lane.accepted_count)
 
@@ -251,33 +289,61 @@ class Run:
         Buffered; when the queue has no room it waits for its commit, so that nothing is lost.
         Whether the workflow cancelled meanwhile, which does not end the wait.
         """
-        cancelled = False
-        if isinstance(entry, _OF_STEPS):
-            self.note_effect(entry.effect_class)
-        self.parts.failpoints.reach("engine.queue.before")
+        if self._offered(entry, prompt=prompt):
+            return False
+        return await self._append(entry, prompt=prompt)
+
+    def _offered(
+        self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool
+    ) -> bool:
+        """Whether the queue had room for a buffered entry, which is in it then."""
+        if (
+            self.only_idempotent
+            and isinstance(entry, _OF_STEPS)
+            and entry.effect_class != EffectClass.IDEMPOTENT
+        ):
+            self.only_idempotent = False
+        parts, traps = self.parts, self.parts.failpoints
+        if traps.armed:
+            traps.reach("engine.queue.before")
+        if not parts.journal.writer.take(self.lane, entry, prompt=prompt):
+            return False
+        if prompt:
+            self.prompt_upto = self.lane.accepted_count
+        if traps.armed:
+            traps.reach("engine.queue.after")
+        return True
+
+    async def _append(
+        self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool
+    ) -> bool:
+        """Add an entry for which there is no room: once there is, or else acknowledged."""
         writer = self.parts.writer
-        if writer.takes_buffered:
-            writer.offer(self.lane, entry, prompt=prompt)
-        else:
+        if writer.has_room:
             # At once where that can be: what the caller has looked at is still so then.
-            appending = (
-                writer.submit(self.lane, entry)
-                if writer.has_room
-                else asyncio.ensure_future(writer.append(self.lane, entry))
-            )
+            committed = writer.submit(self.lane, entry)
+            cancelled = await self.activity.outlast_commit(self.lane, committed)
+        else:
+            appending = asyncio.ensure_future(writer.append(self.lane, entry))
             cancelled = await self.activity.outlast(appending)
             appending.result()
         if prompt:
-            self._prompt_upto = self.lane.accepted_count
+            self.prompt_upto = self.lane.accepted_count
         self.parts.failpoints.reach("engine.queue.after")
         return cancelled
+
+    def catch_up(self) -> None:
+        """What the journal and earlier runs hold is known, once it was read to the end."""
+        if not self.cursor.replaying:
+            self.caught_up = True
+            self.inherits = not self.cursor.prior.empty
 
     def commit_prompt_results(self) -> None:
         """The workflow suspends: let a guarded result that waits be committed now (INV-20).
 
         Results of other classes keep waiting for company, at most the flush interval.
         """
-        if self._prompt_upto > self.lane.committed.entries:
+        if self.prompt_upto > self.lane.committed.entries:
             self.parts.writer.nudge()
 
     def span_attributes(self, call: StepCall, found: Found) -> dict[str, AttributeValue]:
@@ -309,6 +375,12 @@ class Run:
             raise asyncio.CancelledError
         while True:
             await self.loop.create_future()
+
+    async def going_on(self) -> None:
+        """Return when the run, which has not ended, has its place."""
+        if self.ended:
+            await self.halted()
+        await self.place.take()
 
     def waiting(self) -> AbstractAsyncContextManager[None]:
         """A block in which the step or wait that enters it only waits, and needs no place."""
@@ -365,14 +437,18 @@ class Run:
         strand = ACTIVE.get()
         if not isinstance(strand, Strand) or strand.run is not self:
             raise ended(self.execution_id, name) if self.ended else no_branch(name)
-        if self.ended:
-            if self.error is not None and self.strands.own() is None:
-                # A task that the workflow made sees nothing to catch, and goes no further (INV-21).
-                raise asyncio.CancelledError
-            raise ended(self.execution_id, name)
-        if strand.over:
-            raise outlived(name, strand.branch)
+        if self.ended or strand.over:
+            self._refuse(strand, name)
         return strand
+
+    def _refuse(self, strand: Strand, name: str) -> NoReturn:
+        """Raise why what stands in the branch of `strand`, or in any, takes no more calls."""
+        if not self.ended:
+            raise outlived(name, strand.branch)
+        if self.error is not None and self.strands.own() is None:
+            # A task that the workflow made sees nothing to catch, and goes no further (INV-21).
+            raise asyncio.CancelledError
+        raise ended(self.execution_id, name)
 
 
 async def _fold(run: Run) -> None:

@@ -9,11 +9,11 @@ from types import MethodType
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from attrs import frozen
+from attrs import define, frozen
 
 from durable_core.engine.descriptor import StepDescriptor
 from durable_core.errors import ConfigError
-from durable_core.replay.detail import detail_prefix
+from durable_core.replay.detail import detail_frame
 from durable_core.wire.call import CallShape
 from durable_core.wire.fingerprint import fingerprint_prefix
 
@@ -33,7 +33,7 @@ class StepForm:
     descriptor: StepDescriptor
     shape: CallShape
     is_async: bool
-    detail_prefix: bytes
+    detail_frame: tuple[bytes, bytes]
     fingerprint_prefix: bytes
 
     @classmethod
@@ -44,25 +44,30 @@ class StepForm:
         shape: CallShape,
     ) -> StepForm:
         """The form of the step that calls `fn`."""
-        is_async = inspect.iscoroutinefunction(fn)
+        name, sub_class, policy = descriptor.name, descriptor.sub_class_code, descriptor.policy_code
         return cls(
             descriptor,
             shape,
-            is_async,
-            detail_prefix(descriptor.name),
-            fingerprint_prefix(descriptor.name, descriptor.effect, descriptor.sub_class_code),
+            inspect.iscoroutinefunction(fn),
+            detail_frame(name, len(shape.parameters), sub_class, policy),
+            fingerprint_prefix(name, descriptor.effect, sub_class),
         )
 
 
-@frozen(eq=False)
+@define(eq=False)
 class StepSpec:
-    """A function and the form in which it is a step."""
+    """A function and the form in which it is a step.
+
+    Never changed; not frozen, as each call of an undecorated function makes one.
+    """
 
     fn: Callable[..., Any]
     descriptor: StepDescriptor
     shape: CallShape
     is_async: bool
-    detail_prefix: bytes
+    detail_frame: tuple[bytes, bytes]
+    """What stands in front of the digests of a call's arguments, and behind them."""
+
     fingerprint_prefix: bytes
 
     @classmethod
@@ -73,7 +78,7 @@ class StepSpec:
             form.descriptor,
             form.shape,
             form.is_async,
-            form.detail_prefix,
+            form.detail_frame,
             form.fingerprint_prefix,
         )
 
@@ -123,12 +128,13 @@ class StepSpecs:
         Of a bound method the object is no argument: it is neither journaled nor compared on replay.
         `ConfigError` for a function without a name or with annotations that do not resolve.
         """
-        method = isinstance(fn, MethodType)
-        function = fn.__func__ if isinstance(fn, MethodType) else fn
-        lazy = getattr(function, SPEC, None)
+        lazy = getattr(fn, SPEC, None)  # a bound method has what its function has
         if isinstance(lazy, LazySpec):
             return lazy.bound_to(fn.__self__) if isinstance(fn, MethodType) else lazy.spec
-        known = self._methods if method else self._plain
+        if isinstance(fn, MethodType):
+            function, known = fn.__func__, self._methods
+        else:
+            function, known = fn, self._plain
         try:
             form = known.get(function)
         except TypeError:  # an object of a class that allows no weak references

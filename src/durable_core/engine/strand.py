@@ -9,24 +9,23 @@ context says that it inherited, and is only cancelled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from durable_core.engine.branch import Branch
-from durable_core.engine.eager import cancel_requests
 from durable_core.engine.refused import foreign_task
 
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
     from durable_core.engine.spec import StepSpec
 
-__all__ = ["Strand", "Strands", "running_task"]
+__all__ = ["Strand", "Strands"]
 
 
 class Strand:
     """One branch while its code runs. Used by the event loop's thread alone."""
 
-    __slots__ = ("_requests", "branch", "depth", "inside", "over", "run", "task")
+    __slots__ = ("branch", "depth", "inside", "over", "requests", "run", "task")
 
     def __init__(self, run: Run, branch: Branch, depth: int = 0) -> None:
         self.run = run
@@ -39,7 +38,8 @@ class Strand:
         self.inside = 0
         """How many functions of steps run in the branch's own task: none or one."""
 
-        self._requests = 0
+        self.requests = 0
+        """How often its task had been asked to cancel when its step, or the function, began."""
 
     def must_close(self) -> bool:
         """Whether the branch's coroutine is to be closed: the run has ended.
@@ -55,16 +55,7 @@ class Strand:
         kwargs: dict[str, object],
     ) -> Coroutine[Any, Any, Any]:
         """A direct call of a `@step` function in this branch; see `ActiveWorkflow`."""
-        return self.run.call(spec, args, kwargs)
-
-    def enter_function(self) -> None:
-        """The function of a step runs in the branch's own task from now on."""
-        self.inside += 1
-        self._requests = cancel_requests(self.task)
-
-    def leave_function(self) -> None:
-        """It has ended."""
-        self.inside -= 1
+        return self.run.call_in(self, spec, args, kwargs)
 
     def interrupt(self) -> None:
         """Have the branch's coroutine closed where it waits, since the run has ended.
@@ -76,7 +67,7 @@ class Strand:
         if task is None:
             return
         if self.inside:
-            if task.cancelling() > self._requests:
+            if task.cancelling() > self.requests:
                 return
         elif asyncio.current_task() is task:
             return
@@ -86,21 +77,23 @@ class Strand:
 class Strands:
     """Those of one run, by their tasks. Used by the event loop's thread alone."""
 
-    __slots__ = ("_by_task", "_foreign")
+    __slots__ = ("_by_task", "_foreign", "forked", "of")
 
     def __init__(self) -> None:
-        self._by_task: dict[asyncio.Task[Any], Strand] = {}
-        self._foreign: dict[asyncio.Task[Any], None] = {}
-
-    @property
-    def forked(self) -> bool:
+        self.forked = False
         """Whether there are more lines of code than the workflow's own."""
-        return len(self._by_task) > 1 or bool(self._foreign)
+
+        self._by_task: dict[asyncio.Task[Any], Strand] = {}
+        self.of: Callable[[Any], Strand | None] = self._by_task.get
+        """The strand whose own task that is; None for any other task, and for None."""
+
+        self._foreign: dict[asyncio.Task[Any], None] = {}
 
     def add(self, strand: Strand, task: asyncio.Task[Any]) -> None:
         """`task` is the own one of `strand` from now on, and until it is done."""
         strand.task = task
         self._by_task[task] = strand
+        self._count()
         task.add_done_callback(self._done)
 
     def enter(self, strand: Strand) -> None:
@@ -109,6 +102,7 @@ class Strands:
         if task is not None:
             strand.task = task
             self._by_task[task] = strand
+            self._count()
 
     def leave(self, strand: Strand) -> None:
         """The code of `strand` has ended in its own task."""
@@ -124,15 +118,15 @@ class Strands:
             raise foreign_task(name)
         if task not in self._foreign:
             self._foreign[task] = None
-            task.add_done_callback(self._foreign.pop)
+            self._count()
+            task.add_done_callback(self._foreign_done)
 
     def own(self) -> Strand | None:
-        """The strand whose own task is the current one."""
-        return self.of(running_task())
-
-    def of(self, task: asyncio.Task[Any] | None) -> Strand | None:
-        """The strand whose own task that is."""
-        return None if task is None else self._by_task.get(task)
+        """The strand whose own task is the current one; None in a callback, and in a thread."""
+        try:
+            return self.of(asyncio.current_task())
+        except RuntimeError:  # in a thread
+            return None
 
     def interrupt(self) -> None:
         """The run has ended: have every strand closed."""
@@ -154,11 +148,11 @@ class Strands:
         strand = self._by_task.pop(task)
         strand.over = True
         strand.task = None  # whose context holds the strand: who leaves makes no cycle
+        self._count()
 
+    def _foreign_done(self, task: asyncio.Task[Any]) -> None:
+        del self._foreign[task]
+        self._count()
 
-def running_task() -> asyncio.Task[Any] | None:
-    """The current task; None in a callback of the event loop, and in a thread."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # in a thread
-        return None
+    def _count(self) -> None:
+        self.forked = len(self._by_task) > 1 or bool(self._foreign)

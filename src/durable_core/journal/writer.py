@@ -125,8 +125,14 @@ class JournalWriter:
         A prompt one commits within 1 ms instead of the flush interval. Raises as `check_entry`,
         `check_looked_up` and `Lane.admit` do, and `PayloadTooLarge`. Never waits.
         """
+        if self.take(lane, entry, prompt=prompt):
+            return True
+        self._losses.drop(self._actor.down)
+        return False
+
+    def take(self, lane: Lane, entry: Entry, *, prompt: bool = False) -> bool:
+        """As `offer`, for a caller that does without no entry: what is refused is no loss."""
         if self._actor.down is not None or not self._intake.takes_buffered:
-            self._losses.drop(self._actor.down)
             return False
         self._enter(lane, entry, None)
         self._losses.burst = 0

@@ -21,7 +21,7 @@ from durable_core.wire.cbor import BYTES, head
 from durable_core.wire.keys import ExecutionKeys
 from durable_core.wire.payload import dump, load
 
-__all__ = ["StepDetail", "argument_digests", "detail_prefix", "encode_detail"]
+__all__ = ["StepDetail", "argument_digests", "detail_frame", "detail_prefix", "encode_detail"]
 
 _DIGEST: Final = 4
 _LEGAL_POLICIES: Final = frozenset({0, RECONCILE_CODE, *OnAmbiguous})
@@ -30,7 +30,10 @@ _LEGAL_SUB_CLASSES: Final = frozenset({0, *EffectIntentSubClass})
 
 def argument_digests(keys: ExecutionKeys, parts: Sequence[bytes]) -> bytes:
     """The digests of the encoded arguments, one after the other."""
-    return b"".join([keys.fingerprint(part)[:_DIGEST] for part in parts])
+    digests = b""
+    for part in parts:
+        digests += keys.fingerprint(part)[:_DIGEST]
+    return digests
 
 
 def detail_prefix(name: str) -> bytes:
@@ -41,6 +44,12 @@ def detail_prefix(name: str) -> bytes:
 def encode_detail(prefix: bytes, digests: bytes, sub_class: int, policy: int) -> bytes:
     """The detail of one call; codes are below 24, so each is one byte of CBOR."""
     return b"".join((prefix, head(BYTES, len(digests)), digests, bytes((sub_class, policy))))
+
+
+def detail_frame(name: str, arguments: int, sub_class: int, policy: int) -> tuple[bytes, bytes]:
+    """What stands in front of the digests, and behind them, in each detail of one step."""
+    prefix = detail_prefix(name) + head(BYTES, arguments * _DIGEST)
+    return prefix, bytes((sub_class, policy))
 
 
 @frozen

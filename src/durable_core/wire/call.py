@@ -40,7 +40,7 @@ class CallShape:
     parameters: tuple[CallParameter, ...]
     returns: object
     _signature: inspect.Signature
-    _plain: int
+    plain: int
     """How many arguments bind to the parameters just as they are; -1 where none do."""
 
     @classmethod
@@ -92,7 +92,7 @@ class CallShape:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """One value for each parameter, defaults applied; `TypeError` like the call's own."""
-        if not kwargs and len(args) == self._plain:
+        if not kwargs and len(args) == self.plain:
             return args
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()

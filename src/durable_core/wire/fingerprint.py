@@ -31,6 +31,9 @@ __all__ = [
 
 _IDEM_KEYS: Final = Hashing(blake3(derive_key_context="durable-core v1 idempotency-key"))
 
+_COUNT: Final = b"\x00\x00\x00\x08"
+"""In front of the bytes of an integer."""
+
 ROOT_BRANCH: Final = ""
 """The idem branch path of the root branch: no (block ordinal, branch index) pairs."""
 
@@ -88,5 +91,5 @@ def key_prefix(execution_id: bytes, branch: str) -> bytes:
 
 def call_key(prefix: bytes, fingerprint: bytes, occurrence: int) -> bytes:
     """The `idempotency_key` of a call, by the `key_prefix` of its branch."""
-    data = prefix + field(fingerprint) + integer(occurrence)
-    return _IDEM_KEYS(data)
+    size, count = len(fingerprint).to_bytes(4, "big"), occurrence.to_bytes(8, "big")
+    return _IDEM_KEYS(b"".join((prefix, size, fingerprint, _COUNT, count)))

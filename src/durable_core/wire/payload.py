@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from durable_core.errors import DecodeError, PayloadError, PayloadTooLarge
-from durable_core.wire.cbor import LEAVES, decode, dump, load
+from durable_core.wire.cbor import decode, dump, load
 from durable_core.wire.plan import Plan
 from durable_core.wire.planner import Planner
 
@@ -28,6 +28,7 @@ class PayloadCodec:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._planner = Planner()
+        self._plans = self._planner.plans
 
     def encode(self, value: object, as_type: object = UNTYPED) -> bytes:
         """The encoding of `value`; equal values have equal encodings in every process.
@@ -35,9 +36,8 @@ class PayloadCodec:
         `DecodeError`, naming types and never values, for one that would not be restored;
         `PayloadTooLarge` above the limit.
         """
-        plan = self._plan_of(as_type)
-        data = self._encoded(plan, value)
-        if not (plan.exact or _is_unchanging(plan, value)):
+        plan, data = self._encoded(value, as_type)
+        if not (plan.exact or type(value) in plan.unchanging):
             _require_restored(plan, value, data)
         return data
 
@@ -60,7 +60,7 @@ class PayloadCodec:
         encoding, or that do not fit the type. Never a partial value.
         """
         if len(data) > self._max_bytes:
-            self._guard(data)
+            raise self._too_large(data)
         plan = self._plan_of(as_type)
         if plan.leaf:
             # What the library alone encodes is looked at without the way through its parts.
@@ -74,21 +74,26 @@ class PayloadCodec:
 
         Raises as `encode` does.
         """
-        plan = self._plan_of(as_type)
-        data = self._encoded(plan, value)
-        if _is_unchanging(plan, value):
+        plan, data = self._encoded(value, as_type)
+        if type(value) in plan.unchanging:
             return data, value
         return data, _require_restored(plan, value, data)
 
     def keeps(self, value: object, as_type: object) -> bool:
         """Whether decoding what `encode` made of `value` can only give `value` itself."""
-        return _is_unchanging(self._plan_of(as_type), value)
+        return type(value) in self._plan_of(as_type).unchanging
 
     def structure(self, plain: object, as_type: object) -> Any:  # noqa: ANN401 - by its type
         """Plain data as the annotated type; `DecodeError` if it does not fit."""
         return _lifted(self._plan_of(as_type), plain)
 
     def _plan_of(self, as_type: object) -> Plan:
+        try:
+            return self._plans[as_type]
+        except (KeyError, TypeError):  # unknown yet, or with metadata that cannot be hashed
+            return self._planned(as_type)
+
+    def _planned(self, as_type: object) -> Plan:
         try:
             return self._planner.plan_of(as_type)
         except DecodeError:
@@ -97,29 +102,26 @@ class PayloadCodec:
             message = f"values of the declared type {as_type} cannot be journaled"
             raise DecodeError(message) from error
 
-    def _encoded(self, plan: Plan, value: object) -> bytes:
+    def _encoded(self, value: object, as_type: object) -> tuple[Plan, bytes]:
+        try:
+            plan = self._plans[as_type]
+        except (KeyError, TypeError):
+            plan = self._planned(as_type)
         try:
             data = plan.encode(value)
         except DecodeError:
             raise
         except Exception:  # noqa: BLE001 - a class's own code runs here
             raise _lost(plan, value) from None
-        self._guard(data)
-        return data
-
-    def _guard(self, data: bytes) -> None:
         if len(data) > self._max_bytes:
-            message = (
-                f"a value of {len(data)} encoded bytes exceeds max_payload_bytes = "
-                f"{self._max_bytes}; store it elsewhere and journal a reference"
-            )
-            raise PayloadTooLarge(message)
+            raise self._too_large(data)
+        return plan, data
 
-
-def _is_unchanging(plan: Plan, value: object) -> bool:
-    """Whether decoding can only give `value` itself."""
-    kind = type(value)
-    return kind in LEAVES and kind in plan.kinds
+    def _too_large(self, data: bytes) -> PayloadTooLarge:
+        return PayloadTooLarge(
+            f"a value of {len(data)} encoded bytes exceeds max_payload_bytes = "
+            f"{self._max_bytes}; store it elsewhere and journal a reference",
+        )
 
 
 def _require_restored(plan: Plan, value: object, data: bytes) -> Any:  # noqa: ANN401 - by its type

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from durable_core.errors import DecodeError
+from durable_core.wire.cbor import LEAVES
 
 __all__ = ["Plan", "misfit", "require"]
 
@@ -36,6 +37,13 @@ class Plan:
 
     leaf: bool = False
     """Whether the CBOR library alone encodes its values, one by one and in lists."""
+
+    unchanging: frozenset[type] = field(init=False)
+    """Those of `kinds` whose instances decoding can only give back as they are."""
+
+    @unchanging.default
+    def _leaves(self) -> frozenset[type]:
+        return self.kinds & LEAVES
 
 
 def misfit(name: str, value: object) -> DecodeError:

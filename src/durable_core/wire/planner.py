@@ -63,19 +63,21 @@ class Planner:
     """Makes each plan once and keeps it. Safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._plans: dict[object, Plan] = {
+        self.plans: dict[object, Plan] = {
             **_FIXED,
             None: _FIXED[type(None)],
             typing.Any: _PLAIN,
             object: _PLAIN,
         }
+        """Those that were made, by their annotations."""
+
         self._under_way: dict[object, Plan] = {}
         self._lock = threading.RLock()
 
     def plan_of(self, annotation: object) -> Plan:
         """The plan of `annotation`; `DecodeError` for one whose values cannot be journaled."""
         try:
-            return self._plans[annotation]
+            return self.plans[annotation]
         except (KeyError, TypeError):  # unknown yet, or with metadata that cannot be hashed
             pass
         with self._lock:
@@ -85,7 +87,7 @@ class Planner:
             under_way = self._under_way.get(annotation)
             if under_way is not None:
                 return under_way
-            plan = self._plans[annotation] = self._made(annotation)
+            plan = self.plans[annotation] = self._made(annotation)
             return plan
 
     def _made(self, annotation: object) -> Plan:

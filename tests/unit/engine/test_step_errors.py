@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,6 +18,10 @@ from tests.programs import Body, version
 from tests.unit.engine.replaying import live_and_replayed
 
 LONGEST_S = 10.0
+
+
+class Refused(Exception):
+    """An error of the user's own that a weak reference can point to."""
 
 
 class Stop(BaseException):
@@ -147,3 +154,32 @@ def test_system_exit_ends_the_loop_and_fails_nothing(kind: str, open_engine: Ope
             return row.status
 
     assert asyncio.run(second()) == "running"
+
+
+async def test_an_error_is_held_by_nobody_when_the_workflow_has_met_it(
+    open_engine: OpenEngine,
+) -> None:
+    errors: list[weakref.ref[BaseException]] = []
+    held: list[bool] = []
+
+    async def fails() -> None:
+        error = Refused("no")
+        errors.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error  # which its own frame would hold
+
+    async def body(ctx: DurableContext) -> None:
+        with suppress(StepFailed):
+            await ctx.step(fails)
+        held.append(errors[0]() is not None)
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        gc.disable()
+        try:
+            await engine.run(program)
+        finally:
+            gc.enable()
+    assert held == [False]
