@@ -93,6 +93,11 @@ class Strands:
         self._foreign: dict[asyncio.Task[Any], None] = {}
 
     @property
+    def quiet(self) -> bool:
+        """Whether the code of none runs."""
+        return not self._by_task
+
+    @property
     def forked(self) -> bool:
         """Whether there are more lines of code than the workflow's own."""
         return len(self._by_task) > 1 or bool(self._foreign)
