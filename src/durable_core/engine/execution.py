@@ -22,6 +22,7 @@ from durable_core.engine.outcome import (
 )
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.places import Place
+from durable_core.engine.promise import Cell
 from durable_core.engine.receiving import deliver
 from durable_core.engine.run import Run
 from durable_core.errors import (
@@ -112,8 +113,8 @@ class Execution:
         if run is None or not self.takes(promise_id):
             message = f"execution {self.execution_id} has not come to that promise here yet"
             raise ExecutionLocked(message)
-        cell = run.cells[promise_id]
-        if cell.entry_no is None and run.cursor.resolution(promise_id) is None:
+        cell = run.cells.get(promise_id)
+        if cell is not None and cell.entry_no is None and run.cursor.resolution(promise_id) is None:
             cell.check(run, payload)
             run.parts.failpoints.reach("engine.promise.resolving")
             await cell.resolve(run, payload)
@@ -122,7 +123,9 @@ class Execution:
     def check(self, promise_id: bytes, payload: bytes) -> None:
         """`PayloadError` for a value of which its program says that it does not fit."""
         if self._run is not None and self.takes(promise_id):
-            self._run.cells[promise_id].check(self._run, payload)
+            cells = self._run.cells
+            cell = cells.get(promise_id) or Cell(promise_id, "", cells.kind_of(promise_id))
+            cell.check(self._run, payload)
 
     async def signal(self, request_id: bytes, name: str, payload: bytes) -> None:
         """Journal a signal as the next of its name; `ExecutionLocked` while it replays here."""
@@ -147,7 +150,9 @@ class Execution:
         run = self._run
         if run is None or run.ended or promise_id not in run.cells:
             return False
-        return run.cursor.exhausted or run.cursor.resolution(promise_id) is not None
+        if run.cursor.exhausted or run.cells.was_let_go(promise_id):
+            return True
+        return run.cursor.resolution(promise_id) is not None
 
     @property
     def recorded(self) -> bool:

@@ -15,13 +15,13 @@ from typing import Any, Final, NoReturn
 from durable_core.engine.activity import Activity
 from durable_core.engine.branch import Branch
 from durable_core.engine.call import StepCall
+from durable_core.engine.cells import Cells
 from durable_core.engine.definition import ACTIVE, Workflow
 from durable_core.engine.folding import Folding
 from durable_core.engine.mailbox import Mailbox
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import called, perform
 from durable_core.engine.places import Place
-from durable_core.engine.promise import Cell
 from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
@@ -65,7 +65,7 @@ class Run:
         self.root = Strand(self, Branch(lane.row.execution_id))
         self.strands = Strands()
         self.sequence = Sequence()
-        self.cells: dict[bytes, Cell] = {}
+        self.cells = Cells(cursor)
         """What is known of promises that the program has made, and of signals, by their ids."""
 
         self.mailbox = Mailbox()
