@@ -76,7 +76,8 @@ async def test_an_ended_execution_is_freed_without_the_collector(
         with uncollected():
             before = alive()
             assert await engine.run(program) == result
-            await asyncio.sleep(0)
+            for _ in range(20):
+                await asyncio.sleep(0)  # what was woken last is still about to be run
             assert [one for one in alive() if one not in before] == []
 
 
