@@ -125,6 +125,12 @@ def install(session: nox.Session, *requirements: str) -> None:
 
     Without it, or where it fails, pip does it. What is imported is compiled then; most never is.
     """
+    install_uncompiled(session, *requirements)
+    borrow_compiled(session)
+
+
+def install_uncompiled(session: nox.Session, *requirements: str) -> None:
+    """By `uv` or by pip; see `install`."""
     uv = Path(session.cache_dir).parent / "installer" / "bin" / "uv"
     if session.venv_backend != "uv" and uv.exists():
         command = (str(uv), "pip", "install", "--quiet", *CONSTRAINTS, *requirements)
@@ -136,6 +142,22 @@ def install(session: nox.Session, *requirements: str) -> None:
         else:
             return
     session.install("--no-compile", *CONSTRAINTS, *requirements)
+
+
+def borrow_compiled(session: nox.Session) -> None:
+    """Take what has been compiled in the environment of `tests(core)`, which imports the most.
+
+    Python and pytest take it only for a source of the same time and size, as `uv` installs it: it
+    unpacks a wheel once, and links every environment to what it has unpacked.
+    """
+    lender = Path(session.cache_dir).parent / "tests-core"
+    for theirs in lender.glob("lib/python*/site-packages"):
+        ours = Path(session.bin).parent / theirs.relative_to(lender)
+        for compiled in theirs.glob("**/__pycache__/*.pyc"):
+            mine = ours / compiled.relative_to(theirs)
+            if mine.parents[1].is_dir() and not mine.exists():
+                mine.parent.mkdir(exist_ok=True)
+                shutil.copyfile(compiled, mine)
 
 
 def install_built(session: nox.Session, *requirements: str) -> None:
