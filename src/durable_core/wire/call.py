@@ -111,7 +111,7 @@ class CallShape:
 
     def keeps(self, codec: PayloadCodec, bound: Sequence[Any]) -> bool:
         """Whether `decode` of what `encode_each` made of `bound` can only give `bound` itself."""
-        return len(bound) == self._plain and all(
+        return len(bound) == self.plain and all(
             codec.keeps(value, parameter.as_type)
             for parameter, value in zip(self.parameters, bound, strict=True)
         )
