@@ -8,8 +8,11 @@ tests run against them; `src` is on the path of no test.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +30,17 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ROOT: Final = Path(__file__).parent
 CONSTRAINTS: Final = ("-c", "constraints/dev.txt")
+RUN: Final = secrets.token_hex(8)
+"""Tells this run from all others; see `install_built`."""
+
+CORES: Final = "2"
+"""Of a small machine."""
 
 WORKERS: Final = ("-n", "4", "--dist=worksteal")
-"""Two more than the cores of a small machine: many tests wait for processes, servers and locks."""
+"""Two more than its cores: many tests wait for processes, servers and locks."""
+
+FEWER: Final = ("-n", "2", "--dist=worksteal")
+"""For few tests, and for a run beside another; see `at_once`."""
 
 CORE: Final = "durable-core"
 PLUGINS: Final = tuple(sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")))
@@ -50,6 +61,9 @@ BACKENDS: Final = [
 ]
 SERVED_BY: Final = {"postgres": ("python", "-m", "tests.postgres", "--")}
 """Dialect → the command in front of what its sessions run, which gives it a server meanwhile."""
+
+FEW_TESTS: Final = ("aead", "otel")
+"""The distributions whose tests are over when more workers would have begun."""
 
 MATRIX: Final = tuple(
     f"tests/crash/test_{name}.py" for name in ("crash_matrix", "random_kills", "checker")
@@ -127,15 +141,27 @@ def install(session: nox.Session, *requirements: str) -> None:
 def install_built(session: nox.Session, *requirements: str) -> None:
     """Install the requirements, those that are ours from the wheels of this run.
 
-    In an environment that has been used before (`nox -r`) ours are installed once more, alone,
+    In an environment that an earlier run has used (`nox -r`) ours are installed once more, alone,
     since it holds the same version of an earlier build.
     """
     ours = [built(session, text) for text in requirements if is_ours(text)]
     install(session, *ours, *from_elsewhere(requirements))
-    used = Path(session.bin).parent / "used-before"
-    if used.exists():
+    first_run = Path(session.bin).parent / "first-run"
+    if not first_run.exists():
+        first_run.write_text(RUN, "utf-8")
+    elif first_run.read_text("utf-8") != RUN:
         session.install("--no-deps", "--force-reinstall", *ours)
-    used.touch()
+
+
+def at_once(session: nox.Session, *commands: Sequence[str]) -> None:
+    """Run commands beside each other and show what each said when it has ended; all must succeed.
+
+    One uses the cores while another one begins, waits, or comes to its last tests.
+    """
+    with ThreadPoolExecutor(len(commands)) as threads:
+        running = [threads.submit(session.run, *command, silent=True) for command in commands]
+        for ended in as_completed(running):
+            sys.stdout.write(str(ended.result()))
 
 
 @nox.session(default=False)
@@ -160,7 +186,7 @@ def types(session: nox.Session) -> None:
     install(session, *from_elsewhere(group("types")), *everything_needed())
     sources = [str(folder / "src") for folder in FOLDERS.values()]
     rest = [name for name in ("tests", "examples", "bench") if any(ROOT.glob(f"{name}/**/*.py"))]
-    session.run("mypy", *sources, *rest, "noxfile.py")
+    session.run("mypy", "--num-workers", CORES, *sources, *rest, "noxfile.py")
     for plugin in PLUGINS:
         own = FOLDERS[plugin] / "tests"
         if any(own.glob("**/*.py")):
@@ -182,9 +208,9 @@ def build(session: nox.Session) -> None:
     """Build sdists, and from them wheels, of every distribution and third-party example."""
     install(session, *group("build"))
     shutil.rmtree(wheelhouse(session), ignore_errors=True)
-    for folder in (*FOLDERS.values(), *THIRD_PARTY_FOLDERS):
-        where = ("--outdir", str(wheelhouse(session)), str(folder))
-        session.run("python", "-m", "build", "--no-isolation", *where, silent=True)
+    command = ("python", "-m", "build", "--no-isolation", "--outdir", str(wheelhouse(session)))
+    folders = (*FOLDERS.values(), *THIRD_PARTY_FOLDERS)
+    at_once(session, *((*command, str(folder)) for folder in folders))
 
 
 @nox.session(requires=["build"])
@@ -198,19 +224,23 @@ def tests(session: nox.Session, distribution: str) -> None:
     install_plugin(session, plugin)
     own = FOLDERS[plugin] / "tests"
     rest = (f"--ignore={own / 'conformance'}",) if distribution in BACKENDS else ()
-    run_served(session, distribution, "pytest", *WORKERS, *(session.posargs or [*rest, str(own)]))
+    workers = FEWER if distribution in FEW_TESTS else WORKERS
+    run_served(session, distribution, "pytest", *workers, *(session.posargs or [*rest, str(own)]))
     if distribution == "postgres" and not session.posargs:
         install_built(session, *group("tests"))
-        on_postgres = ("--dialect", "postgres", *of_dialects())
+        on_postgres = ("--dialect", "postgres", *marked("dialects", "postgres"))
         run_served(session, distribution, "pytest", *WORKERS, *on_postgres)
 
 
-def of_dialects() -> list[str]:
-    """The files of core's tests in which something carries a marker for a server's dialect."""
-    marks = ("mark.dialects", "mark.postgres")
-    paths = sorted(ROOT.glob("tests/**/test_*.py"))
-    marked = [path for path in paths if any(mark in path.read_text("utf-8") for mark in marks)]
-    return [str(path.relative_to(ROOT)) for path in marked]
+def marked(*marks: str, where: str = "tests") -> list[str]:
+    """The files of tests in which something carries one of these markers.
+
+    Reading them all takes less than having pytest import them all to choose among them.
+    """
+    named = [f"mark.{mark}" for mark in marks]
+    paths = sorted(ROOT.glob(f"{where}/**/test_*.py"))
+    chosen = [path for path in paths if any(mark in path.read_text("utf-8") for mark in named)]
+    return [str(path.relative_to(ROOT)) for path in chosen]
 
 
 @nox.session(requires=["build"])
@@ -237,12 +267,15 @@ def run_served(session: nox.Session, dialect: str, *command: str) -> None:
 def core_tests(session: nox.Session) -> None:
     """The tests of core; a whole run also demands full coverage of the packages that say so."""
     install_built(session, CORE, *group("tests"), *GUESTS)
-    pytest = ("pytest", *WORKERS, "--ignore=tests/crash")
     if session.posargs:
-        session.run(*pytest, *session.posargs)
+        session.run("pytest", *WORKERS, "--ignore=tests/crash", *session.posargs)
         return
-    session.run(*pytest, *(f"--ignore={path}" for path in COVERING), "tests")
-    session.run(*pytest, "--cov", "--cov-report=", *COVERING)
+    rest = [f"--ignore={path}" for path in ("tests/crash", *COVERING)]
+    at_once(
+        session,
+        ("pytest", *WORKERS, *rest, "tests"),
+        ("pytest", *FEWER, "--cov", "--cov-report=", *COVERING),
+    )
     covered = ",".join(f"src/durable_core/{package}/*" for package in FULLY_COVERED)
     session.run("coverage", "report", f"--include={covered}", "--fail-under=100")
 
@@ -254,10 +287,12 @@ def crash(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", "tests/crash", *session.posargs)
         return
+    rest = map("--ignore={}".format, MATRIX)
     # The matrix counts its kills in one process, and kills several at once by itself.
-    session.run("pytest", *MATRIX)
-    session.run(
-        "pytest", *WORKERS, "--dist=loadfile", *map("--ignore={}".format, MATRIX), "tests/crash"
+    at_once(
+        session,
+        ("pytest", *MATRIX),
+        ("pytest", *FEWER, "--dist=loadfile", *rest, "tests/crash"),
     )
 
 
@@ -269,9 +304,8 @@ def wheels(session: nox.Session) -> None:
         session.run("durable", "demo")
     needs = {*group("tests"), *(text for plugin in PLUGINS for text in group("tests", plugin))}
     install_built(session, *sorted(needs), *GUESTS)
-    folders = [str(FOLDERS[plugin] / "tests") for plugin in PLUGINS]
-    marked = ("-m", "entrypoints", "--ignore=tests/crash", "tests", *folders)
-    run_served(session, "postgres", "pytest", *marked)
+    files = [*marked("entrypoints"), *marked("entrypoints", where="plugins/*/tests")]
+    run_served(session, "postgres", "pytest", "-m", "entrypoints", *files)
 
 
 @nox.session(default=False, requires=["build"])

@@ -57,6 +57,11 @@ class Activity:
         self._doomed: dict[str, None] = {}
 
     @property
+    def quiet(self) -> bool:
+        """Whether nothing goes on: no step is under way or was only called, and no effect runs."""
+        return not (self.under_way or self._called or self._reads or self._effects)
+
+    @property
     def steps_to_begin(self) -> bool:
         """Whether steps were called whose coroutines have not begun."""
         return bool(self._called)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
@@ -16,7 +17,7 @@ from durable_core.engine.eager import start_at_once
 from durable_core.engine.run import Run
 from durable_core.engine.strand import Strand
 
-__all__ = ["Ended", "end_of"]
+__all__ = ["Ended", "begin", "end_of"]
 
 
 @define
@@ -26,12 +27,34 @@ class Ended:
     value: object = field(default=None, repr=False)
     error: BaseException | None = field(default=None, repr=False)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was the whole program that ended there."""
+        return isinstance(self.error, KeyboardInterrupt | SystemExit)
+
+
+def begin(
+    run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], told: Callable[[Ended], None]
+) -> asyncio.Task[None]:
+    """Call the workflow of `run` in a task of its own, as far as its first wait; that task.
+
+    `told` is called in the last step of the task, which may be taken before this returns: the
+    task's own end is seen a turn of the loop later.
+    """
+    body = _body(run, args, kwargs, told)
+    task, _ = start_at_once(body, "durable-workflow", run.execution_id, None, run.loop)
+    return task
+
 
 async def end_of(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ended:
     """Call the workflow of `run` and wait for its end. It begins before anything is waited for."""
     ending: asyncio.Future[Ended] = run.loop.create_future()
-    body = _body(run, args, kwargs, ending)
-    task, _ = start_at_once(body, "durable-workflow", run.execution_id, None, run.loop)
+
+    def told(ended: Ended) -> None:
+        if not (ending.done() or ended.interrupted):
+            ending.set_result(ended)
+
+    task = begin(run, args, kwargs, told)
     try:
         return await ending
     except asyncio.CancelledError:
@@ -40,10 +63,7 @@ async def end_of(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> End
 
 
 async def _body(
-    run: Run,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    ending: asyncio.Future[Ended],
+    run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], told: Callable[[Ended], None]
 ) -> None:
     strand = Strand(run, Branch(run.lane.row.execution_id))
     ACTIVE.set(strand)
@@ -54,12 +74,11 @@ async def _body(
         ended = Ended(await Drive(workflow, strand.must_close))
     except RunEnded:
         ended = Ended()
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as error:
+        told(Ended(error=error))
         raise
     except BaseException as error:  # noqa: BLE001 - the workflow's own
         ended = Ended(error=error)
     finally:
         run.strands.leave(strand)
-    if not ending.done():
-        # Told here, and not by the task's end, which is seen a turn of the loop later.
-        ending.set_result(ended)
+    told(ended)

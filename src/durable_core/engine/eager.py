@@ -31,26 +31,24 @@ def start_at_once(
     at the loop's next turn then, if anybody looks at it. To the code inside, the task is the
     current one from the start, with `context` or a copy of the current one, so that time limits
     hold on to the right one. If it is made it is named `name`, and `of` whom it is. Only for a
-    caller that is itself a task of `loop`, or of the running one; what `coroutine` raises is raised
+    caller in `loop`, or in the running one: a task or a callback; what `coroutine` raises is raised
     from the task alone.
     """
     loop = asyncio.get_running_loop() if loop is None else loop
     caller = asyncio.current_task(loop)
-    if caller is None:
-        coroutine.close()
-        message = "only a task starts another one at once"
-        raise RuntimeError(message)
     started = _Started(coroutine)
     context = copy_context() if context is None else context
     task: _Task[T] = _UnmadeTask.__new__(_UnmadeTask)
     task.making = (started, loop, name, of, context)
-    asyncio.tasks._leave_task(loop, caller)  # noqa: SLF001 - documented under "Extending"
+    if caller is not None:
+        asyncio.tasks._leave_task(loop, caller)  # noqa: SLF001 - documented under "Extending"
     asyncio.tasks._enter_task(loop, task)  # noqa: SLF001
     try:
         context.run(started.begin)
     finally:
         asyncio.tasks._leave_task(loop, task)  # noqa: SLF001
-        asyncio.tasks._enter_task(loop, caller)  # noqa: SLF001
+        if caller is not None:
+            asyncio.tasks._enter_task(loop, caller)  # noqa: SLF001
     if started.returned is None:
         _make(task)
     return task, started.returned

@@ -7,28 +7,29 @@ generation starts by itself only where nothing but idempotent steps was journale
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NoReturn
 
-from durable_core.engine.body import Ended, end_of
+from durable_core.engine.body import Ended, begin, end_of
 from durable_core.engine.children import cancel_children
 from durable_core.engine.continuing import continuation_of, hand_on
 from durable_core.engine.definition import Workflow
-from durable_core.engine.ending import finish
+from durable_core.engine.ending import begin_end, finish
 from durable_core.engine.outcome import (
     Outcome,
     finished_error,
     finished_value,
+    interrupted,
 )
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.places import Place
-from durable_core.engine.receiving import deliver
 from durable_core.engine.run import Run
 from durable_core.errors import (
     AmbiguousEffect,
     ExecutionCancelled,
     ExecutionFailed,
-    ExecutionLocked,
     PayloadError,
     ReplayDivergence,
 )
@@ -69,7 +70,13 @@ class Execution:
         self._payload = payload
         self._arguments = arguments
         self._restart = restart
-        self._run: Run | None = None
+        self.place: Place
+        """Among those that run at once; what launches the execution sets it."""
+
+        self._over: _Over
+        self.run: Run | None = None
+        """Its generation, while that runs here."""
+
         self._stop: Exception | None = None
         self._stopping: asyncio.Future[None] | None = None
         self._recorded = False
@@ -82,8 +89,8 @@ class Execution:
             self._stop = error
             if self._stopping is not None:
                 self._stopping.cancel()
-            if self._run is not None:
-                self._run.end(error)
+            if self.run is not None:
+                self.run.end(error)
 
     async def outcome(self) -> Outcome:
         """Wait for the end; the waiter's cancellation does not reach the execution."""
@@ -103,53 +110,6 @@ class Execution:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def resolve(self, promise_id: bytes, payload: bytes) -> None:
-        """Journal how one of its promises was resolved, unless that is journaled; then wake it.
-
-        `ExecutionLocked` where its program has not made that promise here yet, and `PayloadError`
-        for a value that does not fit what the program waits for; nothing is journaled then.
-        """
-        run = self._run
-        if run is None or not self.takes(promise_id):
-            message = f"execution {self.execution_id} has not come to that promise here yet"
-            raise ExecutionLocked(message)
-        cell = run.cells[promise_id]
-        if cell.entry_no is None and run.cursor.resolution(promise_id) is None:
-            cell.check(run, payload)
-            run.parts.failpoints.reach("engine.promise.resolving")
-            await cell.resolve(run, payload)
-            run.parts.failpoints.reach("engine.promise.resolved")
-
-    def check(self, promise_id: bytes, payload: bytes) -> None:
-        """`PayloadError` for a value of which its program says that it does not fit."""
-        if self._run is not None and self.takes(promise_id):
-            self._run.cells[promise_id].check(self._run, payload)
-
-    async def signal(self, request_id: bytes, name: str, payload: bytes) -> None:
-        """Journal a signal as the next of its name; `ExecutionLocked` while it replays here."""
-        run = self._run
-        if run is None or run.ended:
-            message = f"execution {self.execution_id} takes no signals here yet"
-            raise ExecutionLocked(message)
-        await deliver(run, request_id, name, payload)
-
-    @property
-    def takes_signals(self) -> bool:
-        """Whether all that is journaled was read, so that it is known which signal is the next."""
-        run = self._run
-        return run is not None and not run.ended and run.cursor.exhausted
-
-    def takes(self, promise_id: bytes) -> bool:
-        """Whether its program has made that promise here, and all that is journaled was read.
-
-        Before that nobody knows whether the journal holds a resolution already: what was filed
-        again, or too late, would be journaled as a second one.
-        """
-        run = self._run
-        if run is None or run.ended or promise_id not in run.cells:
-            return False
-        return run.cursor.exhausted or run.cursor.resolution(promise_id) is not None
-
     @property
     def recorded(self) -> bool:
         """Whether the journal holds how the execution ended here: its status is no longer running.
@@ -165,28 +125,93 @@ class Execution:
 
     def abandon(self) -> None:
         """Cancel what still runs, guarded functions too; their intents stay open."""
-        if self._run is not None:
-            self._run.abandon()
+        if self.run is not None:
+            self.run.abandon()
 
-    async def main(self, place: Place) -> Outcome:
-        """Run to the end, in `place`. Never raises an engine failure: it is the outcome."""
+    @property
+    def may_begin(self) -> bool:
+        """Whether nothing is journaled that would have to be read first."""
+        return self._payload is not None
+
+    def begin(self, over: _Over) -> bool:
+        """Call the workflow now, where nothing has to be waited for before; whether it was called.
+
+        Then `over` is told once, by the workflow's own task or by the loop, how the execution has
+        ended; or what is to be done until that is known, and is as `main`. It needs no task of its
+        own meanwhile.
+        """
+        if not self.may_begin or self._stop is not None or not self.place.take_at_once():
+            return False
+        self._over = over
         try:
-            if not place.take_at_once():
-                await self._take(place)
-            outcome = await self._generation(place)
+            run, args, kwargs = self._run_of(self._parts.fresh, self._payload or b"")
+        except Exception:  # noqa: BLE001 - `main` meets it again, and tells it
+            return False
+        begin(run, args, kwargs, functools.partial(self._told, run))
+        return True
+
+    async def main(self) -> Outcome:
+        """Run to the end, in its place. Never raises an engine failure: it is the outcome."""
+        return await self._to_the_end(self._first())
+
+    def _told(self, run: Run, ended: Ended) -> None:
+        """The workflow's own code has ended that `begin` has called."""
+        if ended.interrupted:
+            self._end_at_once(interrupted())
+        elif not self._completes(run, ended):
+            self._over(self, self._to_the_end(self._settle(run, ended)))
+
+    def _completes(self, run: Run, ended: Ended) -> bool:
+        """Journal the value of a run that leaves nothing else to wait for; whether it is one."""
+        parts = self._parts
+        plain = ended.error is None and run.quiet and parts.writer.has_room
+        if not plain or parts.tracing.recording:
+            return False
+        try:
+            encoded, value = parts.codec.settle(ended.value, self.workflow.shape.returns)
+            run.ended = True
+            committed = begin_end(parts, self.lane, finished_value(encoded))
+        except Exception:  # noqa: BLE001 - `_settle` meets it again, and tells it
+            return False
+        committed.add_done_callback(functools.partial(self._completed, run, Outcome(value)))
+        return True
+
+    def _completed(self, run: Run, outcome: Outcome, committed: asyncio.Future[int]) -> None:
+        error = asyncio.CancelledError() if committed.cancelled() else committed.exception()
+        self._leave(run)
+        if error is not None:
+            self._over(self, self._to_the_end(_failed(error)))
+            return
+        self._parts.failpoints.reach("engine.finish.after")
+        self._recorded = True
+        self._end_at_once(outcome)
+
+    def _end_at_once(self, outcome: Outcome) -> None:
+        self._parts.journal.detach(self.execution_id)
+        self._over(self, outcome)
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, Outcome | None]) -> Outcome:
+        """Finish the generation that `work` is of, and the fresh ones that follow it."""
+        try:
+            outcome = await work
             while outcome is None:
                 heads = await self._parts.backend.heads([self._row.execution_id])
                 self._row, self._payload, self._arguments = heads[0], None, None
-                outcome = await self._generation(place)
+                outcome = await self._generation()
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must learn it
             return Outcome(error=error)
         finally:
             self._parts.journal.detach(self.execution_id)
         return outcome
 
-    async def _take(self, place: Place) -> None:
+    async def _first(self) -> Outcome | None:
+        if not self.place.take_at_once():
+            await self._take()
+        return await self._generation()
+
+    async def _take(self) -> None:
         """Wait for the place, unless the execution is stopped: then it needs none."""
-        taking = asyncio.ensure_future(place.take())
+        taking = asyncio.ensure_future(self.place.take())
         self._stopping = asyncio.get_running_loop().create_future()
         if self._stop is not None:
             self._stopping.cancel()
@@ -195,34 +220,47 @@ class Execution:
         finally:
             taking.cancel()
 
-    async def _generation(self, place: Place) -> Outcome | None:
+    async def _generation(self) -> Outcome | None:
         """One run; None when a fresh generation was opened."""
         parts, cursor, payload = self._parts, self._parts.fresh, self._payload
         if payload is None:
             cursor = self._cursor()
             with parts.tracing.span(SpanName.REPLAY_CURSOR_BUILD, {}):
                 payload = await cursor.open()
-        run = Run(parts, self.workflow, self.lane, cursor, self._row.generation, place)
-        self._run = run
+        run, args, kwargs = self._run_of(cursor, payload)
         if self._stop is not None:
             run.end(self._stop)
             return await self._stopped(run, self._stop)
+        return await self._settle(run, await end_of(run, args, kwargs))
+
+    def _run_of(
+        self, cursor: ReplayCursor, payload: bytes
+    ) -> tuple[Run, tuple[Any, ...], dict[str, Any]]:
+        """A run, and what its workflow is to be called with."""
         args, kwargs = self._arguments, dict[str, Any]()
-        if args is None:
-            args, kwargs = self.workflow.shape.decode(parts.codec, payload)
-        ended = await end_of(run, args, kwargs)
+        run = Run(self._parts, self.workflow, self.lane, cursor, self._row.generation, self.place)
+        self.run = run
+        if args is None and self._stop is None:
+            args, kwargs = self.workflow.shape.decode(self._parts.codec, payload)
+        return run, args or (), kwargs
+
+    async def _settle(self, run: Run, ended: Ended) -> Outcome | None:
+        """What comes behind the workflow's own code."""
         await run.settle_down()
         try:
             if run.error is None:
-                await cursor.finish()
+                await run.cursor.finish()
         except ReplayDivergence as divergence:
             run.end(divergence)
         outcome = await (
             self._finished(run, ended) if run.error is None else self._stopped(run, run.error)
         )
-        self._run = None
-        run.leave()
+        self._leave(run)
         return outcome
+
+    def _leave(self, run: Run) -> None:
+        self.run = None
+        run.leave()
 
     def _cursor(self) -> ReplayCursor:
         parts = self._parts
@@ -323,3 +361,10 @@ class Execution:
     async def _change_status(self, status: Status) -> None:
         await self._parts.writer.change_status(self.lane, status)
         self._recorded = True
+
+
+_Over = Callable[[Execution, Outcome | Coroutine[Any, Any, Outcome]], None]
+
+
+async def _failed(error: BaseException) -> NoReturn:
+    raise error

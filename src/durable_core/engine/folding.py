@@ -59,6 +59,11 @@ class Folding:
         self._next_at = 0
 
     @property
+    def quiet(self) -> bool:
+        """Whether nothing was ever folded: nothing goes on beside the steps."""
+        return self._task is None and self._applying is None
+
+    @property
     def unfolded(self) -> int:
         """How many places the program has taken that are not folded."""
         return self._issued - max(self._folded, self._run.cursor.folded)

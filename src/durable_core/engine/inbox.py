@@ -11,6 +11,7 @@ from typing import Final
 
 from durable_core.contracts.exchange import InboxRow
 from durable_core.engine.administration import Administration
+from durable_core.engine.delivering import resolve, signal, takes, takes_signals
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.requests import CANCEL, RESUME, read_settle, settle_step
@@ -129,12 +130,12 @@ class Inbox:
     def _is_awaited(self, request: InboxRow) -> bool:
         execution = self._roster.running(ExecutionId(bytes=request.execution_id))
         if request.kind == SIGNAL:
-            return execution is not None and execution.takes_signals
+            return execution is not None and takes_signals(execution.run)
         try:
             promise = resolved_by(request)
         except ValueError:
             return True  # no slot that a resolver files: to be refused
-        return execution is not None and execution.takes(promise)
+        return execution is not None and takes(execution.run, promise)
 
     def _is_known(self, request: InboxRow) -> bool:
         place = (request.execution_id, request.slot)
@@ -192,10 +193,12 @@ class Inbox:
             message = "the execution does not run here; the request is for its run"
             raise ExecutionLocked(message)
         if request.kind == SIGNAL:
-            await execution.signal(*read_signal(self._parts.wire, row, request))
+            sent = read_signal(self._parts.wire, row, request)
+            await signal(execution.run, execution.execution_id, *sent)
             return
         resolution = read_resolution(self._parts.wire, row, request)
-        await execution.resolve(resolved_by(request), resolution)
+        promise = resolved_by(request)
+        await resolve(execution.run, execution.execution_id, promise, resolution)
 
     def _answered(self, place: tuple[bytes, str], _: asyncio.Task[None]) -> None:
         del self._answering[place]

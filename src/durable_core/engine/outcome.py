@@ -16,7 +16,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from durable_core.errors import DecodeError, ExecutionFailed, StepFailed
+from durable_core.errors import DecodeError, ExecutionError, ExecutionFailed, StepFailed
 from durable_core.ids import ExecutionId
 from durable_core.wire.payload import dump, load
 
@@ -31,6 +31,7 @@ __all__ = [
     "failure_of",
     "finished_error",
     "finished_value",
+    "interrupted",
     "read_finished",
 ]
 
@@ -146,3 +147,8 @@ def read_finished(payload: bytes) -> bytes | Failure:
                 pass
     message = "an execution_finished payload does not follow the format"
     raise DecodeError(message)
+
+
+def interrupted() -> Outcome:
+    """The outcome where all that the event loop did was cancelled: the journal has none."""
+    return Outcome(error=ExecutionError("the engine was interrupted; open one to go on"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import time
@@ -13,9 +14,10 @@ from weakref import WeakValueDictionary
 from attrs import frozen
 
 from durable_core.contracts.exchange import PromiseRow
-from durable_core.engine.definition import Workflow
+from durable_core.engine.definition import ACTIVE, Workflow
+from durable_core.engine.delivering import check
 from durable_core.engine.execution import Execution
-from durable_core.engine.outcome import Outcome
+from durable_core.engine.outcome import Outcome, interrupted
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.places import Place, Places
@@ -67,6 +69,7 @@ class Roster:
         self._parts: EngineParts | None = None
         self._running: dict[ExecutionId, Execution] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._emptied: asyncio.Future[None] | None = None
         self._failures: dict[ExecutionId, _Failure] = {}
         self._setbacks: dict[ExecutionId, tuple[int, float]] = {}
         self._locks: WeakValueDictionary[ExecutionId, asyncio.Lock] = WeakValueDictionary()
@@ -146,7 +149,7 @@ class Roster:
         """`PayloadError` where the execution runs here and waits for another kind of value."""
         execution = self.running(ExecutionId(bytes=promise.execution_id))
         if execution is not None:
-            execution.check(promise.promise_id, payload)
+            check(execution.run, promise.promise_id, payload)
 
     def sole(self, execution_id: ExecutionId) -> asyncio.Lock:
         """The lock under which a task of this engine changes who runs an execution.
@@ -159,8 +162,7 @@ class Roster:
     async def unbroken(self, work: Coroutine[Any, Any, T]) -> T:
         """Finish `work` although its caller is cancelled: what is claimed has to be launched."""
         task = asyncio.create_task(work, name="durable-change-of-owner")
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
+        self._supervise(task)
         return await asyncio.shield(task)
 
     def busy(self, execution_id: ExecutionId) -> bool:
@@ -186,7 +188,7 @@ class Roster:
         return failure.outcome
 
     def launch(self, execution: Execution) -> Execution:
-        """Run `execution` in a task of its own; `ExecutionError` once the engine is closing."""
+        """Run `execution` from the loop's next turn on; `ExecutionError` once the engine closes."""
         self.require_not_closed()
         execution_id = execution.execution_id
         if execution_id in self._running:
@@ -194,12 +196,8 @@ class Roster:
             raise ExecutionError(message)
         self._failures.pop(execution_id, None)
         self._running[execution_id] = execution
-        task = asyncio.create_task(
-            self._carry(execution),
-            name=f"durable-execution-{execution_id}",
-        )
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
+        execution.place = Place(self._places)
+        asyncio.get_running_loop().call_soon(self._begin, execution)
         self._count()
         return execution
 
@@ -213,11 +211,12 @@ class Roster:
         closed = ExecutionError("the engine was closed; the execution goes on when one is opened")
         for execution in tuple(self._running.values()):
             execution.stop(closed)
-        if not await self._ended_within(seconds):
+        late = await self._ended_within(seconds)
+        if not late:
             return
         _LOG.warning(
             "%d executions did not end within %g s; intents of their guarded functions stay open",
-            len(self._tasks),
+            late,
             seconds,
         )
         for execution in tuple(self._running.values()):
@@ -228,9 +227,13 @@ class Roster:
 
     async def _ended_within(self, seconds: float) -> int:
         """How many executions have not ended after that time."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-        return len(self._tasks)
+        waited: set[asyncio.Future[Any]] = {*self._tasks}
+        if self._running:
+            self._emptied = asyncio.get_running_loop().create_future()
+            waited.add(self._emptied)
+        if waited:
+            await asyncio.wait(waited, timeout=seconds)
+        return max(len(self._tasks), len(self._running))
 
     def _register(self, workflow: object) -> None:
         workflow = as_workflow(workflow)
@@ -239,32 +242,63 @@ class Roster:
             message = f"two workflows are named {workflow.name!r}; give one another name"
             raise ConfigError(message)
 
-    async def _carry(self, execution: Execution) -> None:
-        """Run it, and whatever continues it, one after the other in one place."""
-        place = Place(self._places)
-        carried: Execution | None = execution
-        try:
-            while carried is not None:
-                carried = await self._carry_one(carried, place)
-        finally:
-            place.leave()
-            if self._parts is not None:
-                self._parts.notices.freed()
+    def _begin(self, execution: Execution) -> None:
+        """Run it, in a task only where it waits for something else than its own steps."""
+        if not execution.begin(self._over):
+            self._over(execution, execution.main())
 
-    async def _carry_one(self, execution: Execution, place: Place) -> Execution | None:
+    def _over(self, execution: Execution, how: Outcome | Coroutine[Any, Any, Outcome]) -> None:
+        """See `Execution.begin`."""
+        if isinstance(how, Outcome):
+            self._setbacks.pop(execution.execution_id, None)
+            self._end(execution, how)
+            self._leave(execution.place)
+            return
+        context = contextvars.copy_context()
+        context.run(ACTIVE.set, None)  # the engine's own code is in no branch of the workflow
+        name = f"durable-execution-{execution.execution_id}"
+        self._supervise(
+            asyncio.create_task(self._carry(execution, how), name=name, context=context)
+        )
+
+    async def _carry(self, execution: Execution, work: Coroutine[Any, Any, Outcome]) -> None:
+        """Do what is left of it, and run what continues it, one after the other in one place."""
+        place = execution.place
+        try:
+            successor = await self._carry_one(execution, work)
+            while successor is not None:
+                successor.place = place
+                successor = await self._carry_one(successor, successor.main())
+        finally:
+            self._leave(place)
+
+    async def _carry_one(
+        self, execution: Execution, work: Coroutine[Any, Any, Outcome]
+    ) -> Execution | None:
         outcome: Outcome | None = None
         try:
-            outcome = await execution.main(place)
+            outcome = await work
             if execution.recorded:
                 self._setbacks.pop(execution.execution_id, None)
             else:
                 await self._note_failure(execution, outcome)
         finally:
-            self._running.pop(execution.execution_id, None)
-            successor = self._follow(execution)
-            self._count()
-            execution.end(_interrupted() if outcome is None else outcome)
+            successor = self._end(execution, interrupted() if outcome is None else outcome)
         return successor
+
+    def _end(self, execution: Execution, outcome: Outcome) -> Execution | None:
+        self._running.pop(execution.execution_id, None)
+        successor = self._follow(execution)
+        self._count()
+        if self._emptied is not None and not self._running and not self._emptied.done():
+            self._emptied.set_result(None)
+        execution.end(outcome)
+        return successor
+
+    def _leave(self, place: Place) -> None:
+        place.leave()
+        if self._parts is not None:
+            self._parts.notices.freed()
 
     def _follow(self, execution: Execution) -> Execution | None:
         """What continues it, and runs here from now on, unless the engine is closing."""
@@ -301,6 +335,10 @@ class Roster:
         until = time.monotonic() + min(2.0**count, _LONGEST_REST_S)
         self._setbacks[execution_id] = (min(count + 1, _MOST_COUNTED), until)
 
+    def _supervise(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
@@ -312,10 +350,6 @@ class Roster:
     def _count(self) -> None:
         if self._parts is not None:
             self._parts.metrics.record("durable.engine.executions_running", len(self._running))
-
-
-def _interrupted() -> Outcome:
-    return Outcome(error=ExecutionError("the engine was interrupted; open one to go on"))
 
 
 def _is_of_the_store(error: Exception | None) -> bool:

@@ -386,6 +386,17 @@ class Run:
         """A block in which the step or wait that enters it only waits, and needs no place."""
         return self.place.waiting(self.activity.under_way)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing for `settle_down` to do, nor anything left to be replayed."""
+        return (
+            not self.ended
+            and self.activity.quiet
+            and self.strands.quiet
+            and self.folding.quiet
+            and not self.cursor.replaying
+        )
+
     async def settle_down(self) -> None:
         """After the workflow's own code has ended: wait for what it left running.
 

@@ -89,6 +89,11 @@ class Strands:
 
         self._foreign: dict[asyncio.Task[Any], None] = {}
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the code of none runs."""
+        return not self._by_task
+
     def add(self, strand: Strand, task: asyncio.Task[Any]) -> None:
         """`task` is the own one of `strand` from now on, and until it is done."""
         strand.task = task

@@ -106,24 +106,26 @@ async def test_a_cancellation_after_the_end_changes_nothing() -> None:
     assert await task == 7
 
 
-def test_only_a_task_starts_another_one() -> None:
-    async def effect() -> None:
-        raise AssertionError
-
+def test_a_callback_of_the_loop_starts_a_task_as_well() -> None:
     loop = asyncio.new_event_loop()
-    refused = []
+    current: list[object] = []
+
+    async def effect() -> None:
+        current.append(asyncio.current_task())
+        await asyncio.sleep(0)
+        current.append(asyncio.current_task())
+        loop.stop()
 
     def start() -> None:
-        try:
-            start_at_once(effect(), "effect")
-        except RuntimeError as error:
-            refused.append(str(error))
-        loop.stop()
+        task, _ = start_at_once(effect(), "effect")
+        current.extend((asyncio.current_task(loop), task))
 
     loop.call_soon(start)
     loop.run_forever()
     loop.close()
-    assert refused == ["only a task starts another one at once"]
+    begun, behind, task, went_on = current
+    assert begun is went_on is task
+    assert behind is None
 
 
 async def test_what_waits_for_nothing_and_asks_for_no_task_gets_none() -> None:
