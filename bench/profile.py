@@ -18,7 +18,7 @@ from attrs import frozen
 
 from bench.engines import fresh_engine, guarded_five, idempotent_five, verified
 from bench.fives import Five, run_fives
-from bench.kinds import sequential
+from bench.kinds import Kind, branches, mixed, sequential
 from bench.machine import IN_MEMORY, commit, filesystem_of, machine_line
 from bench.profiled import Calls, Cost, Work, median_of, profiled, timed
 from bench.resuming import left_running, reopened
@@ -31,6 +31,7 @@ T = TypeVar("T")
 _FOLDER: Final = Path(__file__).parent / "profiles"
 _AT_ONCE: Final = 1000
 _RESUMED: Final = 5000
+_BRANCHES: Final = 100
 _ROUNDS: Final = 3
 _WARM: Final = 100
 _SHOWN: Final = 40
@@ -61,9 +62,7 @@ def _fives(what: str, five: Five, at_once: int, full: int, quick: int) -> _Workl
     return _Workload(what, prepared)
 
 
-def _resumed() -> _Workload:
-    kind = sequential(_RESUMED)
-
+def _resumed(kind: Kind) -> _Workload:
     @asynccontextmanager
     async def prepared(plan: Plan) -> AsyncIterator[Work]:
         with plan.fresh_path() as path:
@@ -97,7 +96,9 @@ WORKLOADS: Final[Mapping[str, _Workload]] = MappingProxyType(
             2000,
             1000,
         ),
-        "resume": _resumed(),
+        "resume": _resumed(sequential(_RESUMED)),
+        "resume-branches": _resumed(branches(_RESUMED, _BRANCHES)),
+        "resume-mixed": _resumed(mixed(_RESUMED)),
     }
 )
 """What can be profiled, by name."""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
+from durable_core.engine.cells import recall
 from durable_core.engine.perform import WaitedTooLong, begin_together, called
 from durable_core.engine.promise import Cell, DurablePromise
 from durable_core.engine.recorded import cancelled_again
@@ -32,13 +33,22 @@ def await_promise(
     """Take a place now; the coroutine waits, at most `delay_ms` from when it begins."""
     cell = None
     if isinstance(promise, DurablePromise):
-        cell = run.cells.get(promise.id.bytes)
+        cell = _cell_of(run, promise)
     if cell is None:
         message = (
             "a workflow waits for a promise that it has made itself, by `await ctx.promise(...)`"
         )
         raise ConfigError(message)
     return wait_for(run, Wait.take(run, AWAIT), cell, delay_ms)
+
+
+def _cell_of(run: Run, promise: DurablePromise[Any]) -> Cell | None:
+    cells, promise_id = run.cells, promise.id.bytes
+    cell = cells.get(promise_id)
+    if cell is None and cells.was_let_go(promise_id):
+        cell = Cell(promise_id, promise.name, cells.kind_of(promise_id))
+        cells.add(cell)
+    return cell
 
 
 def wait_for(
@@ -49,6 +59,7 @@ def wait_for(
     given_up: Callable[[], None] = lambda: None,
 ) -> Coroutine[Any, Any, Any]:
     """The coroutine that waits at a place that was taken; `given_up()` where nothing came."""
+    cell.waits += 1
     return called(run, wait.wanted.step_id, _await, wait, cell, delay_ms, given_up)
 
 
@@ -60,6 +71,8 @@ async def _await(
     except (WaitedTooLong, asyncio.CancelledError):
         given_up()
         raise
+    finally:
+        cell.waits -= 1
     cell.told(run)
     return cell.read(run, payload)
 
@@ -68,6 +81,9 @@ async def _payload(run: Run, wait: Wait, cell: Cell, delay_ms: int | None) -> by
     cancelled = run.activity.is_doomed(wait.wanted.step_id)
     if run.activity.steps_to_begin:
         cancelled |= await begin_together(run)
+    if cell.entry_no is None and run.cells.was_let_go(cell.promise_id):
+        _, cancelled_too = await run.activity.outlast_read(recall(run, cell))
+        cancelled |= cancelled_too
     found, row, cancelled_too = await _recorded(run, wait, cell)
     cancelled |= cancelled_too
     if row is not None:

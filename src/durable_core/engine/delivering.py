@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from durable_core.engine.promise import Cell
 from durable_core.engine.receiving import deliver
 from durable_core.errors import ExecutionLocked
 
@@ -25,7 +26,9 @@ def takes(run: Run | None, promise_id: bytes) -> bool:
     """
     if run is None or run.ended or promise_id not in run.cells:
         return False
-    return run.cursor.exhausted or run.cursor.resolution(promise_id) is not None
+    if run.cursor.exhausted or run.cells.was_let_go(promise_id):
+        return True
+    return run.cursor.resolution(promise_id) is not None
 
 
 def takes_signals(run: Run | None) -> bool:
@@ -36,7 +39,9 @@ def takes_signals(run: Run | None) -> bool:
 def check(run: Run | None, promise_id: bytes, payload: bytes) -> None:
     """`PayloadError` for a value of which its program says that it does not fit."""
     if run is not None and takes(run, promise_id):
-        run.cells[promise_id].check(run, payload)
+        cells = run.cells
+        cell = cells.get(promise_id) or Cell(promise_id, "", cells.kind_of(promise_id))
+        cell.check(run, payload)
 
 
 async def resolve(
@@ -50,8 +55,8 @@ async def resolve(
     if run is None or not takes(run, promise_id):
         message = f"execution {execution_id} has not come to that promise here yet"
         raise ExecutionLocked(message)
-    cell = run.cells[promise_id]
-    if cell.entry_no is None and run.cursor.resolution(promise_id) is None:
+    cell = run.cells.get(promise_id)
+    if cell is not None and cell.entry_no is None and run.cursor.resolution(promise_id) is None:
         cell.check(run, payload)
         run.parts.failpoints.reach("engine.promise.resolving")
         await cell.resolve(run, payload)

@@ -7,6 +7,7 @@ wakes whoever waits. What was journaled first counts: the resolution, or that th
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -63,6 +64,15 @@ class Cell:
     payload: bytes | None = field(default=None, repr=False)
     """What its resolution says, once that is on its way."""
 
+    handle: weakref.ref[DurablePromise[Any]] | None = field(init=False, default=None)
+    """What the program was given."""
+
+    waits: int = field(init=False, default=0)
+    """How many wait for it, or are about to."""
+
+    was_told: bool = field(init=False, default=False)
+    """Whether the program has its outcome."""
+
     resolved: asyncio.Future[None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -84,10 +94,18 @@ class Cell:
 
     def told(self, run: Run) -> None:
         """The program has it: of a signal nothing has to be kept."""
+        self.was_told = True
         if self.once:
             run.parts.failpoints.reach("engine.signal.received")
-            run.cells.pop(self.promise_id, None)
-            run.cursor.forget_resolution(self.promise_id)
+            run.cells.forget(self)
+        else:
+            run.cells.told(self)
+
+    def take(self, entry_no: int, detail: bytes | None, payload: bytes) -> None:
+        """It was resolved, as the journal holds it."""
+        if not self.resolved.done():
+            self.entry_no, self.detail, self.payload = entry_no, detail, payload
+            self.resolved.set_result(None)
 
     async def resolve(self, run: Run, payload: bytes, detail: bytes | None = None) -> None:
         """Journal how it was resolved, and wake whoever waits; durable at return.
@@ -150,8 +168,13 @@ async def _make(
         cancelled |= await run.activity.outlast(appending)
         appending.result()
         run.parts.failpoints.reach("engine.promise.created")
-    run.cells[created.promise_id] = Cell(created.promise_id, created.name, kind)
+    cell = Cell(created.promise_id, created.name, kind)
+    run.cells.add(cell)
     if cancelled:
         raise asyncio.CancelledError
     token = promise_token(run.lane.envelope.keys, run.lane.row.execution_id, created.promise_id)
-    return DurablePromise(PromiseId(bytes=created.promise_id), created.name, token)
+    handle: DurablePromise[Any] = DurablePromise(
+        PromiseId(bytes=created.promise_id), created.name, token
+    )
+    run.cells.hand_out(cell, handle)
+    return handle

@@ -71,7 +71,7 @@ def unreceived(run: Run) -> list[tuple[Signal, bytes]]:
         signal = Signal.find(row.detail)
         if signal is not None:
             found[row.entry_no] = signal, run.cursor.open_payload(row)
-    for cell in run.cells.values():
+    for cell in run.cells.all():
         signal = Signal.find(cell.detail) if cell.detail else None
         if signal is not None and cell.entry_no is not None:
             found[cell.entry_no] = signal, cell.payload or b""
@@ -88,5 +88,6 @@ def _cell_of(run: Run, name: str, number: int) -> Cell:
     signal = signal_id(run.lane.row.execution_id, name, number).bytes
     cell = run.cells.get(signal)
     if cell is None:
-        cell = run.cells[signal] = Cell(signal, f"signal {name}", UNTYPED, once=True)
+        cell = Cell(signal, f"signal {name}", UNTYPED, once=True)
+        run.cells.add(cell)
     return cell

@@ -17,23 +17,20 @@ from durable_core.engine.branch import Branch
 from durable_core.engine.call import StepCall
 from durable_core.engine.definition import ACTIVE, Workflow
 from durable_core.engine.folding import Folding
-from durable_core.engine.mailbox import Mailbox
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import called, perform
 from durable_core.engine.places import Place
-from durable_core.engine.promise import Cell
 from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
-from durable_core.engine.sequence import Sequence
 from durable_core.engine.spec import StepSpec
-from durable_core.engine.strand import Strand, Strands
+from durable_core.engine.state import RunState
+from durable_core.engine.strand import Strand
 from durable_core.errors import DecodeError, ExecutionError
 from durable_core.ids import StepId
 from durable_core.journal.lane import Lane
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import EffectIntent, StepFailure, StepResult, TimerArmed, TimerFired
+from durable_core.model.entries import StepFailure, StepResult, TimerArmed, TimerFired
 from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import Found, Recorded
-from durable_core.replay.received import Received
 from durable_core.telemetry import AttributeValue
 
 __all__ = ["Run"]
@@ -42,38 +39,10 @@ _LOG: Final = logging.getLogger("durable_core.engine")
 _OF_STEPS: Final = (StepResult, StepFailure)
 
 
-class Run:
-    """The state of one generation of an execution. Used by the event loop's thread alone.
+class Run(RunState):
+    """One generation of an execution. Used by the event loop's thread alone."""
 
-    What a plain workflow never uses is made when it is first asked for.
-    """
-
-    __slots__ = (
-        "_blocking",
-        "_checkpoints",
-        "_left",
-        "_mailbox",
-        "_sequence",
-        "_signals",
-        "activity",
-        "caught_up",
-        "cells",
-        "cursor",
-        "ended",
-        "error",
-        "execution_id",
-        "folding",
-        "generation",
-        "inherits",
-        "lane",
-        "loop",
-        "only_idempotent",
-        "parts",
-        "place",
-        "prompt_upto",
-        "strands",
-        "workflow",
-    )
+    __slots__ = ("_checkpoints", "_left", "activity", "folding")
 
     def __init__(
         self,
@@ -84,70 +53,11 @@ class Run:
         generation: int,
         place: Place,
     ) -> None:
-        self.parts = parts
-        self.workflow = workflow
-        self.lane = lane
-        self.cursor = cursor
-        self.generation = generation
-        self.place = place
-        self.loop = asyncio.get_running_loop()
-        self.execution_id = lane.execution_id
-        self.strands = Strands()
-        self.cells: dict[bytes, Cell] = {}
-        """What is known of promises that the program has made, and of signals, by their ids."""
-
-        self.error: Exception | None = None
-        self.ended = False
-        """Whether it takes no more calls: its workflow is over, or the engine ended it."""
-
-        self.only_idempotent = True
-        """Whether everything journaled in this generation is."""
-
-        self.caught_up = False
-        """Whether a step is known to have been called behind all that the journal holds."""
-
-        self.inherits = True
-        """Whether earlier runs may have left something to take over."""
-
+        super().__init__(parts, workflow, lane, cursor, generation, place)
         self.activity = Activity(self)
         self.folding = Folding(self)
         self._checkpoints = 0
         self._left = False
-        self.prompt_upto = 0
-        """How many entries there were when the last one was prompt; 0 where none was."""
-
-        self._sequence: Sequence | None = None
-        self._mailbox: Mailbox | None = None
-        self._signals: Received | None = None
-        self._blocking: list[EffectIntent] | None = None
-
-    @property
-    def sequence(self) -> Sequence:
-        """The order in which steps are answered that wait at the same time."""
-        if self._sequence is None:
-            self._sequence = Sequence()
-        return self._sequence
-
-    @property
-    def mailbox(self) -> Mailbox:
-        """Which signals the program has asked for."""
-        if self._mailbox is None:
-            self._mailbox = Mailbox()
-        return self._mailbox
-
-    @property
-    def signals(self) -> Received:
-        """The signals that the journal holds, or will; for who has read it to the end."""
-        if self._signals is None:
-            self._signals = self.cursor.signals.copy()
-        return self._signals
-
-    @property
-    def blocking_intents(self) -> list[EffectIntent]:
-        """What the journal still lacks for an operator to settle the steps that block the run."""
-        if self._blocking is None:
-            self._blocking = []
-        return self._blocking
 
     @property
     def forked(self) -> bool:

@@ -156,7 +156,7 @@ class Sequence:
     def _is_still(self, turn: Turn) -> bool:
         """Whether nothing has come between those that were woken before it and this one."""
         waiting = self._waiting
-        sooner = waiting and waiting[0][:2] < (turn.place, turn.number)
+        sooner = waiting and waiting[0][0] < turn.place
         return not sooner and self._rests(turn.get_loop())
 
     def _again(self, turn: Turn) -> Turn:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
 
 import pytest
 
 from durable_core import DurableContext, EffectClass, OnAmbiguous, step
-from durable_core.engine.sequence import Sequence
 from durable_core.errors import StepFailed
 from tests.engines import OpenEngine
-from tests.holding import turns
 from tests.unit.engine.replaying import live_and_replayed
 
 
@@ -187,33 +184,3 @@ async def test_a_thousand_recorded_steps_at_once(open_engine: OpenEngine) -> Non
     expected = sum(range(1000))
     assert await live_and_replayed(open_engine, body) == [expected, expected]
     assert sorted(calls) == list(range(1000))
-
-
-async def test_the_next_one_is_answered_when_nothing_else_is_about_to_run() -> None:
-    sequence, told = Sequence(), []
-    sequence.deepen(10**9)  # by turns alone, the second answer would never come
-
-    async def waits(place: int) -> None:
-        await sequence.turn(place)
-        await turns(30)
-        told.append(place)
-
-    await asyncio.gather(waits(2), waits(1), waits(3))
-    assert told == [1, 2, 3]
-
-
-async def test_of_a_loop_that_does_not_say_what_it_is_about_to_run_nothing_is_assumed() -> None:
-    sequence = Sequence()
-    loop = asyncio.get_running_loop()
-    assert sequence._rests(loop)
-    assert not sequence._rests(cast("asyncio.AbstractEventLoop", object()))
-
-
-async def test_a_step_that_comes_to_wait_is_nothing_to_wait_for() -> None:
-    sequence = Sequence()
-    loop = asyncio.get_running_loop()
-    turn = sequence.turn(1)
-    assert sequence._rests(loop)
-    loop.call_soon(int)
-    assert not sequence._rests(loop)
-    await turn

@@ -333,7 +333,7 @@ async def test_what_fails_in_every_engine_is_not_handed_round_for_ever(
                     await engine._recovery.look()
             row = await front.parts.backend.load(handle.id.bytes)
             assert row is not None
-            assert row.owner_epoch <= 5, "a claim and a release by each, or on the way"
+            assert row.owner_epoch < 20, "few of 160 claims and releases, however slow they are"
         async with open_engine(doubling, claim=True):
             assert await handle.result() == 42
 
