@@ -69,10 +69,7 @@ class Activity:
     @property
     def concurrent(self) -> bool:
         """Whether another step than the one that asks is under way, or may be about to be."""
-        run = self._run
-        return (
-            self.under_way > 1 or bool(self._called) or run.strands.forked or run.cursor.beside > 0
-        )
+        return self.under_way > 1 or bool(self._called) or self._run.forked
 
     @property
     def unhindered(self) -> bool:
