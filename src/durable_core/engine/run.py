@@ -62,7 +62,7 @@ class Run(RunState):
     @property
     def forked(self) -> bool:
         """Whether it has, or its journal holds, more lines of code than the workflow's own."""
-        return self.strands.forked or (not self.caught_up and self.cursor.beside > 0)
+        return self.strands.forked or self.cursor.beside > 0
 
     @property
     def branch(self) -> Branch:
@@ -160,7 +160,7 @@ class Run(RunState):
         """As `complete`, at once; what is left to wait for, where it is not the program's turn."""
         if not self._offered(entry, prompt=prompt):
             return self._append_and_tell(entry, prompt=prompt)
-        if (self.activity.concurrent or self._answers_in_turn) and not self.ended:
+        if (self._sequence is not None or self.activity.concurrent) and not self.ended:
             return self.told(self.lane.accepted_count)
         return None
 
