@@ -140,11 +140,12 @@ class Execution:
         ended; or what is to be done until that is known, and is as `main`. It needs no task of its
         own meanwhile.
         """
-        if not self.may_begin or self._stop is not None or not self.place.take_at_once():
+        payload = self._payload
+        if payload is None or self._stop is not None or not self.place.take_at_once():
             return False
         self._over = over
         try:
-            run, args, kwargs = self._run_of(self._parts.fresh, self._payload or b"")
+            run, args, kwargs = self._run_of(self._parts.fresh, payload)
         except Exception:  # noqa: BLE001 - `main` meets it again, and tells it
             return False
         begin(run, args, kwargs, functools.partial(self._told, run))
