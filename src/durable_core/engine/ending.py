@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
 
 from durable_core.engine.parts import EngineParts
 from durable_core.ids import ExecutionId
@@ -13,14 +16,35 @@ from durable_core.telemetry import AttributeValue, SpanName
 
 __all__ = ["begin_end", "finish"]
 
+_LOG: Final = logging.getLogger("durable_core.engine")
 
-def begin_end(parts: EngineParts, lane: Lane, payload: bytes) -> asyncio.Future[int]:
-    """Append that the execution of `lane` has completed, with no wait before: there is room.
 
-    The future is the true outcome of the commit. Raises as `JournalWriter.submit` does.
+def begin_end(
+    parts: EngineParts,
+    lane: Lane,
+    payload: bytes,
+    committed: Callable[[asyncio.Future[int]], None],
+    refused: Callable[[], None],
+) -> None:
+    """Append that the execution of `lane` has completed, without a task that waits for anything.
+
+    `committed` is told the true outcome of the commit. Raises as `JournalWriter.submit` does. Where
+    there was no room, it is appended in its turn; then `refused` is told that it was not.
     """
-    parts.failpoints.reach("engine.finish.before")
-    return parts.writer.submit(lane, _end_of(lane, Status.COMPLETED, payload))
+    if parts.writer.has_room:
+        _append_end(parts, lane, payload, committed)
+        return
+
+    def in_turn(turn: asyncio.Future[bool]) -> None:
+        try:
+            if turn.result():
+                _append_end(parts, lane, payload, committed)
+                return
+        except Exception as error:  # noqa: BLE001 - who appends it otherwise meets it again
+            _LOG.debug("the end of an execution is appended otherwise: %s", type(error).__name__)
+        refused()
+
+    parts.writer.turn().add_done_callback(in_turn)
 
 
 async def finish(
@@ -47,6 +71,17 @@ async def finish(
         else:
             await parts.writer.append(lane, entry)
     parts.failpoints.reach("engine.finish.after")
+
+
+def _append_end(
+    parts: EngineParts,
+    lane: Lane,
+    payload: bytes,
+    committed: Callable[[asyncio.Future[int]], None],
+) -> None:
+    parts.failpoints.reach("engine.finish.before")
+    entry = _end_of(lane, Status.COMPLETED, payload)
+    parts.writer.submit(lane, entry).add_done_callback(committed)
 
 
 def _end_of(lane: Lane, status: Status, payload: bytes) -> ExecutionFinished:

@@ -140,11 +140,12 @@ class Execution:
         ended; or what is to be done until that is known, and is as `main`. It needs no task of its
         own meanwhile.
         """
-        if not self.may_begin or self._stop is not None or not self.place.take_at_once():
+        payload = self._payload
+        if payload is None or self._stop is not None or not self.place.take_at_once():
             return False
         self._over = over
         try:
-            run, args, kwargs = self._run_of(self._parts.fresh, self._payload or b"")
+            run, args, kwargs = self._run_of(self._parts.fresh, payload)
         except Exception:  # noqa: BLE001 - `main` meets it again, and tells it
             return False
         begin(run, args, kwargs, functools.partial(self._told, run))
@@ -159,22 +160,30 @@ class Execution:
         if ended.interrupted:
             self._end_at_once(interrupted())
         elif not self._completes(run, ended):
-            self._over(self, self._to_the_end(self._settle(run, ended)))
+            self._go_on(run, ended)
 
     def _completes(self, run: Run, ended: Ended) -> bool:
         """Journal the value of a run that leaves nothing else to wait for; whether it is one."""
         parts = self._parts
-        plain = ended.error is None and run.quiet and parts.writer.has_room
-        if not plain or parts.tracing.recording:
+        if ended.error is not None or not run.quiet or parts.tracing.recording:
             return False
         try:
             encoded, value = parts.codec.settle(ended.value, self.workflow.shape.returns)
             run.ended = True
-            committed = begin_end(parts, self.lane, finished_value(encoded))
+            begin_end(
+                parts,
+                self.lane,
+                finished_value(encoded),
+                functools.partial(self._completed, run, Outcome(value)),
+                functools.partial(self._go_on, run, ended),
+            )
         except Exception:  # noqa: BLE001 - `_settle` meets it again, and tells it
             return False
-        committed.add_done_callback(functools.partial(self._completed, run, Outcome(value)))
         return True
+
+    def _go_on(self, run: Run, ended: Ended) -> None:
+        """In a task: there is more to wait for."""
+        self._over(self, self._to_the_end(self._settle(run, ended)))
 
     def _completed(self, run: Run, outcome: Outcome, committed: asyncio.Future[int]) -> None:
         error = asyncio.CancelledError() if committed.cancelled() else committed.exception()

@@ -197,7 +197,10 @@ class Roster:
         self._failures.pop(execution_id, None)
         self._running[execution_id] = execution
         execution.place = Place(self._places)
-        asyncio.get_running_loop().call_soon(self._begin, execution)
+        if execution.may_begin:
+            asyncio.get_running_loop().call_soon(self._begin, execution)
+        else:
+            self._over(execution, execution.main())
         self._count()
         return execution
 

@@ -177,9 +177,15 @@ class Run(RunState):
         Whoever asks next what the journal will hold, and then appends without a wait, knows that
         nothing came between.
         """
-        cancelled = False
-        if not self.parts.writer.has_room:
-            _, cancelled = await self.activity.outlast_read(self.parts.writer.room())
+        cancelled, writer = False, self.parts.writer
+        given = writer.has_room
+        while not given:
+            turn = writer.turn()
+            try:
+                cancelled |= await self.activity.outlast(turn)
+                given = turn.result()
+            finally:
+                turn.cancel()  # of no effect on one that has come
         return cancelled
 
     async def told(self, place: int) -> bool:

@@ -106,23 +106,25 @@ class Intake:
             self.urge(self.accepted)
         return waiter
 
-    async def room(self) -> bool:
-        """Wait for one's turn to add an acknowledged append; False if nobody is to wait for one.
+    def turn(self) -> asyncio.Future[bool]:
+        """Done when it is one's turn to add an acknowledged append, at once.
 
-        Turns come in the order of the calls, and before whoever has not waited, so that an append
-        waits once, however many there are.
+        False if nobody is to wait for one. Whoever does not wait any more cancels it. Turns come in
+        the order of the calls, and before whoever has not waited, so that an append waits once,
+        however many there are.
         """
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[bool] = loop.create_future()
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._room.append(waiter)
+        waiter.add_done_callback(self._taken)
+        return waiter
+
+    async def room(self) -> bool:
+        """Wait for one's `turn`."""
+        waiter = self.turn()
         try:
             return await waiter
         finally:
-            # Whoever was woken may be cancelled, or refused, and take no room after all: once that
-            # is decided, it is the next one's turn, whether or not anything is settled again.
             waiter.cancel()  # for a caller that was closed
-            given = not waiter.cancelled() and waiter.result()
-            loop.call_soon(self._hand_out_room, int(given))
 
     def announce(self) -> None:
         """Wake those whose appends have reached their end, and as many as have room now."""
@@ -138,6 +140,12 @@ class Intake:
     @property
     def _has_room(self) -> bool:
         return self._acked + self._given < self._acked_capacity
+
+    def _taken(self, waiter: asyncio.Future[bool]) -> None:
+        # Whoever was woken may be cancelled, or refused, and take no room after all: once that is
+        # decided, it is the next one's turn, whether or not anything is settled again.
+        given = not waiter.cancelled() and waiter.result()
+        waiter.get_loop().call_soon(self._hand_out_room, int(given))
 
     def _hand_out_room(self, over: int = 0) -> None:
         """Give as many turns as there is room for; `over` of those given before are over."""

@@ -202,6 +202,15 @@ class JournalWriter:
         """Whether an acknowledged append would be queued now, without `room`."""
         return self._intake.takes_acknowledged
 
+    def turn(self) -> asyncio.Future[bool]:
+        """Done when it is one's turn, as `room` waits for it; without a task.
+
+        False where it has to be asked for again. Whoever does not wait any more cancels it.
+        `JournalUnavailable` if nothing may be queued.
+        """
+        self._require_up()
+        return self._intake.turn()
+
     async def room(self) -> None:
         """Return when it is one's turn to queue an acknowledged append, at once.
 

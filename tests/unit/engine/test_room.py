@@ -1,0 +1,113 @@
+"""Who waits for room in the journal's queue, while the store has more to do than it can."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from attrs import evolve
+
+from durable_core import DurableContext, DurableEngine, EffectClass, step, workflow
+from durable_core.errors import ExecutionCancelled
+from durable_core.journal.intake import Intake
+from tests.engines import OpenEngine
+
+MANY = 30
+
+
+def tasks_of_executions() -> list[str]:
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    return [name for name in names if name.startswith("durable-execution-")]
+
+
+@step(effect=EffectClass.EXACTLY_ONCE_GUARDED)
+async def charge(number: int) -> int:
+    assert tasks_of_executions() == []
+    return number
+
+
+@step(effect=EffectClass.IDEMPOTENT)
+async def render(number: int) -> int:
+    return number
+
+
+@workflow
+async def paying(ctx: DurableContext, number: int) -> int:
+    return await ctx.step(charge, number) + await ctx.step(charge, 1)
+
+
+@workflow
+async def rendering(ctx: DurableContext, number: int) -> int:
+    return await ctx.step(render, number)
+
+
+@contextmanager
+def room_for(engine: DurableEngine, entries: int) -> Iterator[Intake]:
+    """A block in which the queue has room for so few acknowledged entries."""
+    intake = engine.parts.writer._intake
+    settings = intake._settings
+    intake._settings = evolve(settings, acked_capacity=entries)
+    try:
+        yield intake
+    finally:
+        intake._settings = settings
+        intake.announce()
+
+
+async def waiting_in(intake: Intake) -> None:
+    while not intake._room:  # noqa: ASYNC110 - nobody says when somebody waits
+        await asyncio.sleep(0)
+
+
+async def test_many_executions_wait_for_room_without_tasks_of_their_own(
+    open_engine: OpenEngine,
+) -> None:
+    async with open_engine(paying, rendering) as engine:
+        with room_for(engine, 1):
+            runs = [engine.run(paying, number) for number in range(MANY)]
+            assert await asyncio.gather(*runs) == [number + 1 for number in range(MANY)]
+
+
+async def test_an_end_that_is_turned_away_is_journaled_otherwise(open_engine: OpenEngine) -> None:
+    async with open_engine(rendering) as engine:
+        with room_for(engine, 0) as intake:
+            running = asyncio.create_task(engine.run(rendering, 7))
+            await waiting_in(intake)
+            assert tasks_of_executions() == []
+            intake.turn_away()
+            await asyncio.sleep(0)
+            await waiting_in(intake)
+            assert len(tasks_of_executions()) == 1
+        assert await running == 7
+
+
+async def test_a_guarded_step_that_is_turned_away_waits_for_another_turn(
+    open_engine: OpenEngine,
+) -> None:
+    async with open_engine(paying) as engine:
+        with room_for(engine, 0) as intake:
+            running = asyncio.create_task(engine.run(paying, 7))
+            await waiting_in(intake)
+            intake.turn_away()
+            await asyncio.sleep(0)
+            await waiting_in(intake)
+        assert await running == 8
+
+
+async def test_an_execution_that_is_cancelled_while_it_waits_for_room_ends(
+    open_engine: OpenEngine,
+) -> None:
+    async with open_engine(paying) as engine:
+        with room_for(engine, 0) as intake:
+            running = asyncio.create_task(engine.run(paying, 7))
+            await waiting_in(intake)
+            (execution,) = engine._roster._running.values()
+            await engine.flush()
+            cancelling = asyncio.create_task(engine.cancel(execution.execution_id))
+            while not intake._room[0].cancelled():  # noqa: ASYNC110 - nor when it has given up
+                await asyncio.sleep(0)
+        await cancelling
+        with pytest.raises(ExecutionCancelled):
+            await running
