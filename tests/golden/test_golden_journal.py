@@ -157,7 +157,7 @@ async def test_an_open_brings_it_to_the_newest_version_of_the_schema(keyed: Gold
         (row, *_) = await engine.list()
         assert await engine.parts.backend.promises_of(row.execution_id) == []
         assert await engine.parts.backend.timers_of(row.execution_id) == []
-    assert query(keyed.path, versions) == [(1,), (2,)]
+    assert query(keyed.path, versions) == [(1,), (2,), (3,)]
 
 
 async def test_every_stamp_is_the_one_that_was_written(keyed: Golden) -> None:

@@ -9,9 +9,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 
 from durable_core.contracts import CommitBatch
 from durable_core.errors import EntryRejected, JournalUnavailable, TransientStoreError
+from durable_core.storage.answers import Answer
 from durable_core.storage.turns import Turns
 from durable_sqlite import LocalBackend
 
@@ -148,3 +150,43 @@ async def _limit_pages(backend: LocalBackend, pages: int) -> None:
     await backend._writer.call(
         lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchone(),
     )
+
+
+async def test_an_outcome_is_told_once_before_it_is_returned(
+    backend: LocalBackend, rows: Rows
+) -> None:
+    order: list[object] = []
+    batch = evolve(rows.start(1), told=order.append)
+    appending = asyncio.create_task(backend.journal.append(batch))
+    appending.add_done_callback(lambda _: order.append("returned"))
+    outcome = await appending
+    await asyncio.sleep(0)
+    assert order == [outcome, "returned"]
+    again = await backend.journal.append(evolve(rows.advance(3, 1), told=order.append))
+    assert again.unmatched
+    assert order[2:] == [again]
+
+
+async def test_of_trouble_and_behind_a_cancelled_caller_nothing_is_told(
+    backend: LocalBackend, rows: Rows
+) -> None:
+    told: list[object] = []
+    with pytest.raises(EntryRejected):
+        await backend.journal.append(CommitBatch((), (), (rows.entry(1, 1),), told=told.append))
+    begun = threading.Event()
+    ended = asyncio.create_task(backend._writer.call(lambda _: begun.wait()))
+    cancelled = asyncio.create_task(backend.journal.append(evolve(rows.start(1), told=told.append)))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    begun.set()
+    assert await ended
+    assert list((await backend.journal.append(rows.advance(2, 1))).seqs) == [2]
+    assert told == []
+
+
+async def test_who_waits_is_woken_although_the_telling_fails() -> None:
+    loop = asyncio.get_running_loop()
+    answer: Answer[int] = Answer(lambda _: 1 / 0, loop)
+    with pytest.raises(ZeroDivisionError):
+        answer.set_result(7)
+    assert await answer == 7

@@ -270,10 +270,10 @@ async def test_a_journal_restored_from_sql_text_is_ours(opener: Opener, rows: Ro
 async def test_a_newer_schema_is_refused_and_left_alone(opener: Opener) -> None:
     await (await opener()).close()
     with closing(sqlite3.connect(opener.path)) as newer:
-        newer.execute("INSERT INTO durable_schema VALUES (3, 1)")
+        newer.execute("INSERT INTO durable_schema VALUES (4, 1)")
         newer.commit()
     before = _snapshot(opener.folder)
-    with pytest.raises(SchemaTooNew, match=r"version 3 .* knows 2; upgrade durable-sqlite"):
+    with pytest.raises(SchemaTooNew, match=r"version 4 .* knows 3; upgrade durable-sqlite"):
         await opener()
     assert _snapshot(opener.folder) == before
 
@@ -364,7 +364,8 @@ async def test_ec_30_a_journal_that_is_migrated_while_it_is_looked_at(
     with closing(sqlite3.connect(opener.path)) as connection:
         connection.executescript(
             "DROP TABLE durable_promises; DROP TABLE durable_timers; "
-            "DELETE FROM durable_schema WHERE version = 2"
+            "CREATE INDEX durable_journal_idem_key ON durable_journal (execution_id, idem_key); "
+            "DELETE FROM durable_schema WHERE version > 1"
         )
     looked: list[frozenset[str]] = []
 

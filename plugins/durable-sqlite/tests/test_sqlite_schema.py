@@ -78,7 +78,6 @@ INDEXES = {
     "durable_executions_status": (0, 0, ["status", "finalized_at"]),
     "durable_journal_entry_no": (1, 0, ["execution_id", "entry_no"]),
     "durable_journal_closes": (1, 1, ["execution_id", "generation", "step_id"]),
-    "durable_journal_idem_key": (0, 1, ["execution_id", "idem_key"]),
     "durable_promises_id": (0, 0, ["promise_id"]),
     "durable_timers_due": (0, 0, ["due_at"]),
 }

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NoReturn, Self
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from durable_core.contracts import (
     BackendCapabilities,
@@ -109,7 +109,7 @@ class FaultyBackend(ExecutionBackend):
                 reached.set()
                 await gate.wait()
             case Landed(error=error):
-                await self.real.journal.append(batch)
+                await self.real.journal.append(evolve(batch, told=None))
                 raise error
             case Exception():
                 raise fault

@@ -97,7 +97,9 @@ class CommitBatch:
     whoever has its key; the key leads to it from then on, if it led to the first.
 
     `meanwhile` is no part of what is written: the backend may call it once, on the event loop,
-    while the database is at work on a batch of many rows and the event loop has time.
+    while the database is at work on a batch of many rows and the event loop has time. Neither is
+    `told`: the backend may call it once, on the event loop, with the outcome that `append` is about
+    to return. It raises nothing.
     """
 
     starts: tuple[ExecutionRow, ...]
@@ -108,6 +110,7 @@ class CommitBatch:
     disarmed: tuple[tuple[bytes, str], ...] = ()
     successions: tuple[tuple[bytes, bytes], ...] = ()
     meanwhile: Callable[[], None] | None = field(default=None, eq=False, repr=False)
+    told: Callable[[BatchOutcome], None] | None = field(default=None, eq=False, repr=False)
 
     @property
     def has_lookups(self) -> bool:
@@ -128,6 +131,11 @@ class BatchOutcome:
     seqs: Sequence[int | None]
     unmatched: frozenset[bytes] = frozenset()
     taken: Mapping[bytes, bytes] = MappingProxyType({})
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the batch was written."""
+        return not (self.unmatched or self.taken)
 
 
 class FoldedRange(NamedTuple):

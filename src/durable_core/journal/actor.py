@@ -27,6 +27,7 @@ from durable_core.journal.lane import Lane
 from durable_core.journal.losses import Losses
 from durable_core.journal.settings import Health, WriterSettings
 from durable_core.journal.supervising import supervised
+from durable_core.journal.urgency import Urgency
 from durable_core.telemetry import Recorder
 
 __all__ = ["Actor"]
@@ -48,6 +49,7 @@ class Actor:
         losses: Losses,
         clock: Clock,
         metrics: Recorder,
+        urgency: Urgency,
     ) -> None:
         self.state = Health.CLOSED
         self.down: JournalUnavailable | None = None
@@ -62,8 +64,9 @@ class Actor:
         self._metrics = metrics
         self._asking = Asking(settings.ack_timeout_ms / 1000)
         self._committer = Committer(
-            backend, clock, self._asking, metrics, self._settle, self._form_ahead
+            backend, clock, self._asking, metrics, self._settle, self._form_ahead, self._is_free
         )
+        self._urgency = urgency
         self._inflight: list[Pending] = []
         self._counted = 0
         self._answers = 0  # of the store, other than those that settle an append
@@ -147,7 +150,9 @@ class Actor:
                 await self._attempt(self._carry_next())
             if self._closing and not self._intake:
                 return
+            self._urgency.at_rest()
             await self._intake.wanted.wait()
+            self._urgency.at_work()
             self._intake.wanted.clear()
 
     async def _attempt(
@@ -188,6 +193,10 @@ class Actor:
         if self._committing:
             upcoming = self._intake.upcoming(self._settings.batch_limit)
             form_ahead(upcoming, self._clock.now_ms())
+
+    def _is_free(self) -> bool:
+        """Whether nothing is due behind the batch in hand: its callers come first then."""
+        return self._intake.settled + len(self._inflight) >= self._intake.urgent
 
     async def _take_up_again(self) -> None:
         """Go on from what is stored: settle what a lost commit wrote, and send the rest again."""

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Final
 
 from durable_core.contracts.cipher import Seal
-from durable_core.contracts.exchange import CommitBatch
+from durable_core.contracts.exchange import BatchOutcome, CommitBatch
 from durable_core.errors import DurableError, EntryRejected
 from durable_core.journal.lane import Lane
 from durable_core.journal.lookups import LOOKED_UP, Lookups
@@ -115,7 +115,10 @@ def _seals_for(appends: Sequence[Pending]) -> Iterator[Seal]:
 
 
 def batch_of(
-    formed: Sequence[Pending], now_ms: int, meanwhile: Callable[[], None] | None = None
+    formed: Sequence[Pending],
+    now_ms: int,
+    meanwhile: Callable[[], None] | None = None,
+    told: Callable[[BatchOutcome], None] | None = None,
 ) -> CommitBatch:
     """One transaction for appends that were formed in this order."""
     batch = formed
@@ -145,4 +148,5 @@ def batch_of(
         tuple(lookups.disarmed),
         tuple(successions),
         meanwhile,
+        told,
     )

@@ -34,7 +34,8 @@ class Committer:
     """Carries batches into the backend, one at a time, and settles every append in them.
 
     `settle(pending, seq, error)` is called exactly once for each append, in order within its
-    execution; the writer supplies it, and what there is to do `meanwhile`.
+    execution; the writer supplies it, what there is to do `meanwhile`, and whether there is time to
+    settle a batch `first`, before the loop goes on to the next one.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Committer:
         metrics: Recorder,
         settle: Callable[[Pending, int | None, DurableError | None], None],
         meanwhile: Callable[[], None],
+        first: Callable[[], bool],
     ) -> None:
         self._backend = backend
         self._clock = clock
@@ -52,6 +54,7 @@ class Committer:
         self._metrics = metrics
         self._settle = settle
         self._meanwhile = meanwhile
+        self._first = first
         self._tracing = Tracing()
 
     async def commit(self, batch: Sequence[Pending]) -> None:
@@ -67,12 +70,10 @@ class Committer:
             else:
                 await self._one_by_one(batch)
             return
-        if outcome.unmatched or outcome.taken:
+        if not outcome.is_whole:
             await self._sort_out(batch, outcome)
-            return
-        seqs = iter(outcome.seqs)
-        for pending in batch:
-            self._settle(pending, _seq_of(pending, seqs), None)
+        elif not batch[0].settled:
+            self._settle_all(batch, outcome)
 
     async def settle_landed(self, lane: Lane, appends: Sequence[Pending]) -> Sequence[Pending]:
         """Settle what is stored already of `appends`, the next formed ones of `lane`; the rest.
@@ -85,13 +86,22 @@ class Committer:
         return appends[len(seqs) :]
 
     async def _append(self, batch: Sequence[Pending]) -> BatchOutcome:
-        commit = batch_of(batch, self._clock.now_ms(), self._meanwhile)
+        def told(outcome: BatchOutcome) -> None:
+            if outcome.is_whole and self._first():
+                self._settle_all(batch, outcome)
+
+        commit = batch_of(batch, self._clock.now_ms(), self._meanwhile, told)
         began = time.perf_counter()
         with self._tracing.span(SpanName.JOURNAL_APPEND, {"durable.batch_size": len(batch)}):
             outcome = await self._backend.journal.append(commit)
         latency = time.perf_counter() - began
         self._metrics.record("durable.journal.writer.commit_latency", latency)
         return outcome
+
+    def _settle_all(self, batch: Sequence[Pending], outcome: BatchOutcome) -> None:
+        seqs = iter(outcome.seqs)
+        for pending in batch:
+            self._settle(pending, _seq_of(pending, seqs), None)
 
     async def _sort_out(self, batch: Sequence[Pending], outcome: BatchOutcome) -> None:
         refused: dict[Lane, list[Pending]] = {}

@@ -14,7 +14,8 @@ class Urgency:
     """Two timers, ordinary and prompt (INV-20), each for the oldest append that still needs one.
 
     An append that an acknowledged one has taken along needs none any more, so that a timer does
-    not make a commit of its own out of whatever came after it.
+    not make a commit of its own out of whatever came after it. While the commit loop is at work no
+    timer is set: most appends are taken along by then.
     """
 
     def __init__(self, settings: WriterSettings, intake: Intake) -> None:
@@ -24,6 +25,17 @@ class Urgency:
     def arm(self, *, prompt: bool) -> None:
         """Have what was accepted last committed when its interval is over."""
         self._timers[prompt].arm(self._intervals[prompt])
+
+    def at_work(self) -> None:
+        """The commit loop looks at the queue, until it is `at_rest`."""
+        for timer in self._timers:
+            timer.at_rest = False
+
+    def at_rest(self) -> None:
+        """The commit loop waits: what it has left is due when its interval is over."""
+        for timer in self._timers:
+            timer.at_rest = True
+            timer.set()
 
     def cancel(self) -> None:
         """Disarm both timers."""
@@ -43,16 +55,22 @@ class _Timer:
         self._oldest = 0
         self._newest = 0
         self._deadline = 0.0
+        self.at_rest = True
         self._handle: asyncio.TimerHandle | None = None
 
     def arm(self, seconds: float) -> None:
         self._newest = self._intake.accepted
         if not self._is_served(self._oldest):
             return
-        loop = asyncio.get_running_loop()
         self._oldest = self._newest
-        self._deadline = loop.time() + seconds
-        if self._handle is None:
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        if self.at_rest:
+            self.set()
+
+    def set(self) -> None:
+        """See that something fires at the deadline of what nobody has taken along."""
+        if self._handle is None and not self._is_served(self._newest):
+            loop = asyncio.get_running_loop()
             self._handle = loop.call_at(self._deadline, self._fire, loop)
 
     def cancel(self) -> None:

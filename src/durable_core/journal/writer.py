@@ -56,6 +56,7 @@ class JournalWriter:
             self._losses,
             self.clock,
             metrics,
+            self._urgency,
         )
         self._supervisor: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop

@@ -129,3 +129,30 @@ async def test_after_a_cancel_no_timer_is_left() -> None:
     urgency.cancel()
     assert urgency._timers[False]._handle is None
     assert urgency._timers[True]._handle is None
+
+
+async def test_while_the_commit_loop_is_at_work_no_timer_is_set() -> None:
+    intake = Intake(SETTINGS)
+    urgency = Urgency(SETTINGS, intake)
+    urgency.at_work()
+    offer(intake, urgency, prompt=True)
+    offer(intake, urgency)
+    intake.urge(intake.accepted)
+    urgency.at_rest()
+    assert [timer._handle for timer in urgency._timers] == [None, None]
+
+
+@pytest.mark.parametrize("prompt", [False, True])
+async def test_what_the_commit_loop_leaves_is_committed_when_its_interval_is_over(
+    *, prompt: bool
+) -> None:
+    intake = Intake(SETTINGS)
+    urgency = Urgency(SETTINGS, intake)
+    urgency.at_work()
+    began = asyncio.get_running_loop().time()
+    offer(intake, urgency, prompt=prompt)
+    spend(SECONDS[prompt] / 2)
+    urgency.at_rest()
+    with urging_before(intake, began + SECONDS[prompt] * 1.5):
+        assert await urged(intake) - began >= SECONDS[prompt]
+    assert intake.urgent == intake.accepted

@@ -21,6 +21,7 @@ from durable_core.storage.scripts import storing_check
 from durable_core.storage.turns import Turns
 from durable_sqlite import _sql
 from durable_sqlite._connection import abandon, immediate, played
+from durable_sqlite._log import Log
 
 __all__ = ["commit", "prune"]
 
@@ -31,6 +32,7 @@ def commit(
     failpoints: Failpoints,
     key_check: KeyCheck,
     turns: Turns | None,
+    log: Log,
 ) -> BatchOutcome:
     """Write what of `batch` applies; on any exception nothing of it is written."""
     failpoints.reach("backend.commit.before")
@@ -55,7 +57,9 @@ def commit(
         if batches.ends_something(batch):
             failpoints.reach("backend.finalize.inside")
         failpoints.reach("backend.commit.inside")
-        if turns is not None:
+        if turns is None:
+            log.lay_out()
+        else:
             turns.give(len(batch.rows))
         connection.execute(_sql.COMMIT)
     except BaseException:

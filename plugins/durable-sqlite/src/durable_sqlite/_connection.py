@@ -11,6 +11,7 @@ from typing import Final, Self, TypeVar
 import aiosqlite
 
 from durable_core.contracts import BackendSettings
+from durable_core.storage.answers import Answer
 from durable_core.storage.refusals import closed
 from durable_core.storage.scripts import Script, play
 from durable_core.storage.statements import Make
@@ -69,20 +70,27 @@ class Connection(aiosqlite.Connection):
             raise
         return self
 
-    async def call(self, job: Callable[[sqlite3.Connection], T], turns: Turns | None = None) -> T:
+    async def call(
+        self,
+        job: Callable[[sqlite3.Connection], T],
+        turns: Turns | None = None,
+        told: Callable[[T], None] | None = None,
+    ) -> T:
         """Run `job` on the thread; driver errors are translated, as `Journal` says.
 
         `job` has to be a plain function or a closure: aiosqlite logs what it runs at DEBUG, and
         a `functools.partial` would show its arguments there (INV-5).
 
-        With `turns` the event loop goes on when the job says so.
+        With `turns` the event loop goes on when the job says so, and what the job returns is `told`
+        before it is returned.
         """
         if self._ended:
             raise closed(self._address)
         with self._errors:
             # Past the parent's methods: each of them is a hop to the thread for a single
             # statement, and a transaction needs all of its statements in one hop.
-            done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            done: asyncio.Future[T] = Answer(told, loop) if told else loop.create_future()
             self._tx.put_nowait((done, lambda: job(self._conn)))
             if turns is not None:
                 turns.wait()

@@ -17,6 +17,7 @@ from durable_core.contracts import (
     BackendCapabilities,
     BackendSettings,
     Claimable,
+    Durability,
     InboxRow,
 )
 from durable_core.failpoints import Failpoints
@@ -32,6 +33,7 @@ from durable_sqlite._connection import (
 )
 from durable_sqlite._errors import opening_errors
 from durable_sqlite._file import OpenedFile
+from durable_sqlite._log import Log
 from durable_sqlite._migrate import open_file, open_memory
 from durable_sqlite._owners import OwnerLocks
 from durable_sqlite._url import Location, parse_url
@@ -71,9 +73,10 @@ class LocalBackend(SqlBackend):
         self._pruner: Connection | None = None
         self._opening_pruner = asyncio.Lock()
         self._owners = OwnerLocks(location.owners)
-        opener = self._open_pruner
+        opener, check = self._open_pruner, self._key_check
         self._file = file
-        self._journal = SqliteJournal(writer, reader, opener, failpoints, self._key_check, file)
+        log = Log(location.path if settings.durability is Durability.FULL else None)
+        self._journal = SqliteJournal(writer, reader, opener, failpoints, check, file, log)
 
     @classmethod
     async def open(cls, url: str, settings: BackendSettings) -> Self:

@@ -14,6 +14,7 @@ from durable_sqlite import _sql
 from durable_sqlite._commit import commit, prune
 from durable_sqlite._connection import Connection
 from durable_sqlite._file import OpenedFile
+from durable_sqlite._log import Log
 
 __all__ = ["SqliteJournal"]
 
@@ -35,6 +36,7 @@ class SqliteJournal(SqlJournal):
         failpoints: Failpoints,
         key_check: KeyCheck,
         file: OpenedFile,
+        log: Log,
     ) -> None:
         self._writer = writer
         self._reads = reader
@@ -42,6 +44,7 @@ class SqliteJournal(SqlJournal):
         self._failpoints = failpoints
         self._key_check = key_check
         self._file = file
+        self._log = log
 
     async def append(self, batch: CommitBatch) -> BatchOutcome:
         """Write `batch` in one transaction; durable at return, as `Journal.append` says.
@@ -49,13 +52,13 @@ class SqliteJournal(SqlJournal):
         A cancelled caller does not stop the transaction, and a later append runs behind it.
         """
         turns = Turns.over(batch)
-        rest = (batch, self._failpoints, self._key_check, turns)
+        rest = (batch, self._failpoints, self._key_check, turns, self._log)
 
         def job(connection: sqlite3.Connection) -> BatchOutcome:
             self._file.require_in_place()
             return commit(connection, *rest)
 
-        return await self._writer.call(job, turns)
+        return await self._writer.call(job, turns, batch.told)
 
     async def fold(self, fold: Fold) -> bool:
         """Let checkpoints take the place of entries, in one transaction; whether it applied."""

@@ -27,13 +27,14 @@ TABLES = {
     "durable_promises": PromiseRow._fields,
     "durable_timers": TimerRow._fields,
 }
-VERSIONS = [(1,), (2,)]
+VERSIONS = [(1,), (2,), (3,)]
 NEWEST = len(VERSIONS)
 SELECT_VERSIONS = "SELECT version FROM durable_schema ORDER BY version"
 BACK_TO_1 = (
     "DROP TABLE durable_promises",
     "DROP TABLE durable_timers",
-    "DELETE FROM durable_schema WHERE version = 2",
+    "CREATE INDEX durable_journal_idem_key ON durable_journal (execution_id, idem_key)",
+    "DELETE FROM durable_schema WHERE version > 1",
 )
 """What makes a journal one of version 1, as an engine of that version left it."""
 
