@@ -35,7 +35,7 @@ from durable_core.model.entries import (
     StepResult,
 )
 from durable_core.model.execution import ExecutionRow
-from durable_core.wire.chain import GENESIS, AnchorPrefix, check_anchor, check_row, mac_of
+from durable_core.wire.chain import GENESIS, AnchorPrefix, check_anchor, check_row
 from durable_core.wire.keys import ExecutionKeys, Keyring
 
 __all__ = ["NONE_PREPARED", "ExecutionEnvelope", "WireFormat"]
@@ -186,7 +186,7 @@ class ExecutionEnvelope:
             payload = self._seal(payload, aad_of(fields, PAYLOAD_VERSION), seals)
         macs, mac = self.keys.macs, None
         if macs is not None:
-            mac = mac_of(macs, before, fields, payload, PAYLOAD_VERSION, created_at)
+            mac = macs.of_row(before, fields, payload, PAYLOAD_VERSION, created_at)
         row = (
             execution_id,
             entry_no,
@@ -208,7 +208,8 @@ class ExecutionEnvelope:
     def seal_request(self, slot: str, kind: int, payload: bytes) -> bytes:
         """A payload sealed for the inbox: bound to the execution, the slot and the kind."""
         self.wire.guard(payload)
-        return self._seal(payload, _aad_of(self._request_place(slot, kind, None)))
+        place = self._request_place(slot, kind, None)
+        return self._seal(payload, aad_of(entry_fields(*place[:9]), PAYLOAD_VERSION))
 
     def open_request(self, slot: str, kind: int, blob: bytes | None) -> bytes:
         """The plain payload of a request; raises as `open` does. No chain covers the request."""
@@ -274,7 +275,8 @@ class ExecutionEnvelope:
         if len(blob) < _FRAME:
             message = f"the payload of entry {row.entry_no} is truncated"
             raise DecodeError(message)
-        return self.wire.bound(blob[0], blob[1]).open(blob[_FRAME:], _aad_of(row))
+        aad = aad_of(entry_fields(*row[:9]), row.payload_version)
+        return self.wire.bound(blob[0], blob[1]).open(blob[_FRAME:], aad)
 
     def _seal(self, payload: bytes, aad: bytes, seals: Iterator[Seal] = NONE_PREPARED) -> bytes:
         if not self.sealed:
@@ -296,7 +298,3 @@ def _too_large(size: int, limit: int) -> PayloadTooLarge:
         f"a payload of {size} bytes exceeds max_payload_bytes = {limit}; store it elsewhere and "
         "journal a reference, or raise the limit",
     )
-
-
-def _aad_of(row: JournalRow) -> bytes:
-    return aad_of(entry_fields(*row[:9]), row.payload_version)

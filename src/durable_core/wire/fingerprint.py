@@ -14,7 +14,6 @@ from typing import Final
 from blake3 import blake3
 
 from durable_core.wire.fields import field, integer, text
-from durable_core.wire.hashing import Hashing
 from durable_core.wire.keys import ExecutionKeys
 
 __all__ = [
@@ -27,7 +26,8 @@ __all__ = [
     "step_fingerprint",
 ]
 
-_IDEM_KEYS: Final = Hashing(blake3(derive_key_context="durable-core v1 idempotency-key"))
+_IDEM_KEYS: Final = blake3(derive_key_context="durable-core v1 idempotency-key")
+"""Copied for each key: so its context is derived once."""
 
 ROOT_BRANCH: Final = ""
 """The idem branch path of the root branch: no (block ordinal, branch index) pairs."""
@@ -76,4 +76,4 @@ def key_prefix(execution_id: bytes, branch: str) -> bytes:
 def call_key(prefix: bytes, fingerprint: bytes, occurrence: int) -> bytes:
     """The `idempotency_key` of a call, by the `key_prefix` of its branch."""
     data = prefix + field(fingerprint) + integer(occurrence)
-    return _IDEM_KEYS(data)
+    return _IDEM_KEYS.copy().update(data).digest()
