@@ -19,18 +19,23 @@ class Deadlines:
     def __init__(self, limit_ms: int) -> None:
         self._limit_ms = limit_ms
         self._limit = limit_ms / 1000
-        self._waiting: deque[tuple[float, asyncio.Future[int]]] = deque()
+        self._waiting: deque[asyncio.Future[int]] = deque()
+        self._ends: deque[float] = deque()
+        """Of the wait for each of `_waiting`."""
+
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, future: asyncio.Future[int]) -> None:
         """Have `future` raise `CommitOutcomeUnknown` unless it is done within the limit."""
-        waiting = self._waiting
-        while waiting and waiting[0][1].done():
+        waiting, ends = self._waiting, self._ends
+        while waiting and waiting[0].done():
             # Acknowledgements come in order, so what is done is at the front, all but all of it.
             waiting.popleft()
+            ends.popleft()
         loop = future.get_loop()
         deadline = loop.time() + self._limit
-        waiting.append((deadline, future))
+        waiting.append(future)
+        ends.append(deadline)
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._expire, loop)
 
@@ -40,18 +45,19 @@ class Deadlines:
             self._timer.cancel()
             self._timer = None
         self._waiting.clear()
+        self._ends.clear()
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        waiting = self._waiting
+        waiting, ends = self._waiting, self._ends
         while waiting:
-            deadline, future = waiting[0]
-            if not future.done():
-                if deadline > loop.time():
-                    self._timer = loop.call_at(deadline, self._expire, loop)
+            if not waiting[0].done():
+                if ends[0] > loop.time():
+                    self._timer = loop.call_at(ends[0], self._expire, loop)
                     return
-                future.set_exception(not_acknowledged(self._limit_ms))
+                waiting[0].set_exception(not_acknowledged(self._limit_ms))
             waiting.popleft()
+            ends.popleft()
 
 
 def not_acknowledged(limit_ms: int) -> CommitOutcomeUnknown:

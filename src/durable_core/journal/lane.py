@@ -147,7 +147,7 @@ class Lane:
         seals: Iterator[Seal] = NONE_PREPARED,
     ) -> JournalRow | None:
         """Number, seal and stamp the row of an entry; a bare change of status has none."""
-        if isinstance(what, Status):
+        if isinstance(what, int):  # a Status; that class itself would have to be looked at closely
             self.formed = self.formed._replace(status=what)
             return None
         before, _, entries, head = self.formed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from durable_core.contracts.exchange import (
@@ -44,16 +44,13 @@ def uses_key(batch: CommitBatch) -> bool:
 
 def ends_something(batch: CommitBatch) -> bool:
     """Whether an execution ends with it."""
-    return any(change.status in _ENDED for change in batch.changes)
+    return not _ENDED.isdisjoint([change.status for change in batch.changes])
 
 
 def keeps_status(change: HeadChange) -> bool:
     """Whether `status` and `finalized_at` stay: the schema has no end time for an open row."""
-    return (
-        change.status == change.expected_status
-        and change.status in _OPEN
-        and change.finalized_at is None
-    )
+    status = change.status
+    return status == change.expected_status and status in _OPEN and change.finalized_at is None
 
 
 def kept(batch: CommitBatch) -> list[PromiseRow]:
@@ -81,13 +78,17 @@ def key_of(start: ExecutionRow) -> tuple[str, str | None]:
 
 def refused(batch: CommitBatch, unmatched: frozenset[bytes]) -> frozenset[bytes]:
     """What is not `unmatched` alone: with it go the starts that were to continue it."""
+    if not batch.successions:
+        return unmatched
     return unmatched.union(heir for one, heir in batch.successions if one in unmatched)
 
 
 def begun(
     batch: CommitBatch, unmatched: Container[bytes]
-) -> tuple[list[ExecutionRow], list[ExecutionRow]]:
+) -> tuple[Sequence[ExecutionRow], Sequence[ExecutionRow]]:
     """The starts that need a key of their own, and those that take over another's."""
+    if not batch.successions:
+        return batch.starts, ()
     heirs = {heir for _, heir in batch.successions}
     own = [start for start in batch.starts if start.execution_id not in heirs]
     continuing = (start for start in batch.starts if start.execution_id in heirs)

@@ -24,16 +24,14 @@ from durable_core.errors import IntegrityError
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow, status_of
 from durable_core.wire.fields import field, integer, text
-from durable_core.wire.hashing import Hashing
 
 __all__ = [
     "GENESIS",
     "AnchorPrefix",
+    "Macs",
     "anchor_mac",
     "check_anchor",
     "check_row",
-    "mac_of",
-    "row_mac",
 ]
 
 GENESIS: Final = bytes(32)
@@ -42,8 +40,7 @@ GENESIS: Final = bytes(32)
 _TAIL: Final = struct.Struct(">IQIQ")
 _STATE: Final = struct.Struct(">IQIQIQI32s")
 _DIGEST: Final = 32
-_PAYLOADS: Final = Hashing(blake3())
-_EMPTY: Final = _PAYLOADS(b"")
+_EMPTY: Final = blake3(b"").digest()
 _STRANGE: Final = (
     IntegrityError,
     TypeError,
@@ -55,39 +52,55 @@ _STRANGE: Final = (
 """What columns lead to that no writer fills like that: other types, no status, no UTF-8."""
 
 
-def row_mac(macs: Hashing, before: bytes, row: JournalRow) -> bytes:
-    """The hmac (32 bytes) of `row`, whose own `hmac` is not looked at, after the row `before`."""
-    payload, version, _, created_at = row[9:]
-    return mac_of(macs, before, entry_fields(*row[:9]), payload, version, created_at)
+class Macs:
+    """MACs under one key. Safe to use from any thread; never shows its key."""
+
+    __slots__ = ("_idle", "_keyed")
+
+    def __init__(self, mac_key: bytes) -> None:
+        self._keyed = blake3(key=mac_key)
+        # Making the hashers of a row costs more than half of its MAC. Those that were made lie
+        # ready; each pair belongs to one call at a time.
+        self._idle: list[tuple[blake3, blake3]] = []
+
+    def of_row(
+        self,
+        before: bytes,
+        fields: Fields,
+        payload: bytes | None,
+        payload_version: int,
+        created_at: int,
+    ) -> bytes:
+        """The hmac (32 bytes) of a row after the row `before`.
+
+        Of columns that `entry_fields` has packed, and of the rest.
+        """
+        place, digests, effect, detail = fields
+        try:
+            pair = self._idle.pop()
+        except IndexError:
+            pair = self._keyed.copy(), blake3()
+        keyed, plain = pair
+        blob = _EMPTY
+        if payload is not None:
+            plain.update(payload)
+            blob = plain.digest()
+            plain.reset()
+        tail = _TAIL.pack(8, payload_version, 8, created_at)
+        keyed.update(
+            b"".join((b"row v1", before, place, digests, effect, detail, tail, blob)),
+        )
+        mac = keyed.digest()
+        keyed.reset()
+        self._idle.append(pair)
+        return mac
+
+    def of_anchor(self, data: bytes) -> bytes:
+        """The MAC (32 bytes) of the canonical fields of an anchor."""
+        return self._keyed.copy().update(data).digest()
 
 
-def mac_of(
-    macs: Hashing,
-    before: bytes,
-    fields: Fields,
-    payload: bytes | None,
-    payload_version: int,
-    created_at: int,
-) -> bytes:
-    """As `row_mac`, of columns that `entry_fields` has packed, and of the rest."""
-    place, digests, effect, detail = fields
-    return macs(
-        b"".join(
-            (
-                b"row v1",
-                before,
-                place,
-                digests,
-                effect,
-                detail,
-                _TAIL.pack(8, payload_version, 8, created_at),
-                _EMPTY if payload is None else _PAYLOADS(payload),
-            ),
-        ),
-    )
-
-
-def check_row(macs: Hashing | None, before: bytes, row: JournalRow) -> bytes:
+def check_row(macs: Macs | None, before: bytes, row: JournalRow) -> bytes:
     """Verify one row and return its hmac for the next one; `IntegrityError` if it does not fit.
 
     `macs` is None for an unstamped execution, whose rows must carry no hmac.
@@ -102,7 +115,8 @@ def check_row(macs: Hashing | None, before: bytes, row: JournalRow) -> bytes:
         # Hashed like no payload at all, and no writer produces it: a blob has its format byte.
         raise _damaged(row, "has an empty payload")
     try:
-        expected = row_mac(macs, before, row)
+        payload, version, _, created_at = row[9:]
+        expected = macs.of_row(before, entry_fields(*row[:9]), payload, version, created_at)
         fits = hmac.compare_digest(expected, row.hmac)
     except _STRANGE:
         raise _damaged(row, "has a column of the wrong type") from None
@@ -116,7 +130,7 @@ class AnchorPrefix:
 
     __slots__ = ("_macs", "_prefix")
 
-    def __init__(self, macs: Hashing, row: ExecutionRow) -> None:
+    def __init__(self, macs: Macs, row: ExecutionRow) -> None:
         self._macs = macs
         self._prefix = b"".join(
             (
@@ -137,16 +151,16 @@ class AnchorPrefix:
             state = _STATE.pack(8, status, 8, generation, 8, entry_count, _DIGEST, head)
         else:
             state = integer(status) + integer(generation) + integer(entry_count) + field(head)
-        return self._macs(self._prefix + state)
+        return self._macs.of_anchor(self._prefix + state)
 
 
-def anchor_mac(macs: Hashing, row: ExecutionRow) -> bytes:
+def anchor_mac(macs: Macs, row: ExecutionRow) -> bytes:
     """The anchor MAC of `row` as it stands; its own `anchor_mac` is not looked at."""
     prefix = AnchorPrefix(macs, row)
     return prefix.mac(status_of(row.status), row.generation, row.entry_count, row.head_hmac)
 
 
-def check_anchor(macs: Hashing | None, row: ExecutionRow) -> None:
+def check_anchor(macs: Macs | None, row: ExecutionRow) -> None:
     """Verify an execution's own row; `IntegrityError` if it is not what was written."""
     if row.stamped != (macs is not None) or row.stamped != (row.key_id is not None):
         raise _altered(row)

@@ -24,9 +24,18 @@ from durable_core.contracts.cipher import (
     entry_fields,
 )
 from durable_core.errors import ConfigError, DecodeError, IntegrityError, PayloadTooLarge
-from durable_core.model.entries import PAYLOAD_VERSION, Entry, FoldedRow, JournalRow
+from durable_core.model.entries import (
+    PAYLOAD_VERSION,
+    EffectIntent,
+    Entry,
+    FoldedRow,
+    IntentSettled,
+    JournalRow,
+    StepFailure,
+    StepResult,
+)
 from durable_core.model.execution import ExecutionRow
-from durable_core.wire.chain import GENESIS, AnchorPrefix, check_anchor, check_row, mac_of
+from durable_core.wire.chain import GENESIS, AnchorPrefix, check_anchor, check_row
 from durable_core.wire.keys import ExecutionKeys, Keyring
 
 __all__ = ["NONE_PREPARED", "ExecutionEnvelope", "WireFormat"]
@@ -36,6 +45,7 @@ NONE_PREPARED: Final[Iterator[Seal]] = iter(())
 
 _UNSEALED: Final = 0
 _FRAME: Final = 2
+_OF_A_STEP: Final = (StepResult, EffectIntent, StepFailure, IntentSettled)
 
 
 @frozen
@@ -147,7 +157,7 @@ class ExecutionEnvelope:
     keys: ExecutionKeys
     sealed: bool
     _anchor: AnchorPrefix | None
-    _sealing: tuple[bytes, BoundCipher] | None = field(init=False, default=None, repr=False)
+    _sealing: tuple[bytes, Seal] | None = field(init=False, default=None, repr=False)
 
     def row_of(
         self,
@@ -161,15 +171,23 @@ class ExecutionEnvelope:
 
         Takes the next one of `seals`, or where none is left, draws the nonce itself.
         """
-        generation, step_id = entry.generation, entry.step_id
-        kind = int(entry.kind)
-        fingerprint: bytes | None = getattr(entry, "fingerprint", None)
-        idem_key: bytes | None = getattr(entry, "idem_key", None)
-        effect = int(getattr(entry, "effect_class", 0))
-        detail: bytes | None = getattr(entry, "detail", None)
-        payload: bytes | None = getattr(entry, "payload", None)
-        execution_id = self.execution_id
+        execution_id, generation, step_id = self.execution_id, entry.generation, entry.step_id
+        kind, detail, payload = int(entry.kind), entry.detail, getattr(entry, "payload", None)
+        fingerprint: bytes | None = None
+        idem_key: bytes | None = None
+        effect = 0
+        if isinstance(entry, _OF_A_STEP):
+            fingerprint, idem_key = entry.fingerprint, entry.idem_key
+            effect = int(entry.effect_class)
         fields = entry_fields(
+            execution_id, entry_no, generation, step_id, kind, fingerprint, idem_key, effect, detail
+        )
+        if payload is not None:
+            payload = self._seal(payload, aad_of(fields, PAYLOAD_VERSION), seals)
+        macs, mac = self.keys.macs, None
+        if macs is not None:
+            mac = macs.of_row(before, fields, payload, PAYLOAD_VERSION, created_at)
+        row = (
             execution_id,
             entry_no,
             generation,
@@ -179,36 +197,19 @@ class ExecutionEnvelope:
             idem_key,
             effect,
             detail,
+            payload,
+            PAYLOAD_VERSION,
+            mac,
+            created_at,
         )
-        if payload is not None:
-            payload = self._seal(payload, aad_of(fields, PAYLOAD_VERSION), seals)
-        macs = self.keys.macs
         # A named tuple has a `__new__` of its own, which takes longer than the tuple itself.
-        return tuple.__new__(
-            JournalRow,
-            (
-                execution_id,
-                entry_no,
-                generation,
-                step_id,
-                kind,
-                fingerprint,
-                idem_key,
-                effect,
-                detail,
-                payload,
-                PAYLOAD_VERSION,
-                None
-                if macs is None
-                else mac_of(macs, before, fields, payload, PAYLOAD_VERSION, created_at),
-                created_at,
-            ),
-        )
+        return tuple.__new__(JournalRow, row)
 
     def seal_request(self, slot: str, kind: int, payload: bytes) -> bytes:
         """A payload sealed for the inbox: bound to the execution, the slot and the kind."""
         self.wire.guard(payload)
-        return self._seal(payload, _aad_of(self._request_place(slot, kind, None)))
+        place = self._request_place(slot, kind, None)
+        return self._seal(payload, aad_of(entry_fields(*place[:9]), PAYLOAD_VERSION))
 
     def open_request(self, slot: str, kind: int, blob: bytes | None) -> bytes:
         """The plain payload of a request; raises as `open` does. No chain covers the request."""
@@ -275,15 +276,17 @@ class ExecutionEnvelope:
         if len(blob) < _FRAME:
             message = f"the payload of entry {row.entry_no} is truncated"
             raise DecodeError(message)
-        return wire.bound(form, blob[1]).open(blob[_FRAME:], _aad_of(row))
+        aad = aad_of(entry_fields(*row[:9]), version)
+        return wire.bound(form, blob[1]).open(blob[_FRAME:], aad)
 
     def _seal(self, payload: bytes, aad: bytes, seals: Iterator[Seal] = NONE_PREPARED) -> bytes:
         if not self.sealed:
             return b"\x00" + payload
         if self._sealing is None:
-            self._sealing = self.wire.sealing_cipher()
-        frame, cipher = self._sealing
-        return frame + next(seals, cipher.seal)(payload, aad)
+            frame, cipher = self.wire.sealing_cipher()
+            self._sealing = frame, cipher.seal
+        frame, seal = self._sealing
+        return frame + next(seals, seal)(payload, aad)
 
     @property
     def genesis(self) -> bytes:
@@ -296,7 +299,3 @@ def _too_large(size: int, limit: int) -> PayloadTooLarge:
         f"a payload of {size} bytes exceeds max_payload_bytes = {limit}; store it elsewhere and "
         "journal a reference, or raise the limit",
     )
-
-
-def _aad_of(row: JournalRow) -> bytes:
-    return aad_of(entry_fields(*row[:9]), row.payload_version)

@@ -15,7 +15,6 @@ from blake3 import blake3
 
 from durable_core.model.effects import EffectClass
 from durable_core.wire.fields import field, integer, text
-from durable_core.wire.hashing import Hashing
 from durable_core.wire.keys import ExecutionKeys
 
 __all__ = [
@@ -29,7 +28,8 @@ __all__ = [
     "wait_fingerprint",
 ]
 
-_IDEM_KEYS: Final = Hashing(blake3(derive_key_context="durable-core v1 idempotency-key"))
+_IDEM_KEYS: Final = blake3(derive_key_context="durable-core v1 idempotency-key")
+"""Copied for each key: so its context is derived once."""
 
 _COUNT: Final = b"\x00\x00\x00\x08"
 """In front of the bytes of an integer."""
@@ -92,4 +92,5 @@ def key_prefix(execution_id: bytes, branch: str) -> bytes:
 def call_key(prefix: bytes, fingerprint: bytes, occurrence: int) -> bytes:
     """The `idempotency_key` of a call, by the `key_prefix` of its branch."""
     size, count = len(fingerprint).to_bytes(4, "big"), occurrence.to_bytes(8, "big")
-    return _IDEM_KEYS(b"".join((prefix, size, fingerprint, _COUNT, count)))
+    data = b"".join((prefix, size, fingerprint, _COUNT, count))
+    return _IDEM_KEYS.copy().update(data).digest()

@@ -13,7 +13,7 @@ from blake3 import blake3
 
 from durable_core.contracts.keys import MasterKeys
 from durable_core.errors import ConfigError
-from durable_core.wire.hashing import Hashing, keyed
+from durable_core.wire.chain import Macs
 
 __all__ = ["ExecutionKeys", "Keyring"]
 
@@ -36,27 +36,28 @@ class ExecutionKeys:
     fingerprint_key: bytes | None = field(repr=False)
     mac_key: bytes | None = field(repr=False)
     promise_key: bytes | None = field(repr=False)
-    macs: Hashing | None = field(init=False, repr=False, eq=False)
-    """Keyed BLAKE3 under `mac_key`."""
+    macs: Macs | None = field(init=False, repr=False, eq=False)
+    """Under `mac_key`."""
 
-    _fingerprints: Hashing = field(init=False, repr=False, eq=False)
+    _fingerprints: blake3 = field(init=False, repr=False, eq=False)
+    """Copied for each fingerprint: so its key is set up once."""
 
     @macs.default
-    def _under_the_mac_key(self) -> Hashing | None:
-        return None if self.mac_key is None else keyed(self.mac_key)
+    def _under_the_mac_key(self) -> Macs | None:
+        return None if self.mac_key is None else Macs(self.mac_key)
 
     of_waits: dict[str, bytes] = field(init=False, factory=dict, repr=False, eq=False)
     """Fingerprints of waits that were made, by name."""
 
     @_fingerprints.default
-    def _under_the_fingerprint_key(self) -> Hashing:
+    def _keyed(self) -> blake3:
         if self.fingerprint_key is None:
-            return Hashing(blake3(derive_key_context=_FINGERPRINT))
-        return keyed(self.fingerprint_key)
+            return blake3(derive_key_context=_FINGERPRINT)
+        return blake3(key=self.fingerprint_key)
 
     def fingerprint(self, data: bytes) -> bytes:
         """32 bytes over canonical fields: keyed BLAKE3, or `derive_key` where there is no key."""
-        return self._fingerprints(data)
+        return self._fingerprints.copy().update(data).digest()
 
 
 _UNKEYED: Final = ExecutionKeys(None, None, None, None)

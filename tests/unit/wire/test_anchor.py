@@ -13,16 +13,16 @@ from durable_core.errors import IntegrityError
 from durable_core.model.execution import ExecutionRow, Status
 from durable_core.wire.chain import (
     AnchorPrefix,
+    Macs,
     anchor_mac,
     check_anchor,
 )
 from durable_core.wire.fields import field, integer, text
-from durable_core.wire.hashing import Hashing, keyed
 from durable_core.wire.keys import Keyring
 from tests.journals import MASTERS
 
 MAC_KEY = Keyring.derive(MASTERS).execution_keys(1).mac_key or b""
-MACS = keyed(MAC_KEY)
+MACS = Macs(MAC_KEY)
 
 
 EXECUTION = ExecutionRow(
@@ -202,7 +202,7 @@ def test_a_change_of_owner_or_time_needs_no_new_anchor(column: str) -> None:
     ],
 )
 def test_ec_24_marks_and_keys_that_contradict_each_other_are_found(
-    macs: Hashing | None,
+    macs: Macs | None,
     row: ExecutionRow,
 ) -> None:
     with pytest.raises(IntegrityError, match=ALTERED):

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
+from durable_core.contracts.cipher import entry_fields
 from durable_core.errors import IntegrityError
 from durable_core.model.entries import JournalRow
 from durable_core.wire.chain import (
     GENESIS,
+    Macs,
     check_row,
-    row_mac,
 )
 from durable_core.wire.fields import field, integer, text
-from durable_core.wire.hashing import keyed
 from durable_core.wire.keys import Keyring
 from tests.journals import MASTERS
 
 MAC_KEY = Keyring.derive(MASTERS).execution_keys(1).mac_key or b""
-MACS = keyed(MAC_KEY)
+MACS = Macs(MAC_KEY)
 BEFORE = b"b" * 32
 
 ROW = JournalRow(
@@ -42,6 +43,11 @@ ROW = JournalRow(
     created_at=1_700_000_000_000,
 )
 BARE = ROW._replace(step_id="", fingerprint=None, idem_key=None, detail=None, payload=None)
+
+
+def row_mac(macs: Macs, before: bytes, row: JournalRow) -> bytes:
+    payload, version, _, created_at = row[9:]
+    return macs.of_row(before, entry_fields(*row[:9]), payload, version, created_at)
 
 
 def row_as_documented(before: bytes, row: JournalRow) -> bytes:
@@ -87,6 +93,30 @@ ROWS = st.builds(
 @given(st.binary(min_size=32, max_size=32), ROWS)
 def test_a_row_mac_is_what_the_format_says(before: bytes, row: JournalRow) -> None:
     assert row_mac(MACS, before, row) == row_as_documented(before, row)
+
+
+@given(st.lists(st.tuples(st.binary(min_size=32, max_size=32), ROWS), min_size=2, max_size=5))
+def test_a_row_mac_is_that_of_its_row_whatever_came_before(
+    rows: list[tuple[bytes, JournalRow]],
+) -> None:
+    macs = Macs(MAC_KEY)
+    for before, row in rows:
+        assert row_mac(macs, before, row) == row_as_documented(before, row)
+
+
+def test_many_threads_may_make_row_macs_at_once() -> None:
+    macs = Macs(MAC_KEY)
+    rows = [ROW._replace(payload=bytes([number]) * 100_000) for number in range(64)]
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda row: row_mac(macs, GENESIS, row), rows))
+    assert made == [row_as_documented(GENESIS, row) for row in rows]
+
+
+def test_a_row_that_has_no_mac_spoils_none_of_another() -> None:
+    macs = Macs(MAC_KEY)
+    with pytest.raises(TypeError):
+        row_mac(macs, GENESIS, ROW._replace(payload=cast("bytes", "text")))
+    assert row_mac(macs, GENESIS, ROW) == row_as_documented(GENESIS, ROW)
 
 
 def test_vectors_of_row_macs() -> None:
