@@ -65,9 +65,6 @@ class Run:
         self.root = Strand(self, Branch(lane.row.execution_id))
         self.strands = Strands()
         self.sequence = Sequence()
-        self.cells = Cells(cursor)
-        """What is known of promises that the program has made, and of signals, by their ids."""
-
         self.mailbox = Mailbox()
 
         self.error: Exception | None = None
@@ -80,6 +77,7 @@ class Run:
         self.only_idempotent = True
         self.activity = Activity(self)
         self.folding = Folding(self)
+        self._cells: Cells | None = None
         self._checkpoints = 0
         self._prompt_upto = 0
 
@@ -87,6 +85,13 @@ class Run:
     def forked(self) -> bool:
         """Whether it has, or its journal holds, more lines of code than the workflow's own."""
         return self.strands.forked or self.cursor.beside > 0
+
+    @property
+    def cells(self) -> Cells:
+        """What is known of promises that the program has made, and of signals, by their ids."""
+        if self._cells is None:
+            self._cells = Cells(self.cursor)
+        return self._cells
 
     @property
     def branch(self) -> Branch:
