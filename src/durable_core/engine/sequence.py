@@ -32,8 +32,12 @@ _MORE_TURNS: Final = 4
 
 _UNKNOWN: Final = -1
 
-_WIDEST: Final = 256
+_WIDEST: Final = 256.0
 """How many are woken for one turn of the loop at most."""
+
+_WIDER: Final = 1.25
+"""How many more the next time, as long as nothing comes between: a few turns from one to two, so
+that a program in which each answer causes something seldom has one woken in vain."""
 
 
 class Turn(asyncio.Future[None]):
@@ -73,7 +77,7 @@ class Sequence:
         """How much of what the loop is about to run it was given by this sequence."""
 
         self._count = 0
-        self._width = 1
+        self._width = 1.0
         self._passed = 0
         """How many of those that were woken together have gone on."""
 
@@ -177,8 +181,8 @@ class Sequence:
         if not rests and left > 0:
             self._pump_again(loop, left - 1)
         elif self._waiting:
-            self._wake(loop, self._width if rests else 1)
-            self._width = min(2 * self._width, _WIDEST)
+            self._wake(loop, int(self._width) if rests else 1)
+            self._width = min(_WIDER * self._width, _WIDEST)
             self._pump_again(loop, self._turns)
         else:
             self._pumping = self._busy = False

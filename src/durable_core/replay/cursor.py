@@ -36,6 +36,7 @@ _AT_A_PLACE: Final = STEP_KINDS | TIMER_KINDS | {EntryKind.PROMISE_CREATED}
 """What the program asks for by its place."""
 
 _RESULT: Final = int(EntryKind.STEP_RESULT)
+_IDEMPOTENT: Final = int(EffectClass.IDEMPOTENT)
 
 
 class ReplayCursor:
@@ -203,8 +204,7 @@ class ReplayCursor:
     async def _load_segment(self) -> None:
         error: BaseException | None = None
         try:
-            for row in await self._reader.segment():
-                self._take(row)
+            self._take_all(await self._reader.segment())
             self._taken = self._reader.exhausted
         except PayloadError as damage:
             error = self._damage = damage
@@ -223,6 +223,23 @@ class ReplayCursor:
             raise ReplayDivergence(describe(wanted, row, self._reader.envelope.keys))
         self.consume(wanted.step_id)
         return answer_of(row)
+
+    def _take_all(self, rows: list[JournalRow]) -> None:
+        steps, generation = self._steps, self._generation
+        for row in rows:
+            step_id = row.step_id
+            if (
+                row.entry_kind == _RESULT
+                and row.effect_class == _IDEMPOTENT
+                and row.generation == generation
+                and row.__class__ is JournalRow
+                and step_id not in steps
+            ):
+                # What most entries of long executions are, without the way through all kinds.
+                steps[step_id] = row
+                self.beside += not step_id.isdecimal()
+            else:
+                self._take(row)
 
     def _take(self, row: JournalRow) -> None:
         if row.entry_kind in _AT_A_PLACE and row.generation == self._generation:
