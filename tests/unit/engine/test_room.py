@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from attrs import evolve
 
 from durable_core import DurableContext, DurableEngine, EffectClass, step, workflow
 from durable_core.errors import ExecutionCancelled
@@ -47,12 +46,12 @@ async def rendering(ctx: DurableContext, number: int) -> int:
 def room_for(engine: DurableEngine, entries: int) -> Iterator[Intake]:
     """A block in which the queue has room for so few acknowledged entries."""
     intake = engine.parts.writer._intake
-    settings = intake._settings
-    intake._settings = evolve(settings, acked_capacity=entries)
+    capacity = intake._acked_capacity
+    intake._acked_capacity = entries
     try:
         yield intake
     finally:
-        intake._settings = settings
+        intake._acked_capacity = capacity
         intake.announce()
 
 
