@@ -25,15 +25,15 @@ def begin_end(
     payload: bytes,
     committed: Callable[[asyncio.Future[int]], None],
     refused: Callable[[], None],
-) -> None:
+) -> bool:
     """Append that the execution of `lane` has completed, without a task that waits for anything.
 
-    `committed` is told the true outcome of the commit. Raises as `JournalWriter.submit` does. Where
-    there was no room, it is appended in its turn; then `refused` is told that it was not.
+    `committed` is told the true outcome of the commit. Raises as `JournalWriter.submit` does.
+    False where there is no room: it is appended in its turn, or `refused` is told that it is not.
     """
     if parts.writer.has_room:
         _append_end(parts, lane, payload, committed)
-        return
+        return True
 
     def in_turn(turn: asyncio.Future[bool]) -> None:
         try:
@@ -45,6 +45,7 @@ def begin_end(
         refused()
 
     parts.writer.turn().add_done_callback(in_turn)
+    return False
 
 
 async def finish(

@@ -170,24 +170,27 @@ class Execution:
         try:
             encoded, value = parts.codec.settle(ended.value, self.workflow.shape.returns)
             run.ended = True
-            begin_end(
+            appended = begin_end(
                 parts,
                 self.lane,
                 finished_value(encoded),
-                functools.partial(self._completed, run, Outcome(value)),
+                functools.partial(self._completed, Outcome(value)),
                 functools.partial(self._go_on, run, ended),
             )
         except Exception:  # noqa: BLE001 - `_settle` meets it again, and tells it
             return False
+        if appended:
+            self._leave(run)  # nothing is asked of it while it waits for the commit
         return True
 
     def _go_on(self, run: Run, ended: Ended) -> None:
         """In a task: there is more to wait for."""
         self._over(self, self._to_the_end(self._settle(run, ended)))
 
-    def _completed(self, run: Run, outcome: Outcome, committed: asyncio.Future[int]) -> None:
+    def _completed(self, outcome: Outcome, committed: asyncio.Future[int]) -> None:
         error = asyncio.CancelledError() if committed.cancelled() else committed.exception()
-        self._leave(run)
+        if self.run is not None:
+            self._leave(self.run)
         if error is not None:
             self._over(self, self._to_the_end(_failed(error)))
             return

@@ -62,12 +62,13 @@ class Starter:
         try:
             if anywhere:
                 await self._offer(execution_id, workflow, key, payload)
+            elif acknowledged:
+                launch = self._launch(execution_id, workflow, key, payload, known)
+                await self._roster.unbroken(launch)
+            elif self._parts.writer.takes_buffered:
+                self._launch_at_once(execution_id, workflow, payload, known)
             else:
-                launch = self._launch(
-                    execution_id, workflow, key, payload, known, acknowledged=acknowledged
-                )
-                # Where nothing is waited for, nothing can be broken off.
-                await (self._roster.unbroken(launch) if acknowledged else launch)
+                await self._launch(execution_id, workflow, key, payload, known)
         except KeyTaken as taken:
             try:
                 existing = await self._ownership.load(ExecutionId(bytes=taken.existing))
@@ -91,8 +92,6 @@ class Starter:
         key: str | None,
         payload: bytes,
         known: tuple[Any, ...] | None,
-        *,
-        acknowledged: bool,
     ) -> None:
         """Journal the start and run it, also where the caller is cancelled meanwhile.
 
@@ -109,17 +108,33 @@ class Starter:
         )
         execution = Execution(self._parts, workflow, lane, lane.row, payload, known)
         try:
-            if acknowledged or not self._parts.writer.takes_buffered:
-                async with self._roster.sole(execution_id):
-                    await journal.append_acked(entry)
-                    self._roster.launch(execution)
-            else:
-                # Nothing is waited for: nobody can come between the start and the launch.
-                self._parts.writer.offer(lane, entry)
+            async with self._roster.sole(execution_id):
+                await journal.append_acked(entry)
                 self._roster.launch(execution)
         finally:
             if self._roster.running(execution_id) is None:
                 journal.detach(execution_id)
+
+    def _launch_at_once(
+        self,
+        execution_id: ExecutionId,
+        workflow: Workflow[..., Any],
+        payload: bytes,
+        known: tuple[Any, ...] | None,
+    ) -> None:
+        """Buffer the start of an execution without a key, and run it.
+
+        Nothing is waited for: nobody can come between the start and the launch.
+        """
+        parts = self._parts
+        sealed = parts.config.encrypt_payload
+        lane = parts.journal.new_lane(execution_id, workflow.name, sealed=sealed)
+        try:
+            parts.writer.offer(lane, ExecutionStarted(execution_id, 0, payload))
+            self._roster.launch(Execution(parts, workflow, lane, lane.row, payload, known))
+        except BaseException:
+            parts.journal.detach(execution_id)
+            raise
 
     async def _offer(
         self,

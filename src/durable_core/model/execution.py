@@ -37,10 +37,9 @@ class Status(enum.IntEnum):
     ABORTED = 5
     CANCELLED = 6
 
-    @property
-    def label(self) -> str:
+    def __init__(self, _code: int) -> None:
+        self.label = self.name.lower()
         """The lower-case word that stands in the `status` column."""
-        return self.name.lower()
 
 
 _BY_LABEL: Final = {status.label: status for status in Status}
