@@ -205,16 +205,15 @@ async def test_inv_05_what_a_cipher_says_is_not_told(open_engine: OpenEngine) ->
         await stage.reached.wait()
         await engine.flush()
         execution: Any = engine._roster.running(handle.id)
-        _, cipher = execution.lane.envelope._sealing
+        frame, seal = execution.lane.envelope._sealing
 
-        class Defective:
-            def seal(self, payload: bytes, _: bytes) -> bytes:
-                message = f"cannot seal {payload!r}"
-                raise ValueError(message)
+        def defective(payload: bytes, _: bytes) -> bytes:
+            message = f"cannot seal {payload!r}"
+            raise ValueError(message)
 
-        execution.lane.envelope._sealing = b"\x01\x01", Defective()
+        execution.lane.envelope._sealing = frame, defective
         stage.gate.set()
         with pytest.raises(EntryRejected, match="could not be folded: ValueError") as refused:
             await handle.result()
         assert refused.value.__cause__ is None
-        execution.lane.envelope._sealing = b"\x01\x01", cipher
+        execution.lane.envelope._sealing = frame, seal
