@@ -40,7 +40,8 @@ def commit(
     waiting = key_check.waiting if batches.uses_key(batch) else None
     try:
         unmatched = batches.refused(batch, _begin_and_change(connection, batch.changes, turns))
-        played(connection, storing_check(waiting))
+        if waiting is not None:
+            played(connection, storing_check(waiting))
         own, continuing = batches.begun(batch, unmatched)
         taken = _taken(connection, own)
         _start(connection, [start for start in own if start.execution_id not in taken])
@@ -81,8 +82,7 @@ def prune(connection: sqlite3.Connection, rows: Sequence[EndedRow]) -> frozenset
     gone: set[bytes] = set()
     with immediate(connection):
         for chunk in _sql.in_chunks([row.fence for row in rows]):
-            deleted = connection.execute(_sql.PRUNE[len(chunk)], _flat(chunk))
-            gone.update(execution_id for (execution_id,) in deleted.fetchall())
+            gone.update(one for (one,) in connection.execute(_sql.PRUNE[len(chunk)], _flat(chunk)))
         left = [row for row in rows if row.execution_id in gone]
         keys = [row[:3] for row in left if row.execution_key is not None]
         _insert(connection, _sql.PRUNE_KEYS, keys)

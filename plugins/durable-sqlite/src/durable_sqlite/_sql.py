@@ -23,7 +23,7 @@ SIZES: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 def in_chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """Cut `items` into pieces whose lengths are in `SIZES`, the largest first."""
     at = 0
-    for size in SIZES:
+    for size in (len(items),) if len(items) in SIZES else SIZES:
         while len(items) - at >= size:
             yield items[at : at + size]
             at += size
