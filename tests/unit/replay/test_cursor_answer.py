@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 
 from durable_core.errors import ReplayDivergence
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import JournalRow
+from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
 from tests.journals import (
@@ -17,6 +17,7 @@ from tests.journals import (
     CountedJournal,
     begun,
     failure_of,
+    intent_of,
     opened,
     reader_of,
     result_of,
@@ -119,3 +120,25 @@ async def test_it_knows_of_steps_beside_the_root_branch(url: str) -> None:
             assert bool(cursor.beside) == (step == "1.0.0")
         await cursor.look_up(wanted(0))
         await cursor.finish()
+
+
+async def test_who_waits_for_an_entry_is_told_of_each_read(url: str) -> None:
+    """An intent closes nothing, and damage is told like everything else."""
+    async with opened(url) as backend, writing(backend) as journal:
+        execution = await begun(journal)
+        for entry in (intent_of(execution, 0), result_of(execution, 1), result_of(execution, 0)):
+            await journal.append_acked(entry)
+        cursor = ReplayCursor(await reader_of(backend, execution, 2))
+        await cursor.open()
+        assert not cursor.unread("0")
+        assert cursor.closing("0") is None
+        assert cursor.unread("1")
+        told: list[BaseException | None] = []
+        cursor.tell_when_loaded(told.append)
+        assert await cursor.load() is None
+        assert told == [None]
+        row = cursor.closing("0")
+        assert row is not None
+        assert row.entry_kind == EntryKind.STEP_RESULT
+        assert not cursor.unread("1")
+        assert not cursor.unread("2"), "everything was read"
