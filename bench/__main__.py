@@ -110,9 +110,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in _selected(options.names):
             print(f"measuring {name} …", file=sys.stderr)
             measured += asyncio.run(MEASUREMENTS[name](Plan(Path(folder), options.quick)))
-    figures = [each for each in measured if isinstance(each, Figure)]
-    curves = [each for each in measured if isinstance(each, Curve)]
+            # Each time, so that of a run that is cut short all is there that was measured.
+            _write(options, machine, measured)
+    figures, curves = _apart(measured)
     print("\n\n".join([*([table(figures)] if figures else []), *map(curve_table, curves)]))
+    return 0
+
+
+def _write(options: argparse.Namespace, machine: str, measured: Sequence[Figure | Curve]) -> None:
+    """The files that the options ask for."""
+    figures, curves = _apart(measured)
     record = {
         "machine": machine,
         "quick": options.quick,
@@ -123,7 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.json.write_text(_pretty(record), encoding="utf-8")
     if options.svg is not None:
         options.svg.write_text(drawn(record), encoding="utf-8")
-    return 0
+
+
+def _apart(measured: Sequence[Figure | Curve]) -> tuple[list[Figure], list[Curve]]:
+    figures = [each for each in measured if isinstance(each, Figure)]
+    return figures, [each for each in measured if isinstance(each, Curve)]
 
 
 def _pretty(record: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ class Plan:
     @property
     def rounds(self) -> int:
         """How many rounds a measurement takes; each figure is a median of theirs."""
-        return 5 if self.quick else 9
+        return 5 if self.quick else 7
 
     def size(self, full: int, quick: int) -> int:
         """The size of a round."""

@@ -220,6 +220,25 @@ async def test_an_append_that_waited_for_room_is_bounded_as_a_whole(url: str) ->
         assert journal.health().acknowledged_late == 1
 
 
+async def test_a_turn_comes_when_there_is_room_and_none_while_the_store_is_down(url: str) -> None:
+    async with faulty(url, WriterSettings(acked_capacity=1)) as (backend, journal):
+        execution = await begun(journal)
+        stall = Stall()
+        backend.faults.extend([stall, FULL])
+        held = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
+        await stall.reached.wait()
+        turn = journal.writer.turn()
+        assert not turn.done()
+        stall.gate.set()
+        assert await turn is True
+        await held
+        with pytest.raises(JournalUnavailable, match="the disk is full"):
+            await journal.append_acked(result_of(execution, 1))
+        with pytest.raises(JournalUnavailable, match="takes no appends"):
+            journal.writer.turn()
+        await backend.healthy()
+
+
 async def test_of_two_flushes_at_once_each_tells_of_a_loss(url: str) -> None:
     async with faulty(url, PATIENT) as (_, journal):
         execution = await begun(journal)
