@@ -168,7 +168,9 @@ class DurableConfig(_Named):
     """The longest that an acknowledged append waits before its outcome counts as unknown."""
 
     journal_queue_capacity: int = field(default=1_024, validator=Integer(1, 1_000_000))
-    journal_batch_limit: int = field(default=256, validator=Integer(1, 10_000))
+    journal_batch_limit: int = field(default=1_024, validator=Integer(1, 10_000))
+    """The most entries of one commit. It begins at the latest when 256 buffered ones wait."""
+
     max_payload_bytes: int = field(default=1 << 20, validator=Integer(1, 1 << 29))
     """The largest payload, on write and on read (INV-11): an encoded value and one byte for how it
     came about, or all arguments of a call together."""

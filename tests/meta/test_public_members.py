@@ -93,7 +93,7 @@ SETTINGS = {
     "journal_flush_interval_ms": 10,
     "journal_ack_timeout_ms": 5000,
     "journal_queue_capacity": 1024,
-    "journal_batch_limit": 256,
+    "journal_batch_limit": 1_024,
     "max_payload_bytes": 1_048_576,
     "max_steps_per_execution": 10_000,
     "replay_segment": 100,

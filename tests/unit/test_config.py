@@ -41,7 +41,7 @@ def test_defaults() -> None:
         "journal_flush_interval_ms": 10,
         "journal_ack_timeout_ms": 5000,
         "journal_queue_capacity": 1024,
-        "journal_batch_limit": 256,
+        "journal_batch_limit": 1024,
         "max_payload_bytes": 1048576,
         "max_steps_per_execution": 10000,
         "replay_segment": 100,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from itertools import islice
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from durable_core.journal.batching import Pending
 from durable_core.journal.settings import WriterSettings
@@ -16,6 +16,9 @@ from durable_core.journal.settings import WriterSettings
 __all__ = ["Intake"]
 
 T = TypeVar("T")
+
+_ENOUGH: Final = 256
+"""So many buffered appends wait for no company: what a crash loses grows no further with them."""
 
 
 class Intake:
@@ -30,7 +33,7 @@ class Intake:
         self.settled = 0
         self.urgent = 0
         self.wanted = asyncio.Event()
-        self._batch_limit = settings.batch_limit
+        self._enough = min(settings.batch_limit, _ENOUGH)
         self._buffered_capacity = settings.queue_capacity
         self._acked_capacity = settings.acked_capacity
         self._queue: deque[Pending] = deque()
@@ -65,7 +68,7 @@ class Intake:
         self.accepted += 1
         if pending.future is None:
             self._buffered += 1
-            if self._buffered >= self._batch_limit:
+            if self._buffered >= self._enough:
                 self.urge(self.accepted)
         else:
             self._acked += 1

@@ -22,7 +22,7 @@ class WriterSettings:
     ack_timeout_ms: int = 5000
     queue_capacity: int = 1024
     acked_capacity: int = 4096
-    batch_limit: int = 256
+    batch_limit: int = 1024
     close_timeout_ms: int = 10_000
 
     @classmethod
