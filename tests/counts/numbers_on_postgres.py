@@ -49,12 +49,12 @@ ON_POSTGRES: Final = (
     Case(
         "200 workflows of five guarded steps at once",
         "guarded-at-once",
-        _batches(13, "2,400 entries in six waves, each of which is one batch"),
+        _batches(6, "2,400 entries in six waves, each of which is one batch"),
     ),
     Case(
         "200 workflows of five idempotent steps at once",
         "idempotent-at-once",
-        _batches(6, "1,400 entries: the first begins at 256, the next takes what waits"),
+        _batches(3, "1,400 entries: the first begins at 256, the next takes what waits"),
     ),
     Case(
         "100 guarded steps in ten branches",
