@@ -62,10 +62,10 @@ async def test_ec_28_sigkill_frees_an_execution_at_once(
         assert await row_of(engine, execution_id) == before
         await owner.kill()
         assert forked is None or lives(forked)
-        if url.startswith(
-            "postgres"
-        ):  # the server has yet to see that the session's process is gone
-            while await engine.parts.backend.owner_alive(before.owner_id):
+        if url.startswith("postgres"):
+            # The server has yet to see that the process is gone, and nobody tells of it.
+            alive = engine.parts.backend.owner_alive
+            while await alive(before.owner_id):  # noqa: ASYNC110
                 await asyncio.sleep(0)
         handle = await engine.resume(execution_id)
         assert await handle.result() == OURS
