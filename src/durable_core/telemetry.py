@@ -288,10 +288,7 @@ class Tracing:
     @property
     def recording(self) -> bool:
         """Whether spans go to an installed SDK, as far as is known by now."""
-        if self._tracer is not None:
-            return True
-        now = self._clock()
-        return now >= self._look_at and self._look(now) is not None
+        return self._current() is not None
 
     def span(
         self,
@@ -326,10 +323,8 @@ class Tracing:
         **kwargs: P.kwargs,
     ) -> AbstractContextManager[Span, None]:
         """As `span`, with what `attributes` returns, which is only called for an installed SDK."""
-        if self._tracer is None:
-            now = self._clock()
-            if now < self._look_at or self._look(now) is None:
-                return _NO_SPAN
+        if self._current() is None:
+            return _NO_SPAN
         return self.span(name, attributes(*args, **kwargs))
 
     def _current(self) -> trace.Tracer | None:

@@ -174,16 +174,7 @@ class StepCall(Wanted):
 
     def result(self, payload: bytes) -> StepResult:
         """The entry that closes the step with an outcome byte and a value."""
-        return StepResult(
-            self.execution_id,
-            self.generation,
-            StepId(self.step_id),
-            self.fingerprint,
-            self.idem_key,
-            self.effect,
-            payload,
-            self.detail,
-        )
+        return self._entry(StepResult, payload)
 
     def failure(self, payload: bytes) -> StepFailure:
         """The entry that closes the step with an error."""

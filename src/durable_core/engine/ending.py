@@ -67,8 +67,6 @@ async def finish(
     with parts.tracing.span_of(SpanName.JOURNAL_FINALIZE, _attributes, execution_id, status):
         if bounded:
             await parts.journal.append_bounded(lane, entry)
-        elif parts.writer.has_room:
-            await parts.writer.submit(lane, entry)
         else:
             await parts.writer.append(lane, entry)
     parts.failpoints.reach("engine.finish.after")

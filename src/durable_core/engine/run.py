@@ -12,24 +12,22 @@ from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NoReturn
 
+from attrs import define, field
+
 from durable_core.engine.activity import Activity
 from durable_core.engine.branch import Branch
 from durable_core.engine.call import StepCall
-from durable_core.engine.definition import ACTIVE, Workflow
+from durable_core.engine.definition import ACTIVE
 from durable_core.engine.folding import Folding
-from durable_core.engine.parts import EngineParts
 from durable_core.engine.perform import called, perform
-from durable_core.engine.places import Place
 from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.spec import StepSpec
 from durable_core.engine.state import RunState
 from durable_core.engine.strand import Strand
 from durable_core.errors import DecodeError, ExecutionError
 from durable_core.ids import StepId
-from durable_core.journal.lane import Lane
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import StepFailure, StepResult, TimerArmed, TimerFired
-from durable_core.replay.cursor import ReplayCursor
 from durable_core.replay.lookup import Found, Recorded
 from durable_core.telemetry import AttributeValue
 
@@ -39,25 +37,18 @@ _LOG: Final = logging.getLogger("durable_core.engine")
 _OF_STEPS: Final = (StepResult, StepFailure)
 
 
+@define(eq=False, repr=False)
 class Run(RunState):
     """One generation of an execution. Used by the event loop's thread alone."""
 
-    __slots__ = ("_checkpoints", "_left", "activity", "folding")
+    activity: Activity = field(init=False)
+    folding: Folding = field(init=False)
+    _checkpoints: int = field(init=False, default=0)
+    _left: bool = field(init=False, default=False)
 
-    def __init__(
-        self,
-        parts: EngineParts,
-        workflow: Workflow[..., Any],
-        lane: Lane,
-        cursor: ReplayCursor,
-        generation: int,
-        place: Place,
-    ) -> None:
-        super().__init__(parts, workflow, lane, cursor, generation, place)
+    def __attrs_post_init__(self) -> None:
         self.activity = Activity(self)
         self.folding = Folding(self)
-        self._checkpoints = 0
-        self._left = False
 
     @property
     def forked(self) -> bool:

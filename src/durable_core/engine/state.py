@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from attrs import define, field
+
 from durable_core.engine.cells import Cells
 from durable_core.engine.definition import Workflow
 from durable_core.engine.mailbox import Mailbox
@@ -12,6 +14,7 @@ from durable_core.engine.parts import EngineParts
 from durable_core.engine.places import Place
 from durable_core.engine.sequence import Sequence
 from durable_core.engine.strand import Strands
+from durable_core.ids import ExecutionId
 from durable_core.journal.lane import Lane
 from durable_core.model.entries import EffectIntent
 from durable_core.replay.cursor import ReplayCursor
@@ -20,74 +23,47 @@ from durable_core.replay.received import Received
 __all__ = ["RunState"]
 
 
+@define(eq=False, repr=False)
 class RunState:
     """The state of one generation of an execution. Used by the event loop's thread alone.
 
     What a plain workflow never uses is made when it is first asked for.
     """
 
-    __slots__ = (
-        "_blocking",
-        "_cells",
-        "_mailbox",
-        "_sequence",
-        "_signals",
-        "caught_up",
-        "cursor",
-        "ended",
-        "error",
-        "execution_id",
-        "generation",
-        "inherits",
-        "lane",
-        "loop",
-        "only_idempotent",
-        "parts",
-        "place",
-        "prompt_upto",
-        "strands",
-        "workflow",
-    )
+    parts: EngineParts
+    workflow: Workflow[..., Any]
+    lane: Lane
+    cursor: ReplayCursor
+    generation: int
+    place: Place
+    loop: asyncio.AbstractEventLoop = field(init=False, factory=asyncio.get_running_loop)
+    strands: Strands = field(init=False, factory=Strands)
+    error: Exception | None = field(init=False, default=None)
+    ended: bool = field(init=False, default=False)
+    """Whether it takes no more calls: its workflow is over, or the engine ended it."""
 
-    def __init__(
-        self,
-        parts: EngineParts,
-        workflow: Workflow[..., Any],
-        lane: Lane,
-        cursor: ReplayCursor,
-        generation: int,
-        place: Place,
-    ) -> None:
-        self.parts = parts
-        self.workflow = workflow
-        self.lane = lane
-        self.cursor = cursor
-        self.generation = generation
-        self.place = place
-        self.loop = asyncio.get_running_loop()
-        self.execution_id = lane.execution_id
-        self.strands = Strands()
-        self.error: Exception | None = None
-        self.ended = False
-        """Whether it takes no more calls: its workflow is over, or the engine ended it."""
+    only_idempotent: bool = field(init=False, default=True)
+    """Whether everything journaled in this generation is."""
 
-        self.only_idempotent = True
-        """Whether everything journaled in this generation is."""
+    caught_up: bool = field(init=False, default=False)
+    """Whether a step is known to have been called behind all that the journal holds."""
 
-        self.caught_up = False
-        """Whether a step is known to have been called behind all that the journal holds."""
+    inherits: bool = field(init=False, default=True)
+    """Whether earlier runs may have left something to take over."""
 
-        self.inherits = True
-        """Whether earlier runs may have left something to take over."""
+    prompt_upto: int = field(init=False, default=0)
+    """How many entries there were when the last one was prompt; 0 where none was."""
 
-        self.prompt_upto = 0
-        """How many entries there were when the last one was prompt; 0 where none was."""
+    _sequence: Sequence | None = field(init=False, default=None)
+    _mailbox: Mailbox | None = field(init=False, default=None)
+    _cells: Cells | None = field(init=False, default=None)
+    _signals: Received | None = field(init=False, default=None)
+    _blocking: list[EffectIntent] | None = field(init=False, default=None)
+    execution_id: ExecutionId = field(init=False)
 
-        self._sequence: Sequence | None = None
-        self._mailbox: Mailbox | None = None
-        self._cells: Cells | None = None
-        self._signals: Received | None = None
-        self._blocking: list[EffectIntent] | None = None
+    @execution_id.default
+    def _of_its_lane(self) -> ExecutionId:
+        return self.lane.execution_id
 
     @property
     def sequence(self) -> Sequence:

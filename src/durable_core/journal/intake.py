@@ -55,7 +55,7 @@ class Intake:
     @property
     def takes_acknowledged(self) -> bool:
         """Whether there is room for one more acknowledged append, and nobody waits for it."""
-        return not self._room and self._acked + self._given < self._acked_capacity
+        return not self._room and self._has_room
 
     @property
     def due(self) -> bool:

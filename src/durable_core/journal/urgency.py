@@ -21,20 +21,20 @@ class Urgency:
     def __init__(self, settings: WriterSettings, intake: Intake) -> None:
         self._intervals = (settings.flush_interval_ms / 1000, settings.prompt_interval_ms / 1000)
         self._timers = (_Timer(intake), _Timer(intake))
+        self._at_rest = True
 
     def arm(self, *, prompt: bool) -> None:
         """Have what was accepted last committed when its interval is over."""
-        self._timers[prompt].arm(self._intervals[prompt])
+        self._timers[prompt].arm(self._intervals[prompt], at_rest=self._at_rest)
 
     def at_work(self) -> None:
         """The commit loop looks at the queue, until it is `at_rest`."""
-        for timer in self._timers:
-            timer.at_rest = False
+        self._at_rest = False
 
     def at_rest(self) -> None:
         """The commit loop waits: what it has left is due when its interval is over."""
+        self._at_rest = True
         for timer in self._timers:
-            timer.at_rest = True
             timer.set()
 
     def cancel(self) -> None:
@@ -55,16 +55,15 @@ class _Timer:
         self._oldest = 0
         self._newest = 0
         self._deadline = 0.0
-        self.at_rest = True
         self._handle: asyncio.TimerHandle | None = None
 
-    def arm(self, seconds: float) -> None:
+    def arm(self, seconds: float, *, at_rest: bool) -> None:
         self._newest = self._intake.accepted
         if not self._is_served(self._oldest):
             return
         self._oldest = self._newest
         self._deadline = asyncio.get_running_loop().time() + seconds
-        if self.at_rest:
+        if at_rest:
             self.set()
 
     def set(self) -> None:

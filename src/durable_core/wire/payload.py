@@ -103,10 +103,7 @@ class PayloadCodec:
             raise DecodeError(message) from error
 
     def _encoded(self, value: object, as_type: object) -> tuple[Plan, bytes]:
-        try:
-            plan = self._plans[as_type]
-        except (KeyError, TypeError):
-            plan = self._planned(as_type)
+        plan = self._plan_of(as_type)
         try:
             data = plan.encode(value)
         except DecodeError:

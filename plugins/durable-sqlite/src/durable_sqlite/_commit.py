@@ -182,8 +182,6 @@ def _insert(
     rows: Sequence[tuple[object, ...]],
 ) -> int:
     """Insert the rows in order; the row id of the last one, 0 where there is none."""
-    if len(rows) == 1:
-        return connection.execute(texts[1], _flat(rows)).lastrowid or 0
     last = 0
     for chunk in _sql.in_chunks(rows):
         last = connection.execute(texts[len(chunk)], _flat(chunk)).lastrowid or 0
