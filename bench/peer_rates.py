@@ -12,8 +12,10 @@ from typing import Final
 
 from attrs import frozen
 
+from bench.collector import RELIEVED
 from bench.engines import durability, fresh_engine, guarded_five, idempotent_five
 from bench.figures import Figure
+from bench.fives import with_relief
 from bench.peer_engines import dbos_on_sqlite, restate, unhinged
 from bench.references import Reference
 from bench.rounds import Paired, Plan, Sample, in_rounds
@@ -33,6 +35,8 @@ class _Line:
     what: str
     five: _Five
     bars: tuple[float, ...]
+    relief: bool = False
+    """Whether ours has the collector set as docs/scaling.md says."""
 
 
 _ONE_BY_ONE: Final = (
@@ -41,9 +45,13 @@ _ONE_BY_ONE: Final = (
 )
 """Against DBOS and Unhinged."""
 
-_AT_ONCE: Final = (
-    _Line("NFR-3", f"guarded steps, {AT_ONCE:,} at once", guarded_five, (40.0, 5.0)),
-    _Line("NFR-4", f"idempotent steps, {AT_ONCE:,} at once", idempotent_five, (70.0, 8.0)),
+_AT_ONCE: Final = tuple(
+    _Line(number, f"{what}, {AT_ONCE:,} at once{suffix}", five, bars, relief)
+    for number, what, five, bars in (
+        ("NFR-3", "guarded steps", guarded_five, (40.0, 5.0)),
+        ("NFR-4", "idempotent steps", idempotent_five, (70.0, 8.0)),
+    )
+    for suffix, relief in (("", False), (f", {RELIEVED}", True))
 )
 """Against DBOS and Restate, each at its best."""
 
@@ -53,7 +61,7 @@ _RESTATE_TRIED: Final = (16, 50, 100, 200)
 
 
 async def measure(plan: Plan) -> list[Figure]:
-    """Two lines for each of the four: one for each peer, all of one kind of load in same rounds."""
+    """A line against each peer for each of the lines above; a kind of load in the same rounds."""
     async with fresh_engine(plan) as engine:
         settings = await durability(engine)
     async with AsyncExitStack() as stack:
@@ -76,7 +84,10 @@ async def _beside(
     settings: str,
 ) -> list[Figure]:
     """The figures of one kind of load, of the same rounds."""
-    ours = [load(plan, line.five) for line in lines]
+    ours = [
+        with_relief(load(plan, line.five)) if line.relief else load(plan, line.five)
+        for line in lines
+    ]
     taken = await in_rounds(plan.rounds, [*ours, *(reference.rate for reference in references)])
     theirs = taken[len(ours) :]
     return [
