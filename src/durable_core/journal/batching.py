@@ -10,7 +10,7 @@ from typing import Final
 from durable_core.contracts.cipher import Seal
 from durable_core.contracts.exchange import BatchOutcome, CommitBatch
 from durable_core.errors import DurableError, EntryRejected
-from durable_core.journal.lane import Lane
+from durable_core.journal.lane import HeadState, Lane
 from durable_core.journal.lookups import LOOKED_UP, Lookups
 from durable_core.model.entries import Entry, JournalRow
 from durable_core.model.execution import Status
@@ -125,13 +125,16 @@ def batch_of(
     handed_on = [pending for pending in formed if pending.heirs]
     if handed_on:
         batch = [one for pending in formed for one in (pending, *pending.heirs)]
-    states = {pending.lane: pending.after for pending in batch}
-    rows = [pending.row for pending in batch if pending.row is not None]
+    states: dict[Lane, HeadState] = {}
+    rows: list[JournalRow] = []
     lookups = Lookups()
     for pending in batch:
+        states[pending.lane] = pending.after
         row = pending.row
-        if row is not None and row.entry_kind in LOOKED_UP:
-            lookups.add(pending.lane, pending.what, row.created_at)
+        if row is not None:
+            rows.append(row)
+            if row.entry_kind in LOOKED_UP:
+                lookups.add(pending.lane, pending.what, row.created_at)
     successions = [
         (pending.lane.row.execution_id, pending.heirs[0].lane.row.execution_id)
         for pending in handed_on

@@ -44,6 +44,7 @@ class JournalWriter:
     ) -> None:
         self._backend = backend
         self.wire = wire
+        self._max_payload_bytes = wire.max_payload_bytes
         self.settings = settings or WriterSettings()
         self.clock = clock or SystemClock()
         self._losses = Losses(metrics)
@@ -125,8 +126,10 @@ class JournalWriter:
         A prompt one commits within 1 ms instead of the flush interval. Raises as `check_entry`,
         `check_looked_up` and `Lane.admit` do, and `PayloadTooLarge`. Never waits.
         """
-        if self.take(lane, entry, prompt=prompt):
-            return True
+        return self.take(lane, entry, prompt=prompt) or self.refuse()
+
+    def refuse(self) -> bool:
+        """False: count and log a buffered append that `take` has refused."""
         self._losses.drop(self._actor.down)
         return False
 
@@ -134,7 +137,10 @@ class JournalWriter:
         """As `offer`, for a caller that does without no entry: what is refused is no loss."""
         if self._actor.down is not None or not self._intake.takes_buffered:
             return False
-        self._enter(lane, entry, None)
+        if not is_usual(entry, self._max_payload_bytes):
+            self._check(lane, entry)
+        lane.admit(entry)
+        self._intake.put(Pending(lane, entry))
         self._losses.burst = 0
         self._urgency.arm(prompt=prompt)
         return True
@@ -147,8 +153,11 @@ class JournalWriter:
         """
         if self._actor.down is not None:
             self._require_up()
+        if not is_usual(entry, self._max_payload_bytes):
+            self._check(lane, entry)
+        lane.admit(entry)
         future: asyncio.Future[int] = self._loop.create_future()
-        self._enter(lane, entry, future)
+        self._intake.put(Pending(lane, entry, future))
         return future
 
     def hand_on(
@@ -257,19 +266,12 @@ class JournalWriter:
         """Commit what waits now: its execution is about to do something slow."""
         self._intake.urge(self._intake.accepted)
 
-    def _enter(self, lane: Lane, entry: Entry, future: asyncio.Future[int] | None) -> None:
-        self._check(lane, entry)
-        lane.admit(entry)
-        self._intake.put(Pending(lane, entry, future))
-
     def _check(self, lane: Lane, entry: Entry) -> None:
-        usual = is_usual(entry)
-        if not usual:
-            check_entry(entry)
+        check_entry(entry)
         payload = getattr(entry, "payload", None)
         if payload is not None:
             self.wire.guard(payload)
-        if not usual and entry.kind in LOOKED_UP:
+        if entry.kind in LOOKED_UP:
             check_looked_up(lane, entry)
 
     def _require_up(self) -> None:
