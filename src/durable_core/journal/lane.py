@@ -160,9 +160,10 @@ class Lane:
 
     def change_to(self, after: HeadState, now_ms: int) -> HeadChange:
         """The conditional update that takes the stored row from its committed state to `after`."""
-        row, envelope = self.row, self.envelope
+        row = self.row
         expected, _, count, _ = self.committed
-        status, generation, entries, head = after
+        status, generation, entries, _ = after
+        head, anchor = self._stamps(after)
         return tuple.__new__(
             HeadChange,
             (
@@ -173,8 +174,8 @@ class Lane:
                 _LABELS[status],
                 generation,
                 entries,
-                self._head(after),
-                envelope.anchor(status, generation, entries, head),
+                head,
+                anchor,
                 now_ms,
                 now_ms if status in TERMINAL else None,
             ),
@@ -182,17 +183,13 @@ class Lane:
 
     def start_as(self, after: HeadState, now_ms: int) -> ExecutionRow:
         """The row to create, as it stands after its first batch."""
+        head, anchor = self._stamps(after)
         return self.row._replace(
             status=after.status.label,
             generation=after.generation,
             entry_count=after.entries,
-            head_hmac=self._head(after),
-            anchor_mac=self.envelope.anchor(
-                after.status,
-                after.generation,
-                after.entries,
-                after.head,
-            ),
+            head_hmac=head,
+            anchor_mac=anchor,
             updated_at=now_ms,
             finalized_at=now_ms if after.status in TERMINAL else None,
         )
@@ -217,8 +214,11 @@ class Lane:
             raise self._closed()
         self.accepted_status = status
 
-    def _head(self, state: HeadState) -> bytes | None:
-        return None if self.envelope.keys.mac_key is None or state.entries == 0 else state.head
+    def _stamps(self, state: HeadState) -> tuple[bytes | None, bytes | None]:
+        """The `head_hmac` and the `anchor_mac` of that state; none where nothing is stamped."""
+        status, generation, entries, head = state
+        anchor = self.envelope.anchor(status, generation, entries, head)
+        return (None if anchor is None or entries == 0 else head), anchor
 
     def _closed(self) -> ExecutionTerminal:
         return ExecutionTerminal(
