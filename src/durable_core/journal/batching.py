@@ -16,7 +16,7 @@ from durable_core.model.entries import Entry, JournalRow
 from durable_core.model.execution import Status
 from durable_core.wire.envelope import NONE_PREPARED
 
-__all__ = ["Pending", "batch_of", "form", "form_ahead", "form_all"]
+__all__ = ["Pending", "accepted", "batch_of", "form", "form_ahead", "form_all"]
 
 _MANY: Final = 8
 """Seals that cost less where they are prepared together."""
@@ -32,21 +32,33 @@ class Pending:
 
     __slots__ = ("after", "formed", "future", "heirs", "lane", "row", "settled", "what")
 
-    def __init__(
-        self,
-        lane: Lane,
-        what: Entry | Status,
-        future: asyncio.Future[int] | None = None,
-        heirs: Sequence[Pending] = (),
-    ) -> None:
-        self.heirs = heirs
-        self.lane = lane
-        self.what = what
-        self.future = future
-        self.row: JournalRow | None = None
-        self.after = lane.formed
-        self.formed = False
-        self.settled = False
+    lane: Lane
+    what: Entry | Status
+    future: asyncio.Future[int] | None
+    heirs: Sequence[Pending]
+    row: JournalRow | None
+    after: HeadState
+    formed: bool
+    settled: bool
+
+
+def accepted(
+    lane: Lane,
+    what: Entry | Status,
+    future: asyncio.Future[int] | None = None,
+    heirs: Sequence[Pending] = (),
+) -> Pending:
+    """What was just accepted. A function, since an `__init__` takes half as long again."""
+    pending = Pending()
+    pending.lane = lane
+    pending.what = what
+    pending.future = future
+    pending.heirs = heirs
+    pending.row = None
+    pending.after = lane.formed
+    pending.formed = False
+    pending.settled = False
+    return pending
 
 
 def form(pending: Pending, now_ms: int, seals: Iterator[Seal] = NONE_PREPARED) -> bool:

@@ -130,14 +130,6 @@ class Intake:
         waiter.add_done_callback(self._taken)
         return waiter
 
-    async def room(self) -> bool:
-        """Wait for one's `turn`."""
-        waiter = self.turn()
-        try:
-            return await waiter
-        finally:
-            waiter.cancel()  # for a caller that was closed
-
     def announce(self) -> None:
         """Wake those whose appends have reached their end, and as many as have room now."""
         while self._waiters and self._waiters[0][0] <= self.settled:

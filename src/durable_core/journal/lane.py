@@ -102,14 +102,7 @@ class Lane:
         not the running one, or the lane's own failure. Of an execution that ended, only a new
         generation is accepted, and only where it failed.
         """
-        if (
-            entry.kind in _OF_A_RUN
-            and entry.generation == self.accepted_generation
-            and self.accepted_status is Status.RUNNING
-            and self.failure is None
-        ):
-            # All but all that is ever appended; each of the checks below has passed.
-            self.accepted_count += 1
+        if entry.kind in _OF_A_RUN and self.goes_on(entry.generation):
             return
         if self.failure is not None:
             raise self.failure
@@ -129,6 +122,20 @@ class Lane:
             # An entry of a run, for which all but the status is as it has to be.
             raise self._closed()
         self.accepted_count += 1
+
+    def goes_on(self, generation: int) -> bool:
+        """Note that a checked entry of a run joins the queue, which it may if this is running.
+
+        All but all that is ever appended; where it is not noted, `admit` says why.
+        """
+        if (
+            generation == self.accepted_generation
+            and self.accepted_status is Status.RUNNING
+            and self.failure is None
+        ):
+            self.accepted_count += 1
+            return True
+        return False
 
     def change_status(self, status: Status) -> None:
         """Note a change that opens or ends no generation: between running and blocked.

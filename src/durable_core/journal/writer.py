@@ -15,7 +15,7 @@ from durable_core.contracts.backend import ExecutionBackend
 from durable_core.errors import CommitOutcomeUnknown, JournalUnavailable
 from durable_core.journal.actor import Actor
 from durable_core.journal.admission import check_entry, is_usual
-from durable_core.journal.batching import Pending
+from durable_core.journal.batching import accepted
 from durable_core.journal.intake import Intake
 from durable_core.journal.lane import Lane
 from durable_core.journal.lookups import LOOKED_UP, check_looked_up
@@ -137,10 +137,10 @@ class JournalWriter:
         """As `offer`, for a caller that does without no entry: what is refused is no loss."""
         if self._actor.down is not None or not self._intake.takes_buffered:
             return False
-        if not is_usual(entry, self._max_payload_bytes):
+        if not (is_usual(entry, self._max_payload_bytes) and lane.goes_on(entry.generation)):
             self._check(lane, entry)
-        lane.admit(entry)
-        self._intake.put(Pending(lane, entry))
+            lane.admit(entry)
+        self._intake.put(accepted(lane, entry))
         self._losses.burst = 0
         self._urgency.arm(prompt=prompt)
         return True
@@ -153,11 +153,11 @@ class JournalWriter:
         """
         if self._actor.down is not None:
             self._require_up()
-        if not is_usual(entry, self._max_payload_bytes):
+        if not (is_usual(entry, self._max_payload_bytes) and lane.goes_on(entry.generation)):
             self._check(lane, entry)
-        lane.admit(entry)
+            lane.admit(entry)
         future: asyncio.Future[int] = self._loop.create_future()
-        self._intake.put(Pending(lane, entry, future))
+        self._intake.put(accepted(lane, entry, future))
         return future
 
     def hand_on(
@@ -176,8 +176,8 @@ class JournalWriter:
         for its_lane, entry in entries:
             its_lane.admit(entry)
         future: asyncio.Future[int] = self._loop.create_future()
-        heirs = [Pending(heir, entry) for entry in beginning]
-        self._intake.put(Pending(lane, end, future, heirs))
+        heirs = [accepted(heir, entry) for entry in beginning]
+        self._intake.put(accepted(lane, end, future, heirs))
         return future
 
     def change_status(self, lane: Lane, status: Status) -> asyncio.Future[int]:
@@ -190,7 +190,7 @@ class JournalWriter:
             raise lane.failure
         lane.change_status(status)
         future: asyncio.Future[int] = self._loop.create_future()
-        self._intake.put(Pending(lane, status, future))
+        self._intake.put(accepted(lane, status, future))
         return future
 
     async def append(self, lane: Lane, entry: Entry) -> int:
@@ -225,10 +225,14 @@ class JournalWriter:
 
         `JournalUnavailable` if none may be. Whoever waits comes before whoever has not waited.
         """
-        turn = self._intake.takes_acknowledged
+        given = self.has_room
         self._require_up()
-        while not turn:
-            turn = await self._intake.room()
+        while not given:
+            turn = self._intake.turn()
+            try:
+                given = await turn
+            finally:
+                turn.cancel()  # for a caller that was closed
             self._require_up()
 
     async def flush(self) -> None:
