@@ -11,6 +11,7 @@ from attrs import frozen
 __all__ = [
     "AAD_VERSION",
     "FIRST_FOREIGN_FORMAT",
+    "NULL",
     "BoundCipher",
     "Fields",
     "ManySeals",
@@ -20,6 +21,7 @@ __all__ = [
     "aad_of",
     "encode_aad",
     "entry_fields",
+    "field",
 ]
 
 AAD_VERSION: Final = 1
@@ -27,8 +29,10 @@ AAD_VERSION: Final = 1
 FIRST_FOREIGN_FORMAT: Final = 0x80
 """Third-party ciphers own one format byte from here to 0xFF."""
 
+NULL: Final = b"\xff\xff\xff\xff"
+"""The field of what is not there."""
+
 _VERSION: Final = b"\x00\x00\x00\x08" + AAD_VERSION.to_bytes(8, "big")
-_NULL: Final = b"\xff\xff\xff\xff"
 _PLACE: Final = struct.Struct(">I16sIQIQI")
 _CODE: Final = struct.Struct(">IQ")
 _DIGESTS: Final = struct.Struct(">I32sI32s")
@@ -63,14 +67,14 @@ def entry_fields(
     if fingerprint and idem_key and len(fingerprint) == len(idem_key) == _DIGEST:
         digests = _DIGESTS.pack(_DIGEST, fingerprint, _DIGEST, idem_key)
     else:
-        digests = _field(fingerprint) + _field(idem_key)
+        digests = field(fingerprint) + field(idem_key)
     return (
         _PLACE.pack(16, execution_id, 8, entry_no, 8, generation, len(step))
         + step
         + _CODE.pack(8, kind),
         digests,
         _CODE.pack(8, effect),
-        _field(detail),
+        field(detail),
     )
 
 
@@ -103,8 +107,9 @@ def encode_aad(
     return aad_of(entry_fields(*place, fingerprint, idem_key, effect, detail), payload_version)
 
 
-def _field(value: bytes | None) -> bytes:
-    return _NULL if value is None else len(value).to_bytes(4, "big") + value
+def field(value: bytes | None) -> bytes:
+    """`value` with its length in front as u32 big-endian, or the null field."""
+    return NULL if value is None else len(value).to_bytes(4, "big") + value
 
 
 @frozen

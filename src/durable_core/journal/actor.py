@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Final
 
 from durable_core.clock import Clock
@@ -64,7 +64,14 @@ class Actor:
         self._metrics = metrics
         self._asking = Asking(settings.ack_timeout_ms / 1000)
         self._committer = Committer(
-            backend, clock, self._asking, metrics, self._settle, self._form_ahead, self._is_free
+            backend,
+            clock,
+            self._asking,
+            metrics,
+            self._written,
+            self._lost,
+            self._form_ahead,
+            self._is_free,
         )
         self._urgency = urgency
         self._inflight: list[Pending] = []
@@ -120,7 +127,7 @@ class Actor:
             for pending in appends:
                 if not pending.settled:
                     pending.lane.failure = pending.lane.failure or error
-                    self._settle(pending, None, pending.lane.failure)
+                    self._lost(pending, pending.lane.failure)
         self._inflight = []
         self._announce()
         self._intake.turn_away()
@@ -184,7 +191,7 @@ class Actor:
                 self._committing = False
         for pending in self._inflight:
             if not pending.settled:
-                self._settle(pending, None, pending.lane.failure)
+                self._lost(pending, pending.lane.failure)
         self._inflight = []
         self._announce()
 
@@ -227,22 +234,44 @@ class Actor:
                 _LOG.warning("the journal commits again")
                 return
 
-    def _settle(self, pending: Pending, seq: int | None, error: DurableError | None) -> None:
+    def _written(self, written: Iterable[tuple[Pending, int | None]]) -> None:
+        """Settle appends under their seqs, in one loop without calls: a batch has up to 1,024."""
+        settled = acked = highest = 0
+        try:
+            for pending, seq in written:
+                if seq is None:
+                    self._lost(pending, None)
+                    continue
+                settled += 1
+                pending.settled = True
+                lane, future = pending.lane, pending.future
+                lane.committed, lane.stored = pending.after, True
+                if pending.heirs:
+                    self._inherited(pending.heirs)
+                if seq > highest:  # noqa: PLR1730 - a call for each append
+                    highest = seq
+                if future is None:
+                    continue
+                acked += 1
+                if future.done():
+                    self._losses.acknowledge_late()
+                else:
+                    future.set_result(seq)
+        finally:
+            self._intake.count(settled, acked)
+            self.appended += settled
+            self.max_seq = max(self.max_seq, highest)
+
+    def _inherited(self, heirs: Sequence[Pending]) -> None:
+        """The first entries of what continues an execution have been committed with its end."""
+        for heir in heirs:
+            heir.lane.committed, heir.lane.stored = heir.after, True
+        self.appended += len(heirs)
+
+    def _lost(self, pending: Pending, error: DurableError | None) -> None:
+        """Settle an append that was not committed."""
         self._intake.settle(pending)
         future = pending.future
-        if error is None and seq is not None:
-            pending.lane.committed, pending.lane.stored = pending.after, True
-            for heir in pending.heirs:
-                heir.lane.committed, heir.lane.stored = heir.after, True
-            self.appended += 1 + len(pending.heirs)
-            self.max_seq = max(self.max_seq, seq)
-            if future is None:
-                return
-            if future.done():
-                self._losses.acknowledge_late()
-            else:
-                future.set_result(seq)
-            return
         error = error or JournalUnavailable("the entry was not committed")
         if not isinstance(error, KeyTaken):
             # A start that finds its key taken is answered, not lost.

@@ -44,13 +44,14 @@ _CLOSING: Final = (StepResult, StepFailure)
 _HIGHEST_EFFECT: Final = max(EffectClass)
 
 
-def is_usual(entry: Entry) -> bool:
+def is_usual(entry: Entry, max_payload_bytes: int) -> bool:
     """Whether one look is enough to see that a row can hold `entry`, as for all but all of a step.
 
-    Says nothing against any other. Stands on the way of each append.
+    Its payload included. Says nothing against any other. Stands on the way of each append.
     """
     if isinstance(entry, _CLOSING):
-        if entry.payload.__class__ is not bytes:
+        payload = entry.payload
+        if payload.__class__ is not bytes or len(payload) > max_payload_bytes:
             return False
     elif not isinstance(entry, EffectIntent):
         return False

@@ -10,13 +10,13 @@ from typing import Final
 from durable_core.contracts.cipher import Seal
 from durable_core.contracts.exchange import BatchOutcome, CommitBatch
 from durable_core.errors import DurableError, EntryRejected
-from durable_core.journal.lane import Lane
+from durable_core.journal.lane import HeadState, Lane
 from durable_core.journal.lookups import LOOKED_UP, Lookups
 from durable_core.model.entries import Entry, JournalRow
 from durable_core.model.execution import Status
 from durable_core.wire.envelope import NONE_PREPARED
 
-__all__ = ["Pending", "batch_of", "form", "form_ahead", "form_all"]
+__all__ = ["Pending", "accepted", "batch_of", "form", "form_ahead", "form_all"]
 
 _MANY: Final = 8
 """Seals that cost less where they are prepared together."""
@@ -32,21 +32,33 @@ class Pending:
 
     __slots__ = ("after", "formed", "future", "heirs", "lane", "row", "settled", "what")
 
-    def __init__(
-        self,
-        lane: Lane,
-        what: Entry | Status,
-        future: asyncio.Future[int] | None = None,
-        heirs: Sequence[Pending] = (),
-    ) -> None:
-        self.heirs = heirs
-        self.lane = lane
-        self.what = what
-        self.future = future
-        self.row: JournalRow | None = None
-        self.after = lane.formed
-        self.formed = False
-        self.settled = False
+    lane: Lane
+    what: Entry | Status
+    future: asyncio.Future[int] | None
+    heirs: Sequence[Pending]
+    row: JournalRow | None
+    after: HeadState
+    formed: bool
+    settled: bool
+
+
+def accepted(
+    lane: Lane,
+    what: Entry | Status,
+    future: asyncio.Future[int] | None = None,
+    heirs: Sequence[Pending] = (),
+) -> Pending:
+    """What was just accepted. A function, since an `__init__` takes half as long again."""
+    pending = Pending()
+    pending.lane = lane
+    pending.what = what
+    pending.future = future
+    pending.heirs = heirs
+    pending.row = None
+    pending.after = lane.formed
+    pending.formed = False
+    pending.settled = False
+    return pending
 
 
 def form(pending: Pending, now_ms: int, seals: Iterator[Seal] = NONE_PREPARED) -> bool:
@@ -125,13 +137,16 @@ def batch_of(
     handed_on = [pending for pending in formed if pending.heirs]
     if handed_on:
         batch = [one for pending in formed for one in (pending, *pending.heirs)]
-    states = {pending.lane: pending.after for pending in batch}
-    rows = [pending.row for pending in batch if pending.row is not None]
+    states: dict[Lane, HeadState] = {}
+    rows: list[JournalRow] = []
     lookups = Lookups()
     for pending in batch:
+        states[pending.lane] = pending.after
         row = pending.row
-        if row is not None and row.entry_kind in LOOKED_UP:
-            lookups.add(pending.lane, pending.what, row.created_at)
+        if row is not None:
+            rows.append(row)
+            if row.entry_kind in LOOKED_UP:
+                lookups.add(pending.lane, pending.what, row.created_at)
     successions = [
         (pending.lane.row.execution_id, pending.heirs[0].lane.row.execution_id)
         for pending in handed_on

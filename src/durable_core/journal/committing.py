@@ -8,7 +8,7 @@ match its fence is looked up before anything is said about it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from durable_core.clock import Clock
 from durable_core.contracts.backend import ExecutionBackend
@@ -33,9 +33,10 @@ __all__ = ["Committer"]
 class Committer:
     """Carries batches into the backend, one at a time, and settles every append in them.
 
-    `settle(pending, seq, error)` is called exactly once for each append, in order within its
-    execution; the writer supplies it, what there is to do `meanwhile`, and whether there is time to
-    settle a batch `first`, before the loop goes on to the next one.
+    Each append is settled exactly once, in order within its execution: as one of those that were
+    `written`, with its seq, or as one that was `lost`, and why. The writer supplies both, what
+    there is to do `meanwhile`, and whether there is time to settle a batch `first`, before the loop
+    goes on to the next one.
     """
 
     def __init__(
@@ -44,7 +45,8 @@ class Committer:
         clock: Clock,
         asking: Asking,
         metrics: Recorder,
-        settle: Callable[[Pending, int | None, DurableError | None], None],
+        written: Callable[[Iterable[tuple[Pending, int | None]]], None],
+        lost: Callable[[Pending, DurableError | None], None],
         meanwhile: Callable[[], None],
         first: Callable[[], bool],
     ) -> None:
@@ -52,7 +54,8 @@ class Committer:
         self._clock = clock
         self._asking = asking
         self._metrics = metrics
-        self._settle = settle
+        self._written = written
+        self._lost = lost
         self._meanwhile = meanwhile
         self._first = first
         self._tracing = Tracing()
@@ -73,7 +76,7 @@ class Committer:
         if not outcome.is_whole:
             await self._sort_out(batch, outcome)
         elif not batch[0].settled:
-            self._settle_all(batch, outcome)
+            self._written(_numbered(batch, outcome))
 
     async def settle_landed(self, lane: Lane, appends: Sequence[Pending]) -> Sequence[Pending]:
         """Settle what is stored already of `appends`, the next formed ones of `lane`; the rest.
@@ -81,14 +84,13 @@ class Committer:
         Raises as `commit` does.
         """
         seqs = await self._asking.ask(lambda: landed(self._backend, lane, appends))
-        for pending, seq in zip(appends, seqs, strict=False):
-            self._settle(pending, seq, None)
+        self._written(zip(appends, seqs, strict=False))
         return appends[len(seqs) :]
 
     async def _append(self, batch: Sequence[Pending]) -> BatchOutcome:
         def told(outcome: BatchOutcome) -> None:
             if outcome.is_whole and self._first():
-                self._settle_all(batch, outcome)
+                self._written(_numbered(batch, outcome))
 
         commit = batch_of(batch, self._clock.now_ms(), self._meanwhile, told)
         began = time.perf_counter()
@@ -98,21 +100,14 @@ class Committer:
         self._metrics.record("durable.journal.writer.commit_latency", latency)
         return outcome
 
-    def _settle_all(self, batch: Sequence[Pending], outcome: BatchOutcome) -> None:
-        seqs = iter(outcome.seqs)
-        for pending in batch:
-            self._settle(pending, _seq_of(pending, seqs), None)
-
     async def _sort_out(self, batch: Sequence[Pending], outcome: BatchOutcome) -> None:
         refused: dict[Lane, list[Pending]] = {}
-        seqs = iter(outcome.seqs)
-        for pending in batch:
-            seq = _seq_of(pending, seqs)
+        for pending, seq in _numbered(batch, outcome):
             execution_id = pending.lane.row.execution_id
             if execution_id in outcome.unmatched or execution_id in outcome.taken:
                 refused.setdefault(pending.lane, []).append(pending)
             else:
-                self._settle(pending, seq, None)
+                self._written([(pending, seq)])
         for lane, appends in refused.items():
             existing = outcome.taken.get(lane.row.execution_id)
             if existing == lane.row.execution_id:
@@ -131,7 +126,7 @@ class Committer:
     def _fail(self, lane: Lane, appends: Sequence[Pending], error: DurableError) -> None:
         lane.failure = error
         for pending in appends:
-            self._settle(pending, None, error)
+            self._lost(pending, error)
 
     async def _why_unmatched(self, lane: Lane) -> DurableError:
         heads = await self._backend.heads([lane.row.execution_id])
@@ -148,7 +143,7 @@ class Committer:
         """Strictly in queue order, so that no append commits ahead of an earlier one (INV-4)."""
         for pending in batch:
             if pending.lane.failure is not None:
-                self._settle(pending, None, pending.lane.failure)
+                self._lost(pending, pending.lane.failure)
             else:
                 await self.commit((pending,))
 
@@ -157,9 +152,19 @@ class Committer:
             self._fail(pending.lane, (pending,), error)
 
 
-def _seq_of(pending: Pending, seqs: Iterator[int | None]) -> int | None:
-    """The seq of its row, 0 where it has none; those of its heirs are passed over."""
-    seq = 0 if pending.row is None else next(seqs)
-    for _ in pending.heirs:
-        next(seqs)
-    return seq
+def _numbered(
+    batch: Sequence[Pending], outcome: BatchOutcome
+) -> Iterable[tuple[Pending, int | None]]:
+    """Each append with the seq of its row, 0 where it has none; those of its heirs are passed over.
+
+    All but all batches have a row for each append, and no other.
+    """
+    if not [pending for pending in batch if pending.row is None or pending.heirs]:
+        return zip(batch, outcome.seqs, strict=True)
+    seqs = iter(outcome.seqs)
+    numbered: list[tuple[Pending, int | None]] = []
+    for pending in batch:
+        numbered.append((pending, 0 if pending.row is None else next(seqs)))
+        for _ in pending.heirs:
+            next(seqs)
+    return numbered

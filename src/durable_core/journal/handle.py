@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from durable_core.errors import ExecutionNotFound, JournalUnavailable
 from durable_core.ids import ExecutionId, JournalSeq
@@ -29,7 +29,9 @@ class JournalWriterHandle:
     def __init__(self, writer: JournalWriter, owner_id: str) -> None:
         self.writer = writer
         self.owner_id = owner_id
-        self._lanes: dict[ExecutionId, Lane] = {}
+        self._lanes: dict[int, Lane] = {}
+        """By the integers of the executions' ids: a UUID is hashed by a call of its own."""
+
         self._deadlines = Deadlines(writer.settings.ack_timeout_ms)
 
     async def __aenter__(self) -> Self:
@@ -84,7 +86,7 @@ class JournalWriterHandle:
             None,
         )
         lane = Lane.of(execution_id, row, self.writer.wire.envelope(row), stored=False)
-        self._lanes[execution_id] = lane
+        self._lanes[execution_id.int] = lane
         return lane
 
     async def begin(
@@ -111,12 +113,12 @@ class JournalWriterHandle:
         """
         execution_id = ExecutionId(bytes=row.execution_id)
         lane = Lane.of(execution_id, row, self.writer.wire.verified(row), stored=True)
-        self._lanes[execution_id] = lane
+        self._lanes[execution_id.int] = lane
         return lane
 
     def detach(self, execution_id: ExecutionId) -> None:
         """Forget an execution; entries that were accepted are still committed."""
-        self._lanes.pop(execution_id, None)
+        self._lanes.pop(execution_id.int, None)
 
     def append_buffered(self, entry: Entry) -> bool:
         """Queue `entry` for the next group commit; never waits.
@@ -128,7 +130,8 @@ class JournalWriterHandle:
         `PayloadTooLarge`, `ExecutionTerminal`, `ExecutionFenced`, `ExecutionNotFound` for an
         execution not attached.
         """
-        return self.writer.offer(self._lane(entry.execution_id), entry)
+        lane = self._lanes.get(entry.execution_id.int) or self._lane(entry.execution_id)
+        return self.writer.take(lane, entry) or self.writer.refuse()
 
     async def append_acked(self, entry: Entry) -> JournalSeq:
         """Commit `entry` with everything accepted before it, and return its `seq`.
@@ -137,16 +140,16 @@ class JournalWriterHandle:
         entry may still land, and is not withdrawn. `JournalUnavailable` if it was not accepted.
         Otherwise raises as `append_buffered` does. A cancelled caller withdraws nothing.
         """
-        return await self.append_bounded(self._lane(entry.execution_id), entry)
+        lane = self._lanes.get(entry.execution_id.int) or self._lane(entry.execution_id)
+        if self.writer.has_room:
+            return await self._submit(lane, entry)
+        return await self._append_once_there_is_room(lane, entry)
 
     async def append_bounded(self, lane: Lane, entry: Entry) -> JournalSeq:
         """As `append_acked`, for whoever holds the lane of the entry's execution."""
-        writer = self.writer
-        if not writer.has_room:
-            return await self._append_once_there_is_room(lane, entry)
-        future = writer.submit(lane, entry)
-        self._deadlines.watch(future)
-        return JournalSeq(await future)
+        if self.writer.has_room:
+            return await self._submit(lane, entry)
+        return await self._append_once_there_is_room(lane, entry)
 
     async def flush(self) -> None:
         """Return when all that was accepted before is committed; see `JournalWriter.flush`."""
@@ -179,9 +182,15 @@ class JournalWriterHandle:
             message = f"no room in the journal's queue within {limit} ms; nothing was accepted"
             raise JournalUnavailable(message) from None
 
+    def _submit(self, lane: Lane, entry: Entry) -> asyncio.Future[JournalSeq]:
+        """Queue `entry`, for which there is room; its outcome, bounded by the ack timeout."""
+        future = self.writer.submit(lane, entry)
+        self._deadlines.watch(future)
+        return cast("asyncio.Future[JournalSeq]", future)
+
     def _lane(self, execution_id: ExecutionId) -> Lane:
         try:
-            return self._lanes[execution_id]
+            return self._lanes[execution_id.int]
         except KeyError:
             message = f"execution {execution_id} is not attached to this writer; claim it first"
             raise ExecutionNotFound(message) from None

@@ -35,6 +35,9 @@ class Intake:
         self.wanted = asyncio.Event()
         self._enough = min(settings.batch_limit, _ENOUGH)
         self._buffered_capacity = settings.queue_capacity
+        self.takes_buffered = settings.queue_capacity > 0
+        """Whether there is room for one more buffered append."""
+
         self._acked_capacity = settings.acked_capacity
         self._queue: deque[Pending] = deque()
         self._buffered = 0
@@ -48,14 +51,9 @@ class Intake:
         return len(self._queue)
 
     @property
-    def takes_buffered(self) -> bool:
-        """Whether there is room for one more buffered append."""
-        return self._buffered < self._buffered_capacity
-
-    @property
     def takes_acknowledged(self) -> bool:
         """Whether there is room for one more acknowledged append, and nobody waits for it."""
-        return not self._room and self._has_room
+        return not self._room and self._acked + self._given < self._acked_capacity
 
     @property
     def due(self) -> bool:
@@ -68,6 +66,8 @@ class Intake:
         self.accepted += 1
         if pending.future is None:
             self._buffered += 1
+            if self._buffered >= self._buffered_capacity:
+                self.takes_buffered = False
             if self._buffered >= self._enough:
                 self.urge(self.accepted)
         else:
@@ -78,8 +78,14 @@ class Intake:
 
     def take(self, limit: int) -> list[Pending]:
         """The next appends in order, at most `limit`."""
-        taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
-        self._buffered -= sum(pending.future is None for pending in taken)
+        if limit < len(self._queue):
+            taken = [self._queue.popleft() for _ in range(limit)]
+        else:
+            taken = list(self._queue)
+            self._queue.clear()
+        if self._buffered:
+            self._buffered -= sum([pending.future is None for pending in taken])
+            self.takes_buffered = self._buffered < self._buffered_capacity
         return taken
 
     def upcoming(self, limit: int) -> list[Pending]:
@@ -95,9 +101,12 @@ class Intake:
     def settle(self, pending: Pending) -> None:
         """An append has reached its end."""
         pending.settled = True
-        self.settled += 1
-        if pending.future is not None:
-            self._acked -= 1
+        self.count(1, int(pending.future is not None))
+
+    def count(self, settled: int, acked: int) -> None:
+        """So many appends have reached their end, so many of them acknowledged ones."""
+        self.settled += settled
+        self._acked -= acked
 
     def settlement(self) -> asyncio.Future[None]:
         """Have everything accepted so far committed now; done when all of it reached its end."""
@@ -121,14 +130,6 @@ class Intake:
         waiter.add_done_callback(self._taken)
         return waiter
 
-    async def room(self) -> bool:
-        """Wait for one's `turn`."""
-        waiter = self.turn()
-        try:
-            return await waiter
-        finally:
-            waiter.cancel()  # for a caller that was closed
-
     def announce(self) -> None:
         """Wake those whose appends have reached their end, and as many as have room now."""
         while self._waiters and self._waiters[0][0] <= self.settled:
@@ -140,10 +141,6 @@ class Intake:
         while self._room:
             _wake(self._room.popleft(), result=False)
 
-    @property
-    def _has_room(self) -> bool:
-        return self._acked + self._given < self._acked_capacity
-
     def _taken(self, waiter: asyncio.Future[bool]) -> None:
         # Whoever was woken may be cancelled, or refused, and take no room after all: once that is
         # decided, it is the next one's turn, whether or not anything is settled again.
@@ -153,8 +150,9 @@ class Intake:
     def _hand_out_room(self, over: int = 0) -> None:
         """Give as many turns as there is room for; `over` of those given before are over."""
         self._given -= over
-        while self._room and (self._has_room or self._room[0].done()):
-            self._given += _wake(self._room.popleft(), result=True)
+        room = self._room
+        while room and (self._acked + self._given < self._acked_capacity or room[0].done()):
+            self._given += _wake(room.popleft(), result=True)
 
 
 def _wake(waiter: asyncio.Future[T], *, result: T) -> bool:

@@ -102,14 +102,7 @@ class Lane:
         not the running one, or the lane's own failure. Of an execution that ended, only a new
         generation is accepted, and only where it failed.
         """
-        if (
-            entry.kind in _OF_A_RUN
-            and entry.generation == self.accepted_generation
-            and self.accepted_status is Status.RUNNING
-            and self.failure is None
-        ):
-            # All but all that is ever appended; each of the checks below has passed.
-            self.accepted_count += 1
+        if entry.kind in _OF_A_RUN and self.goes_on(entry.generation):
             return
         if self.failure is not None:
             raise self.failure
@@ -129,6 +122,20 @@ class Lane:
             # An entry of a run, for which all but the status is as it has to be.
             raise self._closed()
         self.accepted_count += 1
+
+    def goes_on(self, generation: int) -> bool:
+        """Note that a checked entry of a run joins the queue, which it may if this is running.
+
+        All but all that is ever appended; where it is not noted, `admit` says why.
+        """
+        if (
+            generation == self.accepted_generation
+            and self.accepted_status is Status.RUNNING
+            and self.failure is None
+        ):
+            self.accepted_count += 1
+            return True
+        return False
 
     def change_status(self, status: Status) -> None:
         """Note a change that opens or ends no generation: between running and blocked.
@@ -160,9 +167,10 @@ class Lane:
 
     def change_to(self, after: HeadState, now_ms: int) -> HeadChange:
         """The conditional update that takes the stored row from its committed state to `after`."""
-        row, envelope = self.row, self.envelope
+        row = self.row
         expected, _, count, _ = self.committed
-        status, generation, entries, head = after
+        status, generation, entries, _ = after
+        head, anchor = self._stamps(after)
         return tuple.__new__(
             HeadChange,
             (
@@ -173,8 +181,8 @@ class Lane:
                 _LABELS[status],
                 generation,
                 entries,
-                self._head(after),
-                envelope.anchor(status, generation, entries, head),
+                head,
+                anchor,
                 now_ms,
                 now_ms if status in TERMINAL else None,
             ),
@@ -182,17 +190,13 @@ class Lane:
 
     def start_as(self, after: HeadState, now_ms: int) -> ExecutionRow:
         """The row to create, as it stands after its first batch."""
+        head, anchor = self._stamps(after)
         return self.row._replace(
             status=after.status.label,
             generation=after.generation,
             entry_count=after.entries,
-            head_hmac=self._head(after),
-            anchor_mac=self.envelope.anchor(
-                after.status,
-                after.generation,
-                after.entries,
-                after.head,
-            ),
+            head_hmac=head,
+            anchor_mac=anchor,
             updated_at=now_ms,
             finalized_at=now_ms if after.status in TERMINAL else None,
         )
@@ -217,8 +221,11 @@ class Lane:
             raise self._closed()
         self.accepted_status = status
 
-    def _head(self, state: HeadState) -> bytes | None:
-        return None if self.envelope.keys.mac_key is None or state.entries == 0 else state.head
+    def _stamps(self, state: HeadState) -> tuple[bytes | None, bytes | None]:
+        """The `head_hmac` and the `anchor_mac` of that state; none where nothing is stamped."""
+        status, generation, entries, head = state
+        anchor = self.envelope.anchor(status, generation, entries, head)
+        return (None if anchor is None or entries == 0 else head), anchor
 
     def _closed(self) -> ExecutionTerminal:
         return ExecutionTerminal(

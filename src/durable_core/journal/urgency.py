@@ -19,13 +19,17 @@ class Urgency:
     """
 
     def __init__(self, settings: WriterSettings, intake: Intake) -> None:
+        self._intake = intake
         self._intervals = (settings.flush_interval_ms / 1000, settings.prompt_interval_ms / 1000)
         self._timers = (_Timer(intake), _Timer(intake))
         self._at_rest = True
 
     def arm(self, *, prompt: bool) -> None:
         """Have what was accepted last committed when its interval is over."""
-        self._timers[prompt].arm(self._intervals[prompt], at_rest=self._at_rest)
+        timer, intake = self._timers[prompt], self._intake
+        timer.newest = intake.accepted
+        if timer.oldest <= intake.urgent or timer.oldest <= intake.settled:
+            timer.begin(self._intervals[prompt], at_rest=self._at_rest)
 
     def at_work(self) -> None:
         """The commit loop looks at the queue, until it is `at_rest`."""
@@ -44,31 +48,29 @@ class Urgency:
 
 
 class _Timer:
-    """`_oldest` is the number of the append that `_deadline` belongs to, `_newest` of the last one.
+    """`oldest` is the number of the append that `_deadline` belongs to, `newest` of the last one.
 
     A batch takes what is there when it is formed: it may take the oldest along and leave one that
     was armed behind it. That one has no deadline of its own noted, and is committed at this one.
     """
 
     def __init__(self, intake: Intake) -> None:
+        self.oldest = 0
+        self.newest = 0
         self._intake = intake
-        self._oldest = 0
-        self._newest = 0
         self._deadline = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
-    def arm(self, seconds: float, *, at_rest: bool) -> None:
-        self._newest = self._intake.accepted
-        if not self._is_served(self._oldest):
-            return
-        self._oldest = self._newest
+    def begin(self, seconds: float, *, at_rest: bool) -> None:
+        """The newest is the oldest of those that need one."""
+        self.oldest = self.newest
         self._deadline = asyncio.get_running_loop().time() + seconds
         if at_rest:
             self.set()
 
     def set(self) -> None:
         """See that something fires at the deadline of what nobody has taken along."""
-        if self._handle is None and not self._is_served(self._newest):
+        if self._handle is None and not self._all_served:
             loop = asyncio.get_running_loop()
             self._handle = loop.call_at(self._deadline, self._fire, loop)
 
@@ -79,7 +81,7 @@ class _Timer:
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
         self._handle = None
-        if self._is_served(self._newest):
+        if self._all_served:
             return
         if loop.time() < self._deadline:
             # Set for an append that has been taken along since; the oldest of now has time left.
@@ -87,6 +89,7 @@ class _Timer:
             return
         self._intake.urge(self._intake.accepted)
 
-    def _is_served(self, number: int) -> bool:
-        """Whether that append is committed, or about to be, without this timer."""
-        return number <= self._intake.urgent or number <= self._intake.settled
+    @property
+    def _all_served(self) -> bool:
+        """Whether the newest is committed, or about to be, without this timer."""
+        return self.newest <= self._intake.urgent or self.newest <= self._intake.settled

@@ -15,7 +15,7 @@ from durable_core.contracts.backend import ExecutionBackend
 from durable_core.errors import CommitOutcomeUnknown, JournalUnavailable
 from durable_core.journal.actor import Actor
 from durable_core.journal.admission import check_entry, is_usual
-from durable_core.journal.batching import Pending
+from durable_core.journal.batching import accepted
 from durable_core.journal.intake import Intake
 from durable_core.journal.lane import Lane
 from durable_core.journal.lookups import LOOKED_UP, check_looked_up
@@ -44,6 +44,7 @@ class JournalWriter:
     ) -> None:
         self._backend = backend
         self.wire = wire
+        self._max_payload_bytes = wire.max_payload_bytes
         self.settings = settings or WriterSettings()
         self.clock = clock or SystemClock()
         self._losses = Losses(metrics)
@@ -125,8 +126,10 @@ class JournalWriter:
         A prompt one commits within 1 ms instead of the flush interval. Raises as `check_entry`,
         `check_looked_up` and `Lane.admit` do, and `PayloadTooLarge`. Never waits.
         """
-        if self.take(lane, entry, prompt=prompt):
-            return True
+        return self.take(lane, entry, prompt=prompt) or self.refuse()
+
+    def refuse(self) -> bool:
+        """False: count and log a buffered append that `take` has refused."""
         self._losses.drop(self._actor.down)
         return False
 
@@ -134,7 +137,10 @@ class JournalWriter:
         """As `offer`, for a caller that does without no entry: what is refused is no loss."""
         if self._actor.down is not None or not self._intake.takes_buffered:
             return False
-        self._enter(lane, entry, None)
+        if not (is_usual(entry, self._max_payload_bytes) and lane.goes_on(entry.generation)):
+            self._check(lane, entry)
+            lane.admit(entry)
+        self._intake.put(accepted(lane, entry))
         self._losses.burst = 0
         self._urgency.arm(prompt=prompt)
         return True
@@ -147,8 +153,11 @@ class JournalWriter:
         """
         if self._actor.down is not None:
             self._require_up()
+        if not (is_usual(entry, self._max_payload_bytes) and lane.goes_on(entry.generation)):
+            self._check(lane, entry)
+            lane.admit(entry)
         future: asyncio.Future[int] = self._loop.create_future()
-        self._enter(lane, entry, future)
+        self._intake.put(accepted(lane, entry, future))
         return future
 
     def hand_on(
@@ -167,8 +176,8 @@ class JournalWriter:
         for its_lane, entry in entries:
             its_lane.admit(entry)
         future: asyncio.Future[int] = self._loop.create_future()
-        heirs = [Pending(heir, entry) for entry in beginning]
-        self._intake.put(Pending(lane, end, future, heirs))
+        heirs = [accepted(heir, entry) for entry in beginning]
+        self._intake.put(accepted(lane, end, future, heirs))
         return future
 
     def change_status(self, lane: Lane, status: Status) -> asyncio.Future[int]:
@@ -181,7 +190,7 @@ class JournalWriter:
             raise lane.failure
         lane.change_status(status)
         future: asyncio.Future[int] = self._loop.create_future()
-        self._intake.put(Pending(lane, status, future))
+        self._intake.put(accepted(lane, status, future))
         return future
 
     async def append(self, lane: Lane, entry: Entry) -> int:
@@ -216,10 +225,14 @@ class JournalWriter:
 
         `JournalUnavailable` if none may be. Whoever waits comes before whoever has not waited.
         """
-        turn = self._intake.takes_acknowledged
+        given = self.has_room
         self._require_up()
-        while not turn:
-            turn = await self._intake.room()
+        while not given:
+            turn = self._intake.turn()
+            try:
+                given = await turn
+            finally:
+                turn.cancel()  # for a caller that was closed
             self._require_up()
 
     async def flush(self) -> None:
@@ -257,19 +270,12 @@ class JournalWriter:
         """Commit what waits now: its execution is about to do something slow."""
         self._intake.urge(self._intake.accepted)
 
-    def _enter(self, lane: Lane, entry: Entry, future: asyncio.Future[int] | None) -> None:
-        self._check(lane, entry)
-        lane.admit(entry)
-        self._intake.put(Pending(lane, entry, future))
-
     def _check(self, lane: Lane, entry: Entry) -> None:
-        usual = is_usual(entry)
-        if not usual:
-            check_entry(entry)
+        check_entry(entry)
         payload = getattr(entry, "payload", None)
         if payload is not None:
             self.wire.guard(payload)
-        if not usual and entry.kind in LOOKED_UP:
+        if entry.kind in LOOKED_UP:
             check_looked_up(lane, entry)
 
     def _require_up(self) -> None:

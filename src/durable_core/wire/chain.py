@@ -76,11 +76,7 @@ class Macs:
         Of columns that `entry_fields` has packed, and of the rest.
         """
         place, digests, effect, detail = fields
-        try:
-            pair = self._idle.pop()
-        except IndexError:
-            pair = self._keyed.copy(), blake3()
-        keyed, plain = pair
+        pair = keyed, plain = self._take()
         blob = _EMPTY
         if payload is not None:
             plain.update(payload)
@@ -97,7 +93,18 @@ class Macs:
 
     def of_anchor(self, data: bytes) -> bytes:
         """The MAC (32 bytes) of the canonical fields of an anchor."""
-        return self._keyed.copy().update(data).digest()
+        pair = self._take()
+        mac = pair[0].update(data).digest()
+        pair[0].reset()
+        self._idle.append(pair)
+        return mac
+
+    def _take(self) -> tuple[blake3, blake3]:
+        """A pair of hashers that is nobody else's until it lies among the idle ones again."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._keyed.copy(), blake3()
 
 
 def check_row(macs: Macs | None, before: bytes, row: JournalRow) -> bytes:

@@ -8,16 +8,9 @@ integers are u64 big-endian · UUIDs 16 bytes · text UTF-8 · codes as integers
 
 from __future__ import annotations
 
-from typing import Final
+from durable_core.contracts.cipher import NULL, field
 
 __all__ = ["NULL", "field", "integer", "text"]
-
-NULL: Final = b"\xff\xff\xff\xff"
-
-
-def field(value: bytes | None) -> bytes:
-    """`value` with its length in front, or the null field."""
-    return NULL if value is None else len(value).to_bytes(4, "big") + value
 
 
 def integer(value: int | None) -> bytes:

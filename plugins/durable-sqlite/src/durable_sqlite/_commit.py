@@ -9,13 +9,14 @@ is what costs, so a batch is as few statements as it can be, and takes turns wit
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Container, Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import TypeVar
 
 from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, HeadChange
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow
 from durable_core.storage import batches, texts
+from durable_core.storage.binding import of_advances, of_entries, of_rows
 from durable_core.storage.keycheck import KeyCheck
 from durable_core.storage.scripts import storing_check
 from durable_core.storage.turns import Turns
@@ -24,6 +25,8 @@ from durable_sqlite._connection import abandon, immediate, played
 from durable_sqlite._log import Log
 
 __all__ = ["commit", "prune"]
+
+T = TypeVar("T", bound=tuple[object, ...])
 
 
 def commit(
@@ -52,7 +55,7 @@ def commit(
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
         if turns is not None:
             turns.give(len(rows))
-        last = _insert(connection, _sql.INSERT_ENTRIES, rows)
+        last = _insert(connection, _sql.INSERT_ENTRIES, rows, of_entries)
         if batch.has_lookups:
             _change_lookups(connection, batch, lost)
         if batches.ends_something(batch):
@@ -82,7 +85,8 @@ def prune(connection: sqlite3.Connection, rows: Sequence[EndedRow]) -> frozenset
     gone: set[bytes] = set()
     with immediate(connection):
         for chunk in _sql.in_chunks([row.fence for row in rows]):
-            gone.update(one for (one,) in connection.execute(_sql.PRUNE[len(chunk)], _flat(chunk)))
+            deleted = connection.execute(_sql.PRUNE[len(chunk)], of_rows(chunk))
+            gone.update(one for (one,) in deleted)
         left = [row for row in rows if row.execution_id in gone]
         keys = [row[:3] for row in left if row.execution_key is not None]
         _insert(connection, _sql.PRUNE_KEYS, keys)
@@ -117,13 +121,13 @@ def _begin_and_change(
 def _change_alone(connection: sqlite3.Connection, change: HeadChange) -> bool:
     fence = change[:4]
     if batches.keeps_status(change):
-        return connection.execute(_sql.ADVANCE, (*change[5:10], *fence)).rowcount == 1
-    return connection.execute(_sql.CHANGE, (*change[4:], *fence)).rowcount == 1
+        return connection.execute(_sql.ADVANCE, of_rows((change[5:10], fence))).rowcount == 1
+    return connection.execute(_sql.CHANGE, of_rows((change[4:], fence))).rowcount == 1
 
 
 def _change_together(connection: sqlite3.Connection, changes: Sequence[HeadChange]) -> bool:
     advancing = [change for change in changes if batches.keeps_status(change)]
-    applied = _update(connection, _sql.ADVANCE_MANY, advancing)
+    applied = _update(connection, _sql.ADVANCE_MANY, advancing, of_advances)
     if len(advancing) < len(changes):
         others = [change for change in changes if not batches.keeps_status(change)]
         applied += _update(connection, _sql.CHANGE_MANY, others)
@@ -134,10 +138,11 @@ def _update(
     connection: sqlite3.Connection,
     texts: Mapping[int, str],
     changes: Sequence[HeadChange],
+    parameters: Callable[[Sequence[HeadChange]], list[object]] = of_rows,
 ) -> int:
     """How many rows the changes applied to, in as few statements as their number allows."""
     return sum(
-        connection.execute(texts[len(chunk)], _flat(chunk)).rowcount
+        connection.execute(texts[len(chunk)], parameters(chunk)).rowcount
         for chunk in _sql.in_chunks(changes)
     )
 
@@ -150,7 +155,7 @@ def _taken(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> di
     wanted = list(dict.fromkeys(map(batches.key_of, keyed)))
     holders: dict[tuple[str, str | None], bytes] = {}
     for chunk in _sql.in_chunks(wanted):
-        stored = connection.execute(_sql.SELECT_KEYS[len(chunk)], _flat(chunk))
+        stored = connection.execute(_sql.SELECT_KEYS[len(chunk)], of_rows(chunk))
         holders.update(((workflow, key), holder) for workflow, key, holder in stored.fetchall())
     return batches.taken_keys(keyed, holders)
 
@@ -179,22 +184,11 @@ def _change_lookups(
 def _insert(
     connection: sqlite3.Connection,
     texts: Mapping[int, str],
-    rows: Sequence[tuple[object, ...]],
+    rows: Sequence[T],
+    parameters: Callable[[Sequence[T]], list[object]] = of_rows,
 ) -> int:
     """Insert the rows in order; the row id of the last one, 0 where there is none."""
     last = 0
     for chunk in _sql.in_chunks(rows):
-        last = connection.execute(texts[len(chunk)], _flat(chunk)).lastrowid or 0
+        last = connection.execute(texts[len(chunk)], parameters(chunk)).lastrowid or 0
     return last
-
-
-def _flat(rows: Iterable[Iterable[object]]) -> list[object]:
-    """The parameters of a statement for many rows.
-
-    Bytes go as `bytearray`: `sqlite3` binds ints, floats, texts and bytearrays as they are, and
-    looks for an adapter of any other value, which takes five times as long.
-    """
-    return [
-        bytearray(value) if value.__class__ is bytes else value
-        for value in chain.from_iterable(rows)
-    ]

@@ -85,9 +85,9 @@ CHANGE: Final = (
     f"anchor_mac = ?, updated_at = ?, finalized_at = ? WHERE {_FENCE}"
 )
 ADVANCE_MANY: Final = _sized(
-    "UPDATE durable_executions AS e SET generation = v.column6, entry_count = v.column7, "
-    "head_hmac = v.column8, anchor_mac = v.column9, updated_at = v.column10 FROM (VALUES ",
-    11,
+    "UPDATE durable_executions AS e SET generation = v.column5, entry_count = v.column6, "
+    "head_hmac = v.column7, anchor_mac = v.column8, updated_at = v.column9 FROM (VALUES ",
+    9,
     _FENCE_OF_V,
 )
 CHANGE_MANY: Final = _sized(
