@@ -14,7 +14,14 @@ from typing import Final
 
 from durable_core.errors import DecodeError, IntegrityError, PayloadError, ReplayDivergence
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import STEP_KINDS, TIMER_KINDS, EntryKind, FoldedRow, JournalRow
+from durable_core.model.entries import (
+    STEP_KINDS,
+    TIMER_KINDS,
+    EntryKind,
+    FoldedRow,
+    JournalRow,
+    OpenedRow,
+)
 from durable_core.replay.divergence import describe, leftover
 from durable_core.replay.lookup import (
     CLOSES,
@@ -28,6 +35,7 @@ from durable_core.replay.lookup import (
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
 from durable_core.replay.received import Received
+from durable_core.wire.pages import open_results
 from durable_core.wire.waits import read_resolved
 
 __all__ = ["ReplayCursor"]
@@ -166,6 +174,9 @@ class ReplayCursor:
 
     def open_payload(self, row: JournalRow) -> bytes:
         """The plain payload of a row that this cursor returned."""
+        payload = row.payload
+        if payload and row.__class__ is OpenedRow:
+            return payload
         return self._reader.envelope.open(row)
 
     def unread(self, step_id: str) -> bool:
@@ -226,13 +237,13 @@ class ReplayCursor:
 
     def _take_all(self, rows: list[JournalRow]) -> None:
         steps, generation = self._steps, self._generation
-        for row in rows:
+        for row in open_results(self._reader.envelope, rows, generation):
             step_id = row.step_id
             if (
                 row.entry_kind == _RESULT
                 and row.effect_class == _IDEMPOTENT
                 and row.generation == generation
-                and row.__class__ is JournalRow
+                and row.__class__ is not FoldedRow
                 and step_id not in steps
             ):
                 # What most entries of long executions are, without the way through all kinds.
