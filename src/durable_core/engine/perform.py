@@ -21,7 +21,12 @@ from durable_core.engine.invoke import (
 )
 from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import replay, take_over
-from durable_core.engine.replaying import NOT_AT_HAND, recorded_result, result_at_hand
+from durable_core.engine.replaying import (
+    NOT_AT_HAND,
+    recorded_result,
+    result_at_hand,
+    turn_of,
+)
 from durable_core.engine.sequence import LAST
 from durable_core.errors import JournalError, StepFailed
 from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
@@ -47,7 +52,7 @@ def perform(
 
     It raises `StepFailed` into the workflow, and cancellation.
     """
-    if not run.caught_up:
+    if not (run.caught_up or run.cursor.unconsumed):
         run.catch_up()
     live = run.caught_up
     coroutine = _within(run, call.step_id, _perform, call) if live else _replay(run, call)
@@ -112,12 +117,13 @@ async def _replay(run: Run, call: StepCall) -> object:
 
 async def _in_turn(run: Run, call: StepCall) -> object:
     """As `_perform`, with fewer looks at what a recorded result in a branch goes by."""
-    activity, cursor, cancelled = run.activity, run.cursor, False
+    activity, cancelled = run.activity, False
     if not activity.steps_to_begin:
-        unread = cursor.unread(call.step_id)
-        if unread:
-            cancelled = await activity.outlast_arrival(call.step_id)
-        value = await recorded_result(run, call, told=unread)
+        turn = turn_of(run, call)
+        while turn is not None:
+            cancelled |= await activity.outlast_turn(turn)
+            turn = turn_of(run, call) if turn.cancelled() else None
+        value = recorded_result(run, call)
         if value is not NOT_AT_HAND:
             return value
     if cancelled:

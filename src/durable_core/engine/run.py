@@ -184,9 +184,15 @@ class Run(RunState):
 
         Whether the workflow cancelled meanwhile, which does not end the wait.
         """
-        if not (self.activity.concurrent or self._answers_in_turn) or self.sequence.is_next(place):
+        if self.is_turn_of(place):
             return False
-        return await self.activity.outlast_turn(place)
+        return await self.activity.outlast_turn(self.sequence.turn(place))
+
+    def is_turn_of(self, place: int) -> bool:
+        """Whether what stands at `place` may be told now, without a wait."""
+        return not (self.activity.concurrent or self._answers_in_turn) or self.sequence.is_next(
+            place
+        )
 
     async def journal(
         self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False
