@@ -35,7 +35,7 @@ from durable_core.telemetry import SpanName
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["WaitedTooLong", "begin_together", "called", "look_up", "perform"]
+__all__ = ["WaitedTooLong", "begin_together", "called", "called_or", "look_up", "perform"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,6 +71,36 @@ def called(
     coroutine = _within(run, step_id, work, *args, **kwargs)
     run.activity.called(step_id, coroutine, asyncio.current_task())
     return coroutine
+
+
+def called_or(
+    run: Run,
+    step_id: str,
+    at_hand: Callable[[], object],
+    work: Callable[Concatenate[Run, P], Coroutine[Any, Any, Any]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Coroutine[Any, Any, Any]:
+    """As `called`, of what the journal may hold: `work` where `at_hand()` is `NOT_AT_HAND`."""
+    if run.caught_up:
+        return called(run, step_id, work, *args, **kwargs)
+    coroutine = _at_hand_or(run, step_id, at_hand, work, *args, **kwargs)
+    run.activity.called(step_id, coroutine, asyncio.current_task())
+    return coroutine
+
+
+async def _at_hand_or(
+    run: Run,
+    step_id: str,
+    at_hand: Callable[[], object],
+    work: Callable[Concatenate[Run, P], Coroutine[Any, Any, Any]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> object:
+    value = at_hand()
+    if value is not NOT_AT_HAND:
+        return value
+    return await _within(run, step_id, work, *args, **kwargs)
 
 
 async def _within(

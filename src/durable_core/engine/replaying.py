@@ -13,12 +13,27 @@ from attrs import frozen
 
 from durable_core.engine.call import StepCall
 from durable_core.engine.recorded import read_result
+from durable_core.errors import DecodeError
+from durable_core.model.entries import EntryKind, JournalRow
+from durable_core.replay.lookup import Wanted
 
 if TYPE_CHECKING:
+    from durable_core.engine.promise import Cell
     from durable_core.engine.run import Run
     from durable_core.engine.sequence import Turn
 
-__all__ = ["NOT_AT_HAND", "NotAtHand", "recorded_result", "result_at_hand", "turn_of"]
+__all__ = [
+    "NOT_AT_HAND",
+    "NotAtHand",
+    "closed_at_hand",
+    "recorded_result",
+    "resolved_at_hand",
+    "result_at_hand",
+    "turn_of",
+]
+
+
+_FAILED: Final = int(EntryKind.STEP_FAILED)
 
 
 @frozen
@@ -46,6 +61,53 @@ def result_at_hand(run: Run, call: StepCall) -> object:
     activity.answered_at_once(step_id)
     run.folding.settle(step_id)
     run.parts.metrics.record("durable.engine.steps_replayed", 1)
+    return value
+
+
+def closed_at_hand(run: Run, wanted: Wanted) -> JournalRow | None:
+    """What closes something that is awaited now and is no step; None where nothing was done.
+
+    Nor where the workflow had cancelled it.
+    """
+    step_id = wanted.step_id
+    row = run.cursor.closing(step_id)
+    if (
+        row is None
+        or row.entry_kind == _FAILED
+        or not run.activity.may_answer(step_id, row.entry_no)
+    ):
+        return None
+    try:
+        fits = wanted.is_at(row)
+    except DecodeError:
+        return None
+    if not fits:
+        return None
+    run.cursor.consume(step_id)
+    run.activity.answered_at_once(step_id)
+    run.folding.settle(step_id)
+    return row
+
+
+def resolved_at_hand(run: Run, step_id: str, cell: Cell) -> object:
+    """What a promise that is awaited now was resolved with; `NOT_AT_HAND` where nothing was done.
+
+    The place of the wait holds nothing then that could stand in front of the resolution.
+    """
+    cursor, activity = run.cursor, run.activity
+    row = cursor.resolution(cell.promise_id)
+    if (
+        row is None
+        or step_id in cursor.unconsumed
+        or not activity.may_answer(step_id, row.entry_no)
+    ):
+        return NOT_AT_HAND
+    try:
+        value = cell.read(run, cursor.open_payload(row))
+    except Exception:  # noqa: BLE001 - the long way meets it again, and tells it
+        return NOT_AT_HAND
+    activity.answered_at_once(step_id)
+    run.folding.settle(step_id)
     return value
 
 

@@ -35,7 +35,7 @@ from durable_core.replay.lookup import (
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
 from durable_core.replay.received import Received
-from durable_core.wire.pages import open_results
+from durable_core.wire.pages import open_page
 from durable_core.wire.waits import read_resolved
 
 __all__ = ["ReplayCursor"]
@@ -237,7 +237,7 @@ class ReplayCursor:
 
     def _take_all(self, rows: list[JournalRow]) -> None:
         steps, generation = self.unconsumed, self._generation
-        for row in open_results(self._reader.envelope, rows, generation):
+        for row in open_page(self._reader.envelope, rows, generation):
             step_id = row.step_id
             if (
                 row.entry_kind == _RESULT

@@ -1,4 +1,4 @@
-"""Opens the results in a page of verified rows at once, which costs less than one after the other.
+"""Opens what a page of verified rows holds at once, which costs less than one after the other.
 
 What cannot be opened is left as it is stored: `ExecutionEnvelope.open` meets it again when somebody
 asks for it, and says what is wrong with it. The limit of a payload comes first here too (INV-11).
@@ -13,18 +13,19 @@ from durable_core.contracts.cipher import BoundCipher, ManyOpens, encode_aad
 from durable_core.model.entries import PAYLOAD_VERSION, EntryKind, JournalRow, OpenedRow
 from durable_core.wire.envelope import FRAME, ExecutionEnvelope
 
-__all__ = ["open_results"]
+__all__ = ["open_page"]
 
 _RESULT: Final = int(EntryKind.STEP_RESULT)
+_RESOLVED: Final = int(EntryKind.PROMISE_RESOLVED)
 
 
-def open_results(
+def open_page(
     envelope: ExecutionEnvelope, rows: Sequence[JournalRow], generation: int
 ) -> Sequence[JournalRow]:
-    """`rows` with the results of that generation opened, where they can be; in the same order.
+    """`rows` in their order: results of that generation, and resolutions, opened where they can be.
 
-    Those of one page are sealed in one way, but for the page in which the key changed: what is
-    sealed otherwise than the first of them stays as it is.
+    What is in one page is sealed in one way, but for the page in which the key changed: what is
+    sealed otherwise than the first of it stays as it is.
     """
     if not envelope.sealed:
         return rows
@@ -34,8 +35,7 @@ def open_results(
     for at, row in enumerate(rows):
         blob = row[9]
         if (
-            row[4] != _RESULT
-            or row[2] != generation
+            ((row[4] != _RESULT or row[2] != generation) and row[4] != _RESOLVED)
             or row.__class__ is not JournalRow
             or row[10] != PAYLOAD_VERSION
             or blob is None
