@@ -48,7 +48,7 @@ def _cell_of(run: Run, promise: DurablePromise[Any]) -> Cell | None:
     cells, promise_id = run.cells, promise.id.bytes
     cell = cells.get(promise_id)
     if cell is None and cells.was_let_go(promise_id):
-        cell = Cell(promise_id, promise.name, cells.kind_of(promise_id))
+        cell = Cell(promise_id, promise.name, cells.kind_of(promise_id), again=True)
         cells.add(cell)
     return cell
 
@@ -93,7 +93,7 @@ async def _payload(run: Run, wait: Wait, cell: Cell, delay_ms: int | None) -> by
     cancelled = run.activity.is_doomed(wait.wanted.step_id)
     if run.activity.steps_to_begin:
         cancelled |= await begin_together(run)
-    if cell.entry_no is None and run.cells.was_let_go(cell.promise_id):
+    if cell.entry_no is None and cell.again:
         _, cancelled_too = await run.activity.outlast_read(recall(run, cell))
         cancelled |= cancelled_too
     found, row, cancelled_too = await _recorded(run, wait, cell)

@@ -58,6 +58,9 @@ class Cell:
     once: bool = False
     """Whether it is a signal: told once, and journaled before anybody said which type it has."""
 
+    again: bool = False
+    """Whether the program was told its outcome, and had let it go, when it asked for it again."""
+
     entry_no: int | None = None
     """Where its resolution stands in the journal, or will: it is on its way from then on."""
 
