@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -21,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durable_core.contracts import PayloadAad, PayloadCipher
-from durable_core.contracts.cipher import FIRST_FOREIGN_FORMAT, ManySeals
+from durable_core.contracts.cipher import FIRST_FOREIGN_FORMAT, BoundCipher, ManyOpens, ManySeals
 from durable_core.errors import ConfigError, DecodeError, IntegrityError
 
 __all__ = ["CipherConformance"]
@@ -95,6 +96,20 @@ class CipherConformance:
             body = seal(text, AAD + text)
             assert bound.open(body, AAD + text) == text
             assert len(body) - len(text) == cipher.overhead
+
+    def test_many_open_as_each_would(self, cipher: PayloadCipher) -> None:
+        """For a cipher that opens many at once: all of them in order, or none and an error."""
+        bound = cipher.bind(KEY)
+        texts = [os.urandom(size) for size in range(100)]
+        sealed = [(bound.seal(text, AAD + text), AAD + text) for text in texts]
+        assert _opened(bound, sealed) == texts
+        assert _opened(bound, []) == []
+        body, aad = sealed[7]
+        for other in ((_flipped(body, len(body) - 1, 0x01), aad), (body, AAD)):
+            with pytest.raises(IntegrityError):
+                _opened(bound, [*sealed[:7], other, *sealed[8:]])
+        with pytest.raises(DecodeError):
+            _opened(bound, [*sealed, (body[: cipher.overhead - 1], aad)])
 
     @pytest.mark.parametrize("size", [0, 1, 40])
     def test_a_change_of_any_byte_is_found(self, cipher: PayloadCipher, size: int) -> None:
@@ -191,6 +206,12 @@ class CipherConformance:
 
         with ThreadPoolExecutor(workers) as pool:
             assert all(pool.map(work, range(workers)))
+
+
+def _opened(bound: BoundCipher, sealed: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    if isinstance(bound, ManyOpens):
+        return bound.open_each(sealed)
+    return [bound.open(body, aad) for body, aad in sealed]
 
 
 def _flipped(data: bytes, at: int, mask: int) -> bytes:

@@ -87,20 +87,22 @@ class Activity:
             and not (self.under_way > 1 or self._called or self._doomed or run.strands.forked)
         )
 
-    def begins_alone(self, step_id: str) -> bool:
-        """Whether of all that was called only this step has not begun.
+    def may_answer(self, step_id: str, place: int) -> bool:
+        """Whether a step that is awaited now may be told at once what stands at `place`.
 
-        Nor can it count as cancelled from the start.
+        Of all that was called only it has not begun, and it cannot count as cancelled from the
+        start; and nothing else goes on, or whatever does has come to wait for what stands behind.
         """
-        return len(self._called) == 1 and step_id in self._called and not self._owed
-
-    def is_next(self, place: int) -> bool:
-        """Whether a step that has not begun may be told at once what stands at `place`.
-
-        Nothing else goes on, or whatever does has come to wait for what stands behind.
-        """
-        run = self._run
-        if self.under_way or run.forked:
+        run, called = self._run, self._called
+        if (
+            len(called) != 1
+            or step_id not in called
+            or self._owed
+            or run.ended
+            or not run.place.held
+        ):
+            return False
+        if self.under_way or run.strands.forked or run.cursor.beside:
             return run.sequence.is_next(place)
         return True
 
@@ -271,46 +273,15 @@ class Activity:
             found = cursor.answer(wanted)
         return found, cancelled
 
-    async def outlast_turn(self, place: int) -> bool:
-        """Wait, as `outlast` does, for the turn of what stands at `place` in the journal.
+    async def outlast_turn(self, waiting: Turn) -> bool:
+        """Wait, as `outlast` does, until a turn has come, or there is nothing to wait for.
 
         Needs no task of its own, so that an answer follows the one before it at once.
         """
-        return await self._outlast(self._run.sequence.turn(place))
-
-    async def outlast_arrival(self, step_id: str) -> bool:
-        """Wait, as `outlast` does, until what closes a step was read and its turn has come.
-
-        Or until nothing of it can come any more, or reading has failed. Who waits is not woken for
-        the entries of others.
-        """
-        cursor, sequence, cancelled = self._run.cursor, self._run.sequence, False
-        while not cursor.exhausted and cursor.closing(step_id) is None:
-            turn = sequence.without_place()
-            arrived = functools.partial(self._arrived, turn, step_id)
-            sequence.beside(functools.partial(cursor.tell_when_loaded, arrived))
-            cancelled |= await self._outlast(turn)
-            if not turn.cancelled():
-                break
-        return cancelled
-
-    def _arrived(self, turn: Turn, step_id: str, error: BaseException | None) -> None:
-        cursor = self._run.cursor
-        row = cursor.closing(step_id)
-        if turn.done():
-            return
-        if row is not None:
-            self._run.sequence.let_in(turn, row.entry_no)
-        elif error is not None or cursor.exhausted:
-            turn.set_result(None)
-        else:
-            cursor.tell_when_loaded(functools.partial(self._arrived, turn, step_id))
-
-    async def _outlast(self, waiting: Turn) -> bool:
         turn: Turn | None = waiting
-        sequence, cancelled = self._run.sequence, False
+        sequence, reads, cancelled = self._run.sequence, self._reads, False
         while turn is not None:
-            waited, self._reads[turn] = turn, None
+            waited, reads[turn] = turn, None
             try:
                 await waited
             except asyncio.CancelledError:
@@ -319,7 +290,7 @@ class Activity:
                 self._note_unmoved()
                 cancelled = True
             finally:
-                self._reads.pop(waited, None)
+                reads.pop(waited, None)
                 turn = sequence.after(waited)
         return cancelled
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from durable_core.engine.cells import recall
-from durable_core.engine.perform import WaitedTooLong, begin_together, called
+from durable_core.engine.perform import WaitedTooLong, begin_together, called_or
 from durable_core.engine.promise import Cell, DurablePromise
 from durable_core.engine.recorded import cancelled_again
+from durable_core.engine.replaying import NOT_AT_HAND, resolved_at_hand
 from durable_core.engine.sleeping import Wait
 from durable_core.errors import ConfigError
 from durable_core.model.entries import EntryKind, JournalRow
@@ -46,7 +48,7 @@ def _cell_of(run: Run, promise: DurablePromise[Any]) -> Cell | None:
     cells, promise_id = run.cells, promise.id.bytes
     cell = cells.get(promise_id)
     if cell is None and cells.was_let_go(promise_id):
-        cell = Cell(promise_id, promise.name, cells.kind_of(promise_id))
+        cell = Cell(promise_id, promise.name, cells.kind_of(promise_id), again=True)
         cells.add(cell)
     return cell
 
@@ -60,7 +62,17 @@ def wait_for(
 ) -> Coroutine[Any, Any, Any]:
     """The coroutine that waits at a place that was taken; `given_up()` where nothing came."""
     cell.waits += 1
-    return called(run, wait.wanted.step_id, _await, wait, cell, delay_ms, given_up)
+    step_id = wait.wanted.step_id
+    at_hand = partial(_at_hand, run, step_id, cell)
+    return called_or(run, step_id, at_hand, _await, wait, cell, delay_ms, given_up)
+
+
+def _at_hand(run: Run, step_id: str, cell: Cell) -> object:
+    value = resolved_at_hand(run, step_id, cell)
+    if value is not NOT_AT_HAND:
+        cell.waits -= 1
+        cell.told(run)
+    return value
 
 
 async def _await(
@@ -81,7 +93,7 @@ async def _payload(run: Run, wait: Wait, cell: Cell, delay_ms: int | None) -> by
     cancelled = run.activity.is_doomed(wait.wanted.step_id)
     if run.activity.steps_to_begin:
         cancelled |= await begin_together(run)
-    if cell.entry_no is None and run.cells.was_let_go(cell.promise_id):
+    if cell.entry_no is None and cell.again:
         _, cancelled_too = await run.activity.outlast_read(recall(run, cell))
         cancelled |= cancelled_too
     found, row, cancelled_too = await _recorded(run, wait, cell)

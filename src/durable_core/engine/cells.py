@@ -67,7 +67,7 @@ class Cells:
         if cell.waits or (cell.handle is not None and cell.handle() is not None):
             return
         self.forget(cell)
-        if not self.was_let_go(cell.promise_id):
+        if not cell.again:
             for kind, ids in self._told:
                 if kind == cell.kind:
                     ids.extend(cell.promise_id)

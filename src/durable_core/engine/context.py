@@ -158,7 +158,7 @@ class DurableContext:
         `ExecutionError` in another task than the branch's own.
         """
         run = self._here("ctx.parallel()")
-        place = run.take_place("ctx.parallel()")
+        place, _ = run.take_place("ctx.parallel()")
         run.folding.settle(place)  # it has no entry
         return ParallelBlock(run, self._strand, place, lambda strand: DurableContext(run, strand))
 

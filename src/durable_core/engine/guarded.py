@@ -62,7 +62,7 @@ async def perform_guarded(run: Run, call: StepCall, found: Found, *, cancelled: 
         return await _meet_prior(run, call, prior, cancelled=cancelled)
     if run.activity.concurrent and _unclaimed(run, call) is not None:
         # Let what goes on beside it call its own steps: one of them may be the one that is missed.
-        cancelled |= await run.activity.outlast_turn(LAST)
+        cancelled |= await run.activity.outlast_turn(run.sequence.turn(LAST))
     other = _unclaimed(run, call)
     if other is not None:
         message = (

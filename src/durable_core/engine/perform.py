@@ -21,7 +21,12 @@ from durable_core.engine.invoke import (
 )
 from durable_core.engine.outcome import CANCELLED, VALUE
 from durable_core.engine.recorded import replay, take_over
-from durable_core.engine.replaying import NOT_AT_HAND, recorded_result, result_at_hand
+from durable_core.engine.replaying import (
+    NOT_AT_HAND,
+    recorded_result,
+    result_at_hand,
+    turn_of,
+)
 from durable_core.engine.sequence import LAST
 from durable_core.errors import JournalError, StepFailed
 from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
@@ -30,7 +35,7 @@ from durable_core.telemetry import SpanName
 if TYPE_CHECKING:
     from durable_core.engine.run import Run
 
-__all__ = ["WaitedTooLong", "begin_together", "called", "look_up", "perform"]
+__all__ = ["WaitedTooLong", "begin_together", "called", "called_or", "look_up", "perform"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,7 +52,7 @@ def perform(
 
     It raises `StepFailed` into the workflow, and cancellation.
     """
-    if not run.caught_up:
+    if not (run.caught_up or run.cursor.unconsumed):
         run.catch_up()
     live = run.caught_up
     coroutine = _within(run, call.step_id, _perform, call) if live else _replay(run, call)
@@ -66,6 +71,36 @@ def called(
     coroutine = _within(run, step_id, work, *args, **kwargs)
     run.activity.called(step_id, coroutine, asyncio.current_task())
     return coroutine
+
+
+def called_or(
+    run: Run,
+    step_id: str,
+    at_hand: Callable[[], object],
+    work: Callable[Concatenate[Run, P], Coroutine[Any, Any, Any]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Coroutine[Any, Any, Any]:
+    """As `called`, of what the journal may hold: `work` where `at_hand()` is `NOT_AT_HAND`."""
+    if run.caught_up:
+        return called(run, step_id, work, *args, **kwargs)
+    coroutine = _at_hand_or(run, step_id, at_hand, work, *args, **kwargs)
+    run.activity.called(step_id, coroutine, asyncio.current_task())
+    return coroutine
+
+
+async def _at_hand_or(
+    run: Run,
+    step_id: str,
+    at_hand: Callable[[], object],
+    work: Callable[Concatenate[Run, P], Coroutine[Any, Any, Any]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> object:
+    value = at_hand()
+    if value is not NOT_AT_HAND:
+        return value
+    return await _within(run, step_id, work, *args, **kwargs)
 
 
 async def _within(
@@ -112,12 +147,13 @@ async def _replay(run: Run, call: StepCall) -> object:
 
 async def _in_turn(run: Run, call: StepCall) -> object:
     """As `_perform`, with fewer looks at what a recorded result in a branch goes by."""
-    activity, cursor, cancelled = run.activity, run.cursor, False
+    activity, cancelled = run.activity, False
     if not activity.steps_to_begin:
-        unread = cursor.unread(call.step_id)
-        if unread:
-            cancelled = await activity.outlast_arrival(call.step_id)
-        value = await recorded_result(run, call, told=unread)
+        turn = turn_of(run, call)
+        while turn is not None:
+            cancelled |= await activity.outlast_turn(turn)
+            turn = turn_of(run, call) if turn.cancelled() else None
+        value = recorded_result(run, call)
         if value is not NOT_AT_HAND:
             return value
     if cancelled:

@@ -16,13 +16,14 @@ from attrs import define, field, frozen
 
 from durable_core.engine.arguments import checked_text
 from durable_core.engine.outcome import Failure, read_finished
-from durable_core.engine.perform import called, look_up
+from durable_core.engine.perform import called_or, look_up
+from durable_core.engine.replaying import NOT_AT_HAND, closed_at_hand
 from durable_core.errors import ExecutionLocked, PayloadError, StepFailed
 from durable_core.ids import NO_STEP, PromiseId, StepId
 from durable_core.model.entries import PromiseCreated, PromiseResolved
 from durable_core.replay.lookup import Recorded
 from durable_core.replay.waits import WantedPromise
-from durable_core.wire.promises import promise_id, promise_token
+from durable_core.wire.promises import promise_id, promise_token, require_key
 from durable_core.wire.waits import CreatedPromise, resolved_detail
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class Cell:
     once: bool = False
     """Whether it is a signal: told once, and journaled before anybody said which type it has."""
 
+    again: bool = False
+    """Whether the program was told its outcome, and had let it go, when it asked for it again."""
+
     entry_no: int | None = None
     """Where its resolution stands in the journal, or will: it is on its way from then on."""
 
@@ -73,10 +77,17 @@ class Cell:
     was_told: bool = field(init=False, default=False)
     """Whether the program has its outcome."""
 
-    resolved: asyncio.Future[None] = field(init=False)
+    _is_resolved: bool = field(init=False, default=False)
+    _resolved: asyncio.Future[None] | None = field(init=False, default=None)
 
-    def __attrs_post_init__(self) -> None:
-        self.resolved = asyncio.get_running_loop().create_future()
+    @property
+    def resolved(self) -> asyncio.Future[None]:
+        """Done when its resolution is durable; made when somebody waits for that."""
+        if self._resolved is None:
+            self._resolved = asyncio.get_running_loop().create_future()
+            if self._is_resolved:
+                self._resolved.set_result(None)
+        return self._resolved
 
     def check(self, run: Run, payload: bytes) -> None:
         """`PayloadError` for a value that cannot be what the program waits for."""
@@ -103,9 +114,9 @@ class Cell:
 
     def take(self, entry_no: int, detail: bytes | None, payload: bytes) -> None:
         """It was resolved, as the journal holds it."""
-        if not self.resolved.done():
+        if not self._is_resolved:
             self.entry_no, self.detail, self.payload = entry_no, detail, payload
-            self.resolved.set_result(None)
+            self._tell()
 
     async def resolve(self, run: Run, payload: bytes, detail: bytes | None = None) -> None:
         """Journal how it was resolved, and wake whoever waits; durable at return.
@@ -133,11 +144,16 @@ class Cell:
             raise StepFailed(self.name, outcome.error_type, outcome.message)
         return run.parts.codec.decode(outcome, self.kind)
 
+    def _tell(self) -> None:
+        self._is_resolved = True
+        if self._resolved is not None:
+            self._resolved.set_result(None)
+
     def _settle(self, run: Run, committed: asyncio.Future[int]) -> None:
         """Also where whoever brought the resolution does not wait for its commit any more."""
         error = asyncio.CancelledError() if committed.cancelled() else committed.exception()
         if error is None:
-            self.resolved.set_result(None)
+            self._tell()
         elif isinstance(error, Exception):
             run.end(error)  # of what was handed to the writer nothing is withdrawn
 
@@ -147,20 +163,27 @@ def make_promise(run: Run, kind: object, name: object) -> Coroutine[Any, Any, An
     name = checked_text(name, "a promise's name")
     keys = run.lane.envelope.keys
     execution = run.lane.row.execution_id
-    promise_token(keys, execution, b"")  # refused without a key, before a place is taken
-    step_id = run.take_place(f"promise {name!r}")
-    made = promise_id(execution, run.branch.path, name, run.branch.next_promise(name))
-    wanted = WantedPromise.make(step_id, f"promise {name!r}", made.bytes)
-    return called(run, step_id, _make, wanted, CreatedPromise(made.bytes, name), kind)
+    require_key(keys)  # before a place is taken
+    step_id, branch = run.take_place(f"promise {name!r}")
+    made = promise_id(execution, branch.path, name, branch.next_promise(name))
+    created = CreatedPromise(made.bytes, name)
+    wanted = WantedPromise.make(step_id, f"promise {name!r}", created)
+    this = wanted, made, name, kind
+    return called_or(run, step_id, lambda: _at_hand(run, *this), _make, *this)
+
+
+def _at_hand(run: Run, wanted: WantedPromise, made: PromiseId, name: str, kind: object) -> object:
+    closed = closed_at_hand(run, wanted)
+    return NOT_AT_HAND if closed is None else _hand_out(run, made, name, kind)
 
 
 async def _make(
-    run: Run, wanted: WantedPromise, created: CreatedPromise, kind: object
+    run: Run, wanted: WantedPromise, made: PromiseId, name: str, kind: object
 ) -> DurablePromise[Any]:
     found, cancelled = await look_up(run, wanted)
     if not isinstance(found, Recorded):
         entry = PromiseCreated(
-            run.execution_id, run.generation, StepId(wanted.step_id), created.detail()
+            run.execution_id, run.generation, StepId(wanted.step_id), wanted.created.detail()
         )
         run.parts.failpoints.reach("engine.promise.creating")
         # With all that was issued before: a token leaves the execution (INV-20).
@@ -168,13 +191,17 @@ async def _make(
         cancelled |= await run.activity.outlast(appending)
         appending.result()
         run.parts.failpoints.reach("engine.promise.created")
-    cell = Cell(created.promise_id, created.name, kind)
-    run.cells.add(cell)
     if cancelled:
+        run.cells.add(Cell(made.bytes, name, kind))
         raise asyncio.CancelledError
-    token = promise_token(run.lane.envelope.keys, run.lane.row.execution_id, created.promise_id)
-    handle: DurablePromise[Any] = DurablePromise(
-        PromiseId(bytes=created.promise_id), created.name, token
-    )
+    return _hand_out(run, made, name, kind)
+
+
+def _hand_out(run: Run, made: PromiseId, name: str, kind: object) -> DurablePromise[Any]:
+    """The handle of a promise that is in the journal."""
+    cell = Cell(made.bytes, name, kind)
+    run.cells.add(cell)
+    token = promise_token(run.lane.envelope.keys, run.lane.row.execution_id, cell.promise_id)
+    handle: DurablePromise[Any] = DurablePromise(made, name, token)
     run.cells.hand_out(cell, handle)
     return handle

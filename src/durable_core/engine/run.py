@@ -112,8 +112,8 @@ class Run(RunState):
             self.cursor.prior.consume(call.idem_key)
         return perform(self, call, task)
 
-    def take_place(self, what: str) -> StepId:
-        """The next step id, for `what` stands there now; raises as `call` does.
+    def take_place(self, what: str) -> tuple[StepId, Branch]:
+        """The next step id, for `what` stands there now, and its branch; raises as `call` does.
 
         Also refused in another task than the branch's own: what is no step has no content by which
         it could be matched.
@@ -121,10 +121,12 @@ class Run(RunState):
         strand = self._strand_of_caller(what)
         if self.strands.own() is not strand:
             raise foreign_task(what)
-        self.folding.require_room()
-        step_id = strand.branch.next_step()
+        if self.folding.tight:
+            self.folding.require_room()
+        branch = strand.branch
+        step_id = branch.next_step()
         self.folding.issue(step_id)
-        return step_id
+        return step_id, branch
 
     def checkpoint(self) -> Coroutine[Any, Any, None]:
         """The coroutine folds all that is finished. It takes no place; raises as `take_place`."""
@@ -184,9 +186,15 @@ class Run(RunState):
 
         Whether the workflow cancelled meanwhile, which does not end the wait.
         """
-        if not (self.activity.concurrent or self._answers_in_turn) or self.sequence.is_next(place):
+        if self.is_turn_of(place):
             return False
-        return await self.activity.outlast_turn(place)
+        return await self.activity.outlast_turn(self.sequence.turn(place))
+
+    def is_turn_of(self, place: int) -> bool:
+        """Whether what stands at `place` may be told now, without a wait."""
+        return not (self.activity.concurrent or self._answers_in_turn) or self.sequence.is_next(
+            place
+        )
 
     async def journal(
         self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False

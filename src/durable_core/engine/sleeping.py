@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import math
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
 from durable_core.engine.outcome import CANCELLED
-from durable_core.engine.perform import called, look_up
+from durable_core.engine.perform import called_or, look_up
 from durable_core.engine.recorded import cancelled_again
+from durable_core.engine.replaying import NOT_AT_HAND, closed_at_hand
 from durable_core.errors import ConfigError
 from durable_core.ids import StepId
 from durable_core.model.entries import EntryKind, StepFailure, TimerArmed, TimerFired
@@ -54,9 +56,8 @@ class Wait:
     @classmethod
     def take(cls, run: Run, name: str) -> Wait:
         """Take the next place; the wait is called `name` in accounts of a divergence."""
-        step_id = run.take_place(name)
+        step_id, branch = run.take_place(name)
         fingerprint = wait_fingerprint(run.lane.envelope.keys, name)
-        branch = run.branch
         wanted = WantedTimer.make(step_id, name, fingerprint, branch.next_timer())
         return cls(run, wanted, *branch.key_of_wait(fingerprint))
 
@@ -142,7 +143,12 @@ class Wait:
 def sleep(run: Run, due_at: int | None, delay_ms: int = 0) -> Coroutine[object, object, None]:
     """Take a place now; the coroutine waits until `due_at`, or `delay_ms` from when it begins."""
     wait = Wait.take(run, SLEEP)
-    return called(run, wait.wanted.step_id, _sleep, wait, due_at, delay_ms)
+    step_id = wait.wanted.step_id
+    return called_or(run, step_id, partial(_fired, run, wait), _sleep, wait, due_at, delay_ms)
+
+
+def _fired(run: Run, wait: Wait) -> object:
+    return NOT_AT_HAND if closed_at_hand(run, wait.wanted) is None else None
 
 
 async def _sleep(run: Run, wait: Wait, due_at: int | None, delay_ms: int) -> None:

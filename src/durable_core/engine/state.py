@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define, field
 
+from durable_core.engine.arriving import Arrivals
 from durable_core.engine.cells import Cells
 from durable_core.engine.definition import Workflow
 from durable_core.engine.mailbox import Mailbox
@@ -55,6 +56,7 @@ class RunState:
     """How many entries there were when the last one was prompt; 0 where none was."""
 
     _sequence: Sequence | None = field(init=False, default=None)
+    _arrivals: Arrivals | None = field(init=False, default=None)
     _mailbox: Mailbox | None = field(init=False, default=None)
     _cells: Cells | None = field(init=False, default=None)
     _signals: Received | None = field(init=False, default=None)
@@ -71,6 +73,13 @@ class RunState:
         if self._sequence is None:
             self._sequence = Sequence()
         return self._sequence
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """The steps that wait for what was not read yet."""
+        if self._arrivals is None:
+            self._arrivals = Arrivals(self.cursor, self.sequence)
+        return self._arrivals
 
     @property
     def cells(self) -> Cells:

@@ -32,6 +32,7 @@ __all__ = [
     "FoldedRow",
     "IntentSettled",
     "JournalRow",
+    "OpenedRow",
     "Outcome",
     "PromiseCreated",
     "PromiseResolved",
@@ -121,11 +122,17 @@ class JournalRow(NamedTuple):
     created_at: int
 
 
-class FoldedRow(JournalRow):
-    """An entry that a checkpoint stands for: its `payload` is plain, all else is as it was.
+class OpenedRow(JournalRow):
+    """An entry whose `payload` was opened and is plain; all else is as it is stored.
 
     Storage never makes one, so that no stored row is ever taken for opened.
     """
+
+    __slots__ = ()
+
+
+class FoldedRow(OpenedRow):
+    """An entry that a checkpoint stands for, opened with it; all else is as it was."""
 
     __slots__ = ()
 

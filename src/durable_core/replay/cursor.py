@@ -14,7 +14,14 @@ from typing import Final
 
 from durable_core.errors import DecodeError, IntegrityError, PayloadError, ReplayDivergence
 from durable_core.model.effects import EffectClass
-from durable_core.model.entries import STEP_KINDS, TIMER_KINDS, EntryKind, FoldedRow, JournalRow
+from durable_core.model.entries import (
+    STEP_KINDS,
+    TIMER_KINDS,
+    EntryKind,
+    FoldedRow,
+    JournalRow,
+    OpenedRow,
+)
 from durable_core.replay.divergence import describe, leftover
 from durable_core.replay.lookup import (
     CLOSES,
@@ -28,6 +35,7 @@ from durable_core.replay.lookup import (
 from durable_core.replay.prior import PriorEffects
 from durable_core.replay.reader import ChainReader
 from durable_core.replay.received import Received
+from durable_core.wire.pages import open_page
 from durable_core.wire.waits import read_resolved
 
 __all__ = ["ReplayCursor"]
@@ -60,8 +68,8 @@ class ReplayCursor:
 
         self._input: JournalRow | None = None
         self._generation = reader.row.generation
-        self._steps: dict[str, JournalRow] = {}
-        """By place, the last entry so far of what is unconsumed."""
+        self.unconsumed: dict[str, JournalRow] = {}
+        """By place, the last entry so far of what was read and the program has not seen."""
 
         self.beside = 0
         """How many steps are read and unconsumed that are no positions of the root branch."""
@@ -81,7 +89,7 @@ class ReplayCursor:
     @property
     def replaying(self) -> bool:
         """Whether journaled steps of this generation are still unconsumed or unread."""
-        return bool(self._steps) or not self.exhausted
+        return bool(self.unconsumed) or not self.exhausted
 
     async def open(self) -> bytes:
         """Read as far as the start of the current generation; its payload, the arguments."""
@@ -106,7 +114,7 @@ class ReplayCursor:
 
     def answer(self, wanted: Wanted) -> Found | None:
         """What `look_up` answers if that needs no reading, else None; raises as it does."""
-        row = self._steps.get(wanted.step_id)
+        row = self.unconsumed.get(wanted.step_id)
         if row is None or row.entry_kind not in CLOSES:
             if not self.exhausted:
                 return None
@@ -116,12 +124,12 @@ class ReplayCursor:
 
     def drop(self, wanted: Wanted) -> Found:
         """What is known so far of a step that needs no more; raises as `look_up` does."""
-        row = self._steps.get(wanted.step_id)
+        row = self.unconsumed.get(wanted.step_id)
         return FRESH if row is None else self._answer(wanted, row)
 
     def result_at(self, wanted: Wanted) -> JournalRow | None:
         """The `step_result` of exactly this step, if it was read and is unconsumed; it stays so."""
-        row = self._steps.get(wanted.step_id)
+        row = self.unconsumed.get(wanted.step_id)
         if (
             row is None
             or row.entry_kind != _RESULT
@@ -133,7 +141,7 @@ class ReplayCursor:
 
     def consume(self, step_id: str) -> None:
         """The program has seen what was read of a step."""
-        del self._steps[step_id]
+        del self.unconsumed[step_id]
         self.beside -= not step_id.isdecimal()
 
     async def read_on(self) -> None:
@@ -156,8 +164,8 @@ class ReplayCursor:
     async def finish(self) -> None:
         """The program has ended: `ReplayDivergence` if journaled steps were not asked for."""
         await self.read_all()
-        if self._steps:
-            raise ReplayDivergence(leftover(list(self._steps.values())))
+        if self.unconsumed:
+            raise ReplayDivergence(leftover(list(self.unconsumed.values())))
 
     async def read_all(self) -> None:
         """Read to the end, so that `only_idempotent` speaks of the whole generation."""
@@ -166,15 +174,18 @@ class ReplayCursor:
 
     def open_payload(self, row: JournalRow) -> bytes:
         """The plain payload of a row that this cursor returned."""
+        payload = row.payload
+        if payload and row.__class__ is OpenedRow:
+            return payload
         return self._reader.envelope.open(row)
 
     def unread(self, step_id: str) -> bool:
         """Whether nothing was read of that place, and something may come."""
-        return step_id not in self._steps and not self.exhausted
+        return step_id not in self.unconsumed and not self.exhausted
 
     def closing(self, step_id: str) -> JournalRow | None:
         """The entry that closes what stands at that place, if it was read."""
-        row = self._steps.get(step_id)
+        row = self.unconsumed.get(step_id)
         return None if row is None or row.entry_kind not in CLOSES else row
 
     def tell_when_loaded(self, told: Callable[[BaseException | None], object]) -> None:
@@ -225,14 +236,14 @@ class ReplayCursor:
         return answer_of(row)
 
     def _take_all(self, rows: list[JournalRow]) -> None:
-        steps, generation = self._steps, self._generation
-        for row in rows:
+        steps, generation = self.unconsumed, self._generation
+        for row in open_page(self._reader.envelope, rows, generation):
             step_id = row.step_id
             if (
                 row.entry_kind == _RESULT
                 and row.effect_class == _IDEMPOTENT
                 and row.generation == generation
-                and row.__class__ is JournalRow
+                and row.__class__ is not FoldedRow
                 and step_id not in steps
             ):
                 # What most entries of long executions are, without the way through all kinds.
@@ -270,12 +281,12 @@ class ReplayCursor:
             self.only_idempotent = False
         if isinstance(row, FoldedRow):
             self.folded += row.entry_kind in CLOSES
-        before = self._steps.get(step_id)
+        before = self.unconsumed.get(step_id)
         if before is None:
-            self._steps[step_id] = first_entry(row)
+            self.unconsumed[step_id] = first_entry(row)
             self.beside += not step_id.isdecimal()
         else:
-            self._steps[step_id] = next_entry(before, row)
+            self.unconsumed[step_id] = next_entry(before, row)
 
 
 def _tell(waiter: asyncio.Future[Exception | None], error: BaseException | None) -> None:

@@ -11,7 +11,7 @@ from durable_core.errors import DecodeError, IntegrityError
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import ExecutionRow
 from durable_core.telemetry import SpanName, Tracing
-from durable_core.wire.chain import check_row
+from durable_core.wire.chain import check_rows
 from durable_core.wire.checkpoint import Span, unfolded
 from durable_core.wire.envelope import ExecutionEnvelope
 
@@ -73,26 +73,37 @@ class ChainReader:
             return []
         if not self._unchecked:
             await self._read()
-        rows: list[JournalRow] = []
-        unchecked, count = self._unchecked, self.row.entry_count
-        macs = self.envelope.keys.macs
-        while unchecked and self._read_to < count:
-            if unchecked[0].entry_kind == _CHECKPOINT:
-                if not rows:
-                    rows = self._take_checkpoint(unchecked.popleft())
-                break
-            row = unchecked.popleft()
-            if row.entry_no != self._read_to + 1:
-                raise self._missing()
-            self._head = check_row(macs, self._head, row)
-            self._read_to = row.entry_no
-            self._generation += row.entry_kind == _STARTED
-            if row.generation != self._generation:
-                raise self._out_of_generation(row)
-            rows.append(row)
-        if self._read_to >= count:
+        if self._unchecked and self._unchecked[0].entry_kind == _CHECKPOINT:
+            rows = self._take_checkpoint(self._unchecked.popleft())
+        else:
+            rows = self._take_rows()
+        if self._read_to >= self.row.entry_count:
             await self._check_end()
         elif self._no_more and not self._unchecked:
+            raise self._missing()
+        return rows
+
+    def _take_rows(self) -> list[JournalRow]:
+        """What was read in front of the next checkpoint: the chain of all of it in one go."""
+        rows: list[JournalRow] = []
+        unchecked, count = self._unchecked, self.row.entry_count
+        number, generation, gap = self._read_to, self._generation, False
+        while unchecked and number < count and generation == self._generation:
+            row = unchecked[0]
+            if row.entry_kind == _CHECKPOINT:
+                break
+            gap = row.entry_no != number + 1
+            if gap:
+                break
+            rows.append(unchecked.popleft())
+            number += 1
+            self._generation += row.entry_kind == _STARTED
+            generation = row.generation
+        self._head = check_rows(self.envelope.keys.macs, self._head, rows)
+        self._read_to = number
+        if generation != self._generation:
+            raise self._out_of_generation(rows[-1])
+        if gap:
             raise self._missing()
         return rows
 

@@ -44,12 +44,12 @@ class WantedTimer(Wanted):
 class WantedPromise(Wanted):
     """A promise that the program makes."""
 
-    promise_id: bytes
+    created: CreatedPromise
 
     @classmethod
-    def make(cls, step_id: str, name: str, promise_id: bytes) -> WantedPromise:
-        """The promise of that id and name."""
-        return cls(step_id, name, b"", 0, (), promise_id)
+    def make(cls, step_id: str, name: str, created: CreatedPromise) -> WantedPromise:
+        """The promise that `created` makes, which is named `name` in accounts of a divergence."""
+        return cls(step_id, name, b"", 0, (), created)
 
     @property
     def is_step(self) -> bool:
@@ -58,7 +58,7 @@ class WantedPromise(Wanted):
 
     def is_at(self, row: JournalRow) -> bool:
         """Whether `row` makes this promise."""
-        return (
-            row.entry_kind == EntryKind.PROMISE_CREATED
-            and CreatedPromise.decode(row.detail).promise_id == self.promise_id
+        return row.entry_kind == EntryKind.PROMISE_CREATED and (
+            row.detail == self.created.detail()
+            or CreatedPromise.decode(row.detail).promise_id == self.created.promise_id
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import GenericAlias
 from typing import Any, Final, Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from durable_core.errors import ConfigError, DecodeError
 from durable_core.wire.cbor import ARRAY, DEEPEST, head, load
@@ -42,6 +42,12 @@ class CallShape:
     _signature: inspect.Signature
     plain: int
     """How many arguments bind to the parameters just as they are; -1 where none do."""
+
+    _types: tuple[object, ...] = field(init=False, repr=False)
+
+    @_types.default
+    def _declared(self) -> tuple[object, ...]:
+        return tuple(parameter.as_type for parameter in self.parameters)
 
     @classmethod
     def of(cls, fn: Callable[..., object], *, skip_first: bool = False) -> Self:
@@ -100,6 +106,9 @@ class CallShape:
 
     def encode_each(self, codec: PayloadCodec, bound: Sequence[Any]) -> tuple[bytes, ...]:
         """Each value's encoding, in order; `DecodeError` naming the parameter it refuses."""
+        leaves = codec.encode_leaves(bound, self._types)
+        if leaves is not None:
+            return leaves
         parts = []
         for parameter, value in zip(self.parameters, bound, strict=True):
             try:

@@ -33,7 +33,11 @@ __all__ = [
     "head",
     "is_plain_moment",
     "load",
+    "read_bytes",
+    "read_text",
     "set_of",
+    "write_bytes",
+    "write_int",
     "write_text",
 ]
 
@@ -51,6 +55,19 @@ _SET_TAG: Final = b"\xd9\x01\x02"
 _DIRECT: Final = 24
 _TEXT_HEADS: Final = tuple(bytes((0x60 | size,)) for size in range(_DIRECT))
 _TEXT: Final = 0x60
+_SIZES: Final = ((24, 1), (25, 2), (26, 4))
+"""What a head says that has so many bytes more, behind which the length stands."""
+
+_BEHIND: Final = {
+    major: {
+        **{bytes((major | length,)): 1 for length in range(_DIRECT)},
+        **{bytes((major | code,)): 1 + size for code, size in _SIZES},
+    }
+    for major in (BYTES, _TEXT)
+}
+"""Where bytes and texts begin, by the first byte in front of them."""
+
+_SHORT: Final = 1 << 32
 _LARGEST_EXPONENT: Final = 6_144
 """That of IEEE 754's decimal128: arithmetic with larger ones could take all memory there is."""
 
@@ -93,9 +110,9 @@ def head(major: int, length: int) -> bytes:
     """The head of bytes (`BYTES`), an array (`ARRAY`), map (`MAP`) or text (0x60) so long."""
     if length < _DIRECT:
         return bytes((major | length,))
-    for code, size in ((24, 1), (25, 2), (26, 4)):
+    for code, size in _SIZES:
         if length < 1 << 8 * size:
-            return bytes((major | code,)) + length.to_bytes(size, "big")
+            return ((major | code) << 8 * size | length).to_bytes(1 + size, "big")
     message = f"a container of {length} items is too long"
     raise DecodeError(message)
 
@@ -105,6 +122,35 @@ def write_text(value: str) -> bytes:
     data = value.encode()
     size = len(data)
     return (_TEXT_HEADS[size] if size < _DIRECT else head(_TEXT, size)) + data
+
+
+def write_int(value: int) -> bytes:
+    """The encoding of an int."""
+    return head(0, value) if 0 <= value < _SHORT else cbor2.dumps(value)
+
+
+def write_bytes(value: bytes) -> bytes:
+    """The encoding of bytes."""
+    return head(BYTES, len(value)) + value
+
+
+def read_bytes(data: bytes) -> bytes | None:
+    """What `write_bytes` makes `data` of; None where that is not seen at once."""
+    at = _BEHIND[BYTES].get(data[:1], 0)
+    value = data[at:]
+    return value if at and data[:at] == head(BYTES, len(value)) else None
+
+
+def read_text(data: bytes) -> str | None:
+    """What `write_text` makes `data` of; None where that is not seen at once."""
+    at = _BEHIND[_TEXT].get(data[:1], 0)
+    value = data[at:]
+    if not at or data[:at] != head(_TEXT, len(value)):
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def set_of(items: Iterable[bytes], size: int) -> bytes:
@@ -177,7 +223,9 @@ def _write_moment(value: dt.datetime) -> bytes:
 
 _WRITERS: Final[dict[type, Callable[[Any], bytes]]] = {
     str: write_text,
-    **dict.fromkeys((type(None), bool, int, bytes, dt.date, uuid.UUID), cbor2.dumps),
+    int: write_int,
+    bytes: write_bytes,
+    **dict.fromkeys((type(None), bool, dt.date, uuid.UUID), cbor2.dumps),
     float: partial(cbor2.dumps, canonical=True),
     decimal.Decimal: _write_decimal,
     dt.datetime: _write_moment,

@@ -36,7 +36,7 @@ def sequence_plan(
 ) -> Plan:
     """Any number of items of one kind."""
     encode_item, lift_item = item.encode, item.lift
-    leaves = item.kinds if item.leaf else None
+    leaves = None if item.write is None else item.kinds
 
     def encode(value: Any) -> bytes:  # noqa: ANN401 - checked at once
         if type(value) not in _LISTS and not (abstract and _is_sequence(value)):

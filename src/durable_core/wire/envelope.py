@@ -21,6 +21,7 @@ from durable_core.contracts.cipher import (
     PayloadCipher,
     Seal,
     aad_of,
+    encode_aad,
     entry_fields,
 )
 from durable_core.errors import ConfigError, DecodeError, IntegrityError, PayloadTooLarge
@@ -28,9 +29,9 @@ from durable_core.model.entries import (
     PAYLOAD_VERSION,
     EffectIntent,
     Entry,
-    FoldedRow,
     IntentSettled,
     JournalRow,
+    OpenedRow,
     StepFailure,
     StepResult,
 )
@@ -38,13 +39,15 @@ from durable_core.model.execution import ExecutionRow
 from durable_core.wire.chain import GENESIS, AnchorPrefix, check_anchor, check_row
 from durable_core.wire.keys import ExecutionKeys, Keyring
 
-__all__ = ["NONE_PREPARED", "ExecutionEnvelope", "WireFormat"]
+__all__ = ["FRAME", "NONE_PREPARED", "ExecutionEnvelope", "WireFormat"]
 
 NONE_PREPARED: Final[Iterator[Seal]] = iter(())
 """Of no seals: each payload is sealed by itself."""
 
 _UNSEALED: Final = 0
-_FRAME: Final = 2
+FRAME: Final = 2
+"""How many bytes stand in front of what a cipher has sealed."""
+
 _OF_A_STEP: Final = (StepResult, EffectIntent, StepFailure, IntentSettled)
 
 
@@ -143,7 +146,7 @@ class WireFormat:
         overhead = 1
         if blob[0] != _UNSEALED:
             cipher = self.ciphers.get(blob[0])
-            overhead = _FRAME + (0 if cipher is None else cipher.overhead)
+            overhead = FRAME + (0 if cipher is None else cipher.overhead)
         if len(blob) > self.max_payload_bytes + overhead:
             raise _too_large(len(blob) - overhead, self.max_payload_bytes)
 
@@ -254,8 +257,8 @@ class ExecutionEnvelope:
         formats and truncated blobs, `IntegrityError` for a blob that was not sealed at this place.
         """
         blob, version = row.payload, row.payload_version
-        if blob and isinstance(row, FoldedRow):
-            return blob  # opened with its checkpoint
+        if blob and isinstance(row, OpenedRow):
+            return blob  # with its page, or its checkpoint
         if version != PAYLOAD_VERSION:
             message = (
                 f"entry {row.entry_no} has payload version {version}; this build reads version "
@@ -274,11 +277,11 @@ class ExecutionEnvelope:
             raise IntegrityError(message)
         if form == _UNSEALED:
             return blob[1:]
-        if len(blob) < _FRAME:
+        if len(blob) < FRAME:
             message = f"the payload of entry {row.entry_no} is truncated"
             raise DecodeError(message)
-        aad = aad_of(entry_fields(*row[:9]), version)
-        return wire.bound(form, blob[1]).open(blob[_FRAME:], aad)
+        aad = encode_aad(*row[:5], row.effect_class, version, *row[5:7], row.detail)
+        return wire.bound(form, blob[1]).open(blob[FRAME:], aad)
 
     def _seal(self, payload: bytes, aad: bytes, seals: Iterator[Seal] = NONE_PREPARED) -> bytes:
         if not self.sealed:

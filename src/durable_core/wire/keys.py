@@ -40,7 +40,10 @@ class ExecutionKeys:
     """Under `mac_key`."""
 
     _fingerprints: blake3 = field(init=False, repr=False, eq=False)
-    """Copied for each fingerprint: so its key is set up once."""
+    """Copied where none lies ready: so its key is set up once."""
+
+    _idle: list[blake3] = field(init=False, factory=list, repr=False, eq=False)
+    """Those that lie ready, as each belongs to one call at a time."""
 
     @macs.default
     def _under_the_mac_key(self) -> Macs | None:
@@ -57,7 +60,15 @@ class ExecutionKeys:
 
     def fingerprint(self, data: bytes) -> bytes:
         """32 bytes over canonical fields: keyed BLAKE3, or `derive_key` where there is no key."""
-        return self._fingerprints.copy().update(data).digest()
+        try:
+            hasher = self._idle.pop()
+        except IndexError:
+            hasher = self._fingerprints.copy()
+        hasher.update(data)
+        digest = hasher.digest()
+        hasher.reset()
+        self._idle.append(hasher)
+        return digest
 
 
 _UNKEYED: Final = ExecutionKeys(None, None, None, None)

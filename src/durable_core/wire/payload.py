@@ -6,6 +6,7 @@ equal. Both are refused when they are first encoded, not when they are replayed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from durable_core.errors import DecodeError, PayloadError, PayloadTooLarge
@@ -41,6 +42,28 @@ class PayloadCodec:
             _require_restored(plan, value, data)
         return data
 
+    def encode_leaves(
+        self, values: Sequence[object], types: Sequence[object]
+    ) -> tuple[bytes, ...] | None:
+        """The encodings of values that have no parts, each as the type at its place.
+
+        None where one of them is no such value, or is refused: `encode` says why.
+        """
+        plans, limit = self._plans, self._max_bytes
+        parts = []
+        try:
+            for value, as_type in zip(values, types, strict=True):
+                plan = plans[as_type]
+                if plan.write is None or type(value) not in plan.kinds:
+                    return None
+                data = plan.write(value)
+                if len(data) > limit:
+                    return None
+                parts.append(data)
+        except (KeyError, TypeError, ValueError):
+            return None
+        return tuple(parts)
+
     def encode_by_class(self, value: object, what: str) -> bytes:
         """`encode` as the value's own class declares it, for who does not know the annotation.
 
@@ -62,10 +85,14 @@ class PayloadCodec:
         if len(data) > self._max_bytes:
             raise self._too_large(data)
         plan = self._plan_of(as_type)
-        if plan.leaf:
-            # What the library alone encodes is looked at without the way through its parts.
+        if plan.read is not None:
+            value = plan.read(data)
+            if value is not None:
+                return value
+        if plan.write is not None:
+            # What has no parts is looked at without the way through them.
             value = decode(data)
-            if type(value) in plan.kinds and plan.encode(value) == data:
+            if type(value) in plan.kinds and plan.write(value) == data:
                 return value
         return _lifted(plan, load(data))
 

@@ -35,8 +35,12 @@ class Plan:
     exact: bool = True
     """Whether reading surely gives an equal value back, so that nobody needs to look."""
 
-    leaf: bool = False
-    """Whether the CBOR library alone encodes its values, one by one and in lists."""
+    write: Callable[[Any], bytes] | None = None
+    """Encodes an instance of one of `kinds`, without a look at its class; there for values without
+    parts whose every encoding is decided by the class alone."""
+
+    read: Callable[[bytes], Any] | None = None
+    """The value that `write` makes bytes of, where that is seen at once; else None."""
 
     unchanging: frozenset[type] = field(init=False)
     """Those of `kinds` whose instances decoding can only give back as they are."""

@@ -31,6 +31,7 @@ __all__ = [
     "outcome_mark",
     "promise_id",
     "promise_token",
+    "require_key",
     "signal_id",
     "token_hash",
 ]
@@ -79,11 +80,16 @@ def fits(token: bytes, kept: bytes, execution_id: bytes, promise: bytes) -> bool
     return hmac.compare_digest(token_hash(token, execution_id, promise), kept)
 
 
-def _keyed(keys: ExecutionKeys, purpose: bytes, data: bytes) -> bytes:
+def require_key(keys: ExecutionKeys) -> bytes:
+    """What tokens are derived from; `ConfigError` where an execution has no key."""
     if keys.promise_key is None:
         message = (
             "a promise needs a key, since its resolver token is derived from one, and this "
             "execution was created without; configure DURABLE_KEY"
         )
         raise ConfigError(message)
-    return blake3(purpose + data, key=keys.promise_key).digest()
+    return keys.promise_key
+
+
+def _keyed(keys: ExecutionKeys, purpose: bytes, data: bytes) -> bytes:
+    return blake3(purpose + data, key=require_key(keys)).digest()

@@ -16,7 +16,15 @@ from typing import Any, Final
 import cbor2
 
 from durable_core.errors import DecodeError
-from durable_core.wire.cbor import LEAVES, dump, write_text
+from durable_core.wire.cbor import (
+    LEAVES,
+    dump,
+    read_bytes,
+    read_text,
+    write_bytes,
+    write_int,
+    write_text,
+)
 from durable_core.wire.plan import Plan, misfit, require
 
 __all__ = ["SCALARS", "path_plan"]
@@ -24,7 +32,11 @@ __all__ = ["SCALARS", "path_plan"]
 _NOT_FINITE: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
-def _exactly(kind: type, write: Callable[[Any], bytes] = cbor2.dumps) -> Plan:
+def _exactly(
+    kind: type,
+    write: Callable[[Any], bytes] = cbor2.dumps,
+    read: Callable[[bytes], Any] | None = None,
+) -> Plan:
     def encode(value: object) -> bytes:
         if type(value) is not kind:
             raise misfit(kind.__name__, value)
@@ -34,7 +46,8 @@ def _exactly(kind: type, write: Callable[[Any], bytes] = cbor2.dumps) -> Plan:
         return require(kind, plain)
 
     kinds = frozenset({kind})
-    return Plan(kind.__name__, encode, lift, kinds, kinds, leaf=kind in LEAVES)
+    own = write if kind in LEAVES else None
+    return Plan(kind.__name__, encode, lift, kinds, kinds, write=own, read=read)
 
 
 def _encode_float(value: object) -> bytes:
@@ -67,8 +80,10 @@ def _lift_decimal(plain: object) -> object:
 
 
 SCALARS: Final[dict[object, Plan]] = {
-    str: _exactly(str, write_text),
-    **{kind: _exactly(kind) for kind in (type(None), bool, int, bytes, uuid.UUID, dt.date)},
+    str: _exactly(str, write_text, read_text),
+    int: _exactly(int, write_int),
+    bytes: _exactly(bytes, write_bytes, read_bytes),
+    **{kind: _exactly(kind) for kind in (type(None), bool, uuid.UUID, dt.date)},
     float: Plan("float", _encode_float, _lift_float, frozenset({float}), frozenset({float})),
     decimal.Decimal: Plan(
         "Decimal",

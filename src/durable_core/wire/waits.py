@@ -18,6 +18,7 @@ from attrs import frozen
 
 from durable_core.errors import DecodeError
 from durable_core.model.entries import EntryKind
+from durable_core.wire.cbor import ARRAY, BYTES, head, write_bytes, write_int, write_text
 from durable_core.wire.payload import dump, load
 
 __all__ = [
@@ -35,6 +36,12 @@ __all__ = [
 
 PROMISE_ID_BYTES: Final = 16
 
+_ONE: Final = head(ARRAY, 1)
+_PAIR: Final = head(ARRAY, 2)
+_ITS_HEAD: Final = _ONE + head(BYTES, PROMISE_ID_BYTES)
+_OF_A_PROMISE: Final = len(_ITS_HEAD) + PROMISE_ID_BYTES
+"""How long the detail of a `promise_resolved` is that is no signal's."""
+
 LATEST_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999 (UTC)."""
 
@@ -49,7 +56,7 @@ class Timer:
 
     def detail(self) -> bytes:
         """The detail of the entry."""
-        return dump([self.timer_id, self.due_at])
+        return _PAIR + write_text(self.timer_id) + write_int(self.due_at)
 
     @classmethod
     def decode(cls, data: bytes | None) -> Timer:
@@ -63,7 +70,7 @@ class Timer:
 
 def fired_detail(timer_id: str) -> bytes:
     """The detail of a `timer_fired`."""
-    return dump([timer_id])
+    return _ONE + write_text(timer_id)
 
 
 def fired_timer(data: bytes | None) -> str:
@@ -84,7 +91,7 @@ class CreatedPromise:
 
     def detail(self) -> bytes:
         """The detail of the entry."""
-        return dump([self.promise_id, self.name])
+        return _PAIR + write_bytes(self.promise_id) + write_text(self.name)
 
     @classmethod
     def decode(cls, data: bytes | None) -> CreatedPromise:
@@ -98,7 +105,7 @@ class CreatedPromise:
 
 def resolved_detail(promise_id: bytes) -> bytes:
     """The detail of a `promise_resolved`."""
-    return dump([promise_id])
+    return _ONE + write_bytes(promise_id)
 
 
 @frozen
@@ -137,6 +144,8 @@ def read_resolved(data: bytes | None) -> tuple[bytes, Signal | None]:
 
     `DecodeError` for any other detail.
     """
+    if data is not None and len(data) == _OF_A_PROMISE and data[:2] == _ITS_HEAD:
+        return data[2:], None
     match load(data or b""):
         case [bytes() as promise_id] if len(promise_id) == PROMISE_ID_BYTES:
             return promise_id, None

@@ -274,7 +274,7 @@ async def test_only_what_is_not_consumed_is_held(url: str) -> None:
         held = []
         for step in range(60):
             await value(cursor, step)
-            held.append(len(cursor._steps))
+            held.append(len(cursor.unconsumed))
         assert max(held) == 6, "a segment less the row that was consumed"
         assert held[-1] == 0
         assert not cursor.replaying

@@ -17,7 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_core.errors import DecodeError
-from durable_core.wire.cbor import DEEPEST, dump, head, load
+from durable_core.wire.cbor import (
+    DEEPEST,
+    dump,
+    head,
+    load,
+    read_bytes,
+    read_text,
+    write_bytes,
+    write_int,
+    write_text,
+)
 
 KEYS = st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.uuids()
 ATOMS = (
@@ -233,3 +243,52 @@ def test_heads_agree_with_the_library(length: int) -> None:
 def test_a_container_that_no_head_can_count_is_refused() -> None:
     with pytest.raises(DecodeError, match="too long"):
         head(0x80, 1 << 33)
+
+
+@given(st.integers() | st.integers(2**32 - 3, 2**32 + 3) | st.integers(0, 300))
+def test_ints_are_written_as_the_library_does(value: int) -> None:
+    assert write_int(value) == cbor2.dumps(value)
+
+
+@pytest.mark.parametrize("size", [0, 1, 23, 24, 255, 256, 65535, 65536])
+def test_bytes_and_texts_are_written_and_read_as_the_library_does(size: int) -> None:
+    assert write_bytes(b"x" * size) == cbor2.dumps(b"x" * size)
+    assert write_text("x" * size) == cbor2.dumps("x" * size)
+    assert read_bytes(write_bytes(b"x" * size)) == b"x" * size
+    assert read_text(write_text("x" * size)) == "x" * size
+
+
+@given(st.binary(max_size=60))
+def test_ec_17_any_bytes_are_read_as_the_one_encoding_of_a_leaf_or_not_at_once(data: bytes) -> None:
+    for read, write in ((read_bytes, write_bytes), (read_text, write_text)):
+        value: Any = read(data)
+        assert value is None or write(value) == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "",
+        "5801",
+        "580100",
+        "58",
+        "5900",
+        "590001ff",
+        "4100ff",
+        "41",
+        "42ff",
+        "5b",
+        "40ff",
+        "00",
+        "6100ff",
+    ],
+)
+def test_ec_17_bytes_in_another_form_are_not_read_at_once(data: str) -> None:
+    assert read_bytes(bytes.fromhex(data)) is None
+
+
+@pytest.mark.parametrize(
+    "data", ["", "7801", "780161", "61", "61ff", "6161ff", "62c3", "4161", "60ff"]
+)
+def test_ec_17_texts_in_another_form_are_not_read_at_once(data: str) -> None:
+    assert read_text(bytes.fromhex(data)) is None
