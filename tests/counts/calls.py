@@ -22,6 +22,9 @@ _PURPOSES: Final = {
 }
 """Where a BLAKE3 digest is taken → what it is for; any other place counts under its own name."""
 
+_MAKES: Final = (".__init__", "durable_core.journal.batching.accepted")
+"""What ends like this makes an object: a constructor, or a function that stands in place of one."""
+
 
 class Calls:
     """Counts between entering and leaving; the same again adds to it."""
@@ -40,7 +43,7 @@ class Calls:
     @property
     def objects(self) -> int:
         """How many objects of classes of ours were made by a constructor written in Python."""
-        return sum(count for name, count in self.of.items() if name.endswith(".__init__"))
+        return sum(count for name, count in self.of.items() if name.endswith(_MAKES))
 
     @property
     def decodings(self) -> int:

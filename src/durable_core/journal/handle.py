@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self, cast
 
@@ -141,15 +142,18 @@ class JournalWriterHandle:
         Otherwise raises as `append_buffered` does. A cancelled caller withdraws nothing.
         """
         lane = self._lanes.get(entry.execution_id.int) or self._lane(entry.execution_id)
-        if self.writer.has_room:
-            return await self._submit(lane, entry)
-        return await self._append_once_there_is_room(lane, entry)
+        return await self.append_bounded(lane, entry)
 
-    async def append_bounded(self, lane: Lane, entry: Entry) -> JournalSeq:
-        """As `append_acked`, for whoever holds the lane of the entry's execution."""
-        if self.writer.has_room:
-            return await self._submit(lane, entry)
-        return await self._append_once_there_is_room(lane, entry)
+    def append_bounded(self, lane: Lane, entry: Entry) -> Awaitable[JournalSeq]:
+        """As `append_acked`, for whoever holds the lane of the entry's execution.
+
+        Where there is room the entry is queued by the call itself, which raises if it may not be.
+        """
+        if not self.writer.has_room:
+            return self._append_once_there_is_room(lane, entry)
+        future = self.writer.submit(lane, entry)
+        self._deadlines.watch(future)
+        return cast("asyncio.Future[JournalSeq]", future)
 
     async def flush(self) -> None:
         """Return when all that was accepted before is committed; see `JournalWriter.flush`."""
@@ -181,12 +185,6 @@ class JournalWriterHandle:
                 raise not_acknowledged(limit) from None
             message = f"no room in the journal's queue within {limit} ms; nothing was accepted"
             raise JournalUnavailable(message) from None
-
-    def _submit(self, lane: Lane, entry: Entry) -> asyncio.Future[JournalSeq]:
-        """Queue `entry`, for which there is room; its outcome, bounded by the ack timeout."""
-        future = self.writer.submit(lane, entry)
-        self._deadlines.watch(future)
-        return cast("asyncio.Future[JournalSeq]", future)
 
     def _lane(self, execution_id: ExecutionId) -> Lane:
         try:

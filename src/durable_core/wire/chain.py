@@ -82,7 +82,11 @@ class Macs:
         Of columns that `entry_fields` has packed, and of the rest.
         """
         place, digests, effect, detail = fields
-        pair = keyed, plain = self._take()
+        try:
+            pair = self._idle.pop()
+        except IndexError:
+            pair = self._keyed.copy(), blake3()
+        keyed, plain = pair
         blob = _EMPTY
         if payload is not None:
             plain.update(payload)
@@ -128,18 +132,7 @@ class Macs:
 
     def of_anchor(self, data: bytes) -> bytes:
         """The MAC (32 bytes) of the canonical fields of an anchor."""
-        pair = self._take()
-        mac = pair[0].update(data).digest()
-        pair[0].reset()
-        self._idle.append(pair)
-        return mac
-
-    def _take(self) -> tuple[blake3, blake3]:
-        """A pair of hashers that is nobody else's until it lies among the idle ones again."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._keyed.copy(), blake3()
+        return self._keyed.copy().update(data).digest()
 
 
 def check_row(macs: Macs | None, before: bytes, row: JournalRow) -> bytes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from attrs import evolve
 
 from durable_core.conformance.faults import Landed, Stall
-from durable_core.contracts import MasterKeys
+from durable_core.contracts import BatchOutcome, CommitBatch, MasterKeys
 from durable_core.errors import (
     CommitOutcomeUnknown,
     ConfigError,
@@ -141,6 +142,24 @@ async def test_closing_a_degraded_writer_does_not_wait_for_the_store(url: str) -
             await journal.append_acked(result_of(execution, 0))
         await journal.close()
         assert journal.health().failed == 1
+
+
+async def test_a_row_whose_number_the_store_does_not_tell_is_not_acknowledged(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with faulty(url, PATIENT) as (backend, journal):
+        execution = await begun(journal)
+
+        async def untold(batch: CommitBatch) -> BatchOutcome:
+            outcome = await backend.real.journal.append(evolve(batch, told=None))
+            return evolve(outcome, seqs=[None for _ in outcome.seqs])
+
+        monkeypatch.setattr(backend, "append", untold)
+        with pytest.raises(JournalUnavailable, match="not committed"):
+            await journal.append_acked(result_of(execution, 0))
+        assert journal.health().failed == 1
+        with pytest.raises(JournalUnavailable, match="1 accepted"):
+            await journal.flush()
 
 
 async def test_a_settled_append_is_not_failed_again_when_the_writer_is_stopped(url: str) -> None:

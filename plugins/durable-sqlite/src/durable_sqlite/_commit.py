@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import TypeVar
+from typing import Any
 
 from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, HeadChange
 from durable_core.failpoints import Failpoints
@@ -25,8 +25,6 @@ from durable_sqlite._connection import abandon, immediate, played
 from durable_sqlite._log import Log
 
 __all__ = ["commit", "prune"]
-
-T = TypeVar("T", bound=tuple[object, ...])
 
 
 def commit(
@@ -184,8 +182,8 @@ def _change_lookups(
 def _insert(
     connection: sqlite3.Connection,
     texts: Mapping[int, str],
-    rows: Sequence[T],
-    parameters: Callable[[Sequence[T]], list[object]] = of_rows,
+    rows: Sequence[tuple[object, ...]],
+    parameters: Callable[[Sequence[Any]], list[object]] = of_rows,
 ) -> int:
     """Insert the rows in order; the row id of the last one, 0 where there is none."""
     last = 0
