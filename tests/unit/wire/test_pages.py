@@ -1,4 +1,4 @@
-"""Pages: what they hold is opened together, and what does not open is left to be asked for alone."""
+"""Pages: what they hold is opened together; what does not open is left to be asked for alone."""
 
 from __future__ import annotations
 
