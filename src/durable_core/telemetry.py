@@ -288,6 +288,8 @@ class Tracing:
     @property
     def recording(self) -> bool:
         """Whether spans go to an installed SDK, as far as is known by now."""
+        if self._tracer is None and self._clock() < self._look_at:
+            return False  # as each step learns
         return self._current() is not None
 
     def span(

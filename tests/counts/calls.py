@@ -16,6 +16,7 @@ _OURS: Final = "durable_"
 _DECODE: Final = "durable_core.wire.cbor.decode"
 _PURPOSES: Final = {
     "durable_core.wire.chain.Macs.of_row": "row hashes",
+    "durable_core.wire.chain.Macs.follow": "row hashes",
     "durable_core.wire.chain.Macs.of_anchor": "anchor hashes",
     "durable_core.wire.keys.ExecutionKeys.fingerprint": "fingerprint hashes",
     "durable_core.wire.fingerprint.call_key": "idempotency hashes",

@@ -1,4 +1,4 @@
-"""The short way of a replayed step whose result is at hand (INV-10).
+"""The short way of a replayed step or wait whose answer is at hand (INV-10).
 
 Where it is next in the order of the journal it is answered in the instant in which it is awaited,
 so nobody sees it under way; else when its turn comes. What is not as simple is left to the long way

@@ -67,7 +67,8 @@ _BEHIND: Final = {
 }
 """Where bytes and texts begin, by the first byte in front of them."""
 
-_SHORT: Final = 1 << 32
+_SMALL: Final = 256
+_INTS: Final = tuple(map(cbor2.dumps, range(_SMALL)))
 _LARGEST_EXPONENT: Final = 6_144
 """That of IEEE 754's decimal128: arithmetic with larger ones could take all memory there is."""
 
@@ -126,7 +127,7 @@ def write_text(value: str) -> bytes:
 
 def write_int(value: int) -> bytes:
     """The encoding of an int."""
-    return head(0, value) if 0 <= value < _SHORT else cbor2.dumps(value)
+    return _INTS[value] if 0 <= value < _SMALL else cbor2.dumps(value)
 
 
 def write_bytes(value: bytes) -> bytes:

@@ -17,6 +17,9 @@ __all__ = ["open_page"]
 
 _RESULT: Final = int(EntryKind.STEP_RESULT)
 _RESOLVED: Final = int(EntryKind.PROMISE_RESOLVED)
+_LARGEST: Final = 4096
+"""In bytes, what is opened with its page: what is larger gains little, and is held once, as it is
+stored, until it is asked for."""
 
 
 def open_page(
@@ -29,7 +32,7 @@ def open_page(
     """
     if not envelope.sealed:
         return rows
-    limit, frame = envelope.wire.max_payload_bytes, b""
+    limit, frame = min(_LARGEST, envelope.wire.max_payload_bytes), b""
     places: list[int] = []
     sealed: list[tuple[bytes, bytes]] = []
     for at, row in enumerate(rows):

@@ -147,8 +147,6 @@ def read_resolved(data: bytes | None) -> tuple[bytes, Signal | None]:
     if data is not None and len(data) == _OF_A_PROMISE and data[:2] == _ITS_HEAD:
         return data[2:], None
     match load(data or b""):
-        case [bytes() as promise_id] if len(promise_id) == PROMISE_ID_BYTES:
-            return promise_id, None
         case [bytes() as signal_id, str() as name, bytes() as request_id] if (
             len(signal_id) == PROMISE_ID_BYTES
         ):

@@ -1,4 +1,4 @@
-"""Pages: results are opened together, and whatever does not open is left to be asked for alone."""
+"""Pages: what they hold is opened together; what does not open is left to be asked for alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from attrs import evolve
 
 from durable_core.contracts import MasterKeys
 from durable_core.errors import DurableError, IntegrityError, PayloadTooLarge
-from durable_core.ids import ExecutionId
-from durable_core.model.entries import Entry, ExecutionStarted, FoldedRow, JournalRow, OpenedRow
+from durable_core.ids import NO_STEP, ExecutionId
+from durable_core.model.entries import (
+    Entry,
+    ExecutionStarted,
+    FoldedRow,
+    JournalRow,
+    OpenedRow,
+    PromiseResolved,
+)
 from durable_core.wire.chain import GENESIS
 from durable_core.wire.envelope import ExecutionEnvelope, WireFormat
 from durable_core.wire.pages import open_page
@@ -100,6 +107,24 @@ def test_a_result_of_nothing_stays_sealed() -> None:
     rows = [envelope.row_of(result_of(EXECUTION, 0, b""), 2, GENESIS, NOW)]
     assert open_page(envelope, rows, 0) == rows
     assert envelope.open(rows[0]) == b""
+
+
+@pytest.mark.parametrize(("size", "kind"), [(4096 - 42, OpenedRow), (4096 - 41, JournalRow)])
+def test_what_is_large_waits_until_it_is_asked_for(size: int, kind: type[JournalRow]) -> None:
+    envelope, payload = sealing(), b"\x00" * size
+    rows = [envelope.row_of(result_of(EXECUTION, 0, payload), 2, GENESIS, NOW)]
+    (row,) = open_page(envelope, rows, 0)
+    assert type(row) is kind
+    assert envelope.open(row) == payload
+
+
+def test_what_resolves_a_promise_is_opened_whatever_run_it_is_of() -> None:
+    envelope = sealing()
+    entry = PromiseResolved(EXECUTION, 0, NO_STEP, b"detail", b"outcome")
+    row = envelope.row_of(entry, 2, GENESIS, NOW)
+    (opened,) = open_page(envelope, [row], 7)
+    assert opened == row._replace(payload=b"outcome")
+    assert type(opened) is OpenedRow
 
 
 def test_inv_11_a_payload_over_the_limit_reaches_no_cipher() -> None:
