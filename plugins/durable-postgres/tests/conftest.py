@@ -48,7 +48,7 @@ def server() -> Iterator[str]:
     if given:
         yield given
         return
-    with temporary_server() as running:
+    with temporary_server(syncs=False) as running:
         yield running.url()
 
 
