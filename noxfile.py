@@ -36,8 +36,11 @@ RUN: Final = secrets.token_hex(8)
 CORES: Final = "2"
 """Of a small machine."""
 
-WORKERS: Final = ("-n", "4", "--dist=worksteal")
-"""Two more than its cores: many tests wait for processes, servers and locks."""
+WORKERS: Final = ("-n", "3", "--dist=worksteal")
+"""One more than its cores: some tests wait for processes and locks. Each more begins anew."""
+
+MORE: Final = ("-n", "4", "--dist=worksteal")
+"""For tests that wait for a server, too."""
 
 FEWER: Final = ("-n", "2", "--dist=worksteal")
 """For few tests, and for a run beside another; see `at_once`."""
@@ -64,6 +67,9 @@ SERVED_BY: Final = {"postgres": ("python", "-m", "tests.postgres", "--")}
 
 FEW_TESTS: Final = ("aead", "otel")
 """The distributions whose tests are over when more workers would have begun."""
+
+IN_WHEELS: Final = ("tests/thirdparty",)
+"""What the session `wheels` runs, and a whole run of the tests of core need not run as well."""
 
 MATRIX: Final = tuple(
     f"tests/crash/test_{name}.py" for name in ("crash_matrix", "random_kills", "checker")
@@ -246,12 +252,17 @@ def tests(session: nox.Session, distribution: str) -> None:
     install_plugin(session, plugin)
     own = FOLDERS[plugin] / "tests"
     rest = (f"--ignore={own / 'conformance'}",) if distribution in BACKENDS else ()
-    workers = FEWER if distribution in FEW_TESTS else WORKERS
+    workers = FEWER if distribution in FEW_TESTS else workers_for(distribution)
     run_served(session, distribution, "pytest", *workers, *(session.posargs or [*rest, str(own)]))
     if distribution == "postgres" and not session.posargs:
         install_built(session, *group("tests"))
         on_postgres = ("--dialect", "postgres", *marked("dialects", "postgres"))
-        run_served(session, distribution, "pytest", *WORKERS, *on_postgres)
+        run_served(session, distribution, "pytest", *MORE, *on_postgres)
+
+
+def workers_for(dialect: str) -> tuple[str, ...]:
+    """How many tests of a dialect's session run beside each other."""
+    return MORE if dialect in SERVED_BY else WORKERS
 
 
 def marked(*marks: str, where: str = "tests") -> list[str]:
@@ -272,7 +283,7 @@ def conformance(session: nox.Session, dialect: str) -> None:
     plugin = f"durable-{dialect}"
     install_plugin(session, plugin)
     own = str(FOLDERS[plugin] / "tests" / "conformance")
-    run_served(session, dialect, "pytest", *WORKERS, *(session.posargs or [own]))
+    run_served(session, dialect, "pytest", *workers_for(dialect), *(session.posargs or [own]))
 
 
 def install_plugin(session: nox.Session, plugin: str) -> None:
@@ -292,7 +303,7 @@ def core_tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *WORKERS, "--ignore=tests/crash", *session.posargs)
         return
-    rest = [f"--ignore={path}" for path in ("tests/crash", *COVERING)]
+    rest = [f"--ignore={path}" for path in ("tests/crash", *IN_WHEELS, *COVERING)]
     at_once(
         session,
         ("pytest", *WORKERS, *rest, "tests"),

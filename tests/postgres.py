@@ -1,7 +1,8 @@
 """A real Postgres server for tests, from the binaries of a package; nothing to install by hand.
 
 As a script it runs a command beside a server: `python -m tests.postgres -- pytest …` sets
-`DURABLE_TEST_POSTGRES_URL` for it. Where that is set already, the command just runs.
+`DURABLE_TEST_POSTGRES_URL` for it. Where that is set already, the command just runs. That server
+does not sync: no test cuts the power, and one that restarts a server has one of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 __all__ = ["GIVEN", "OWNERS", "WAITING", "Server", "database_url", "temporary_server"]
 
@@ -59,23 +60,25 @@ host replication all all trust
 class Server:
     """A server on a port of this host, in a folder of its own, with the settings of a new one.
 
-    Postgres refuses to run as root, so there it runs as `nobody`.
+    Postgres refuses to run as root, so there it runs as `nobody`. What it wrote survives its own
+    death; unless it `syncs`, the operating system's too is not asked for.
     """
 
     folder: Path
     port: int
     binaries: Path
     account: str | None
+    syncs: bool = True
 
     @classmethod
-    def start(cls, folder: Path) -> Server:
+    def start(cls, folder: Path, *, syncs: bool = True) -> Server:
         """Make a cluster in `folder`, which everybody may enter, and start its server."""
         account = "nobody" if os.geteuid() == 0 else None
         folder.chmod(0o755)
         data = _data(folder, account)
         binaries = _binaries(folder, account)
-        server = cls(folder, 0, binaries, account)
-        options = ("-U", "postgres", "-E", "UTF8", "--no-locale", "--auth=trust")
+        server = cls(folder, 0, binaries, account, syncs)
+        options = ("-U", "postgres", "-E", "UTF8", "--no-locale", "--auth=trust", "--no-sync")
         server.run("initdb", "-D", str(data), *options)
         with (data / "pg_hba.conf").open("w") as access:
             access.write(_ACCESS)
@@ -98,7 +101,7 @@ class Server:
     def _started(self) -> Server:
         """The same on a port of its own, and running."""
         for attempt in range(1, _ATTEMPTS + 1):
-            server = Server(self.folder, _free_port(), self.binaries, self.account)
+            server = evolve(self, port=_free_port())
             try:
                 server.control("start")
             except subprocess.CalledProcessError:  # somebody took the port between the two
@@ -125,6 +128,7 @@ class Server:
         """One `pg_ctl` action, waited for."""
         data = str(self.folder / "data")
         options = f"-h 127.0.0.1 -k '' -p {self.port} -c max_connections=200"
+        options += "" if self.syncs else " -c fsync=off"
         starting = () if action == "stop" else ("-o", options, "-l", f"{data}/log")
         stopping = () if action == "start" else ("-m", mode)
         arguments = ("-D", data, "-w", "-t", str(_WAIT_S), *starting, *stopping)
@@ -146,14 +150,14 @@ class Server:
 
 
 @contextmanager
-def temporary_server(within: Path | None = None) -> Iterator[Server]:
+def temporary_server(within: Path | None = None, *, syncs: bool = True) -> Iterator[Server]:
     """A server that lives as long as the block, in a folder that goes with it.
 
     The folder is made `within` one that everybody may enter, that of temporary files by default.
     """
     folder = Path(tempfile.mkdtemp(prefix="durable-postgres-", dir=within))
     try:
-        server = Server.start(folder)
+        server = Server.start(folder, syncs=syncs)
         try:
             yield server
         finally:
@@ -223,7 +227,7 @@ def main() -> int:
     if os.environ.get(GIVEN):
         return _run(command, os.environ)
     signal.signal(signal.SIGTERM, _end)
-    with temporary_server() as server:
+    with temporary_server(syncs=False) as server:
         return _run(command, {**os.environ, GIVEN: server.url()})
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+
+from tests.forked import run
 
 __all__ = ["Operator"]
 
@@ -28,17 +29,12 @@ class Operator:
 
     async def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "durable_cli", *arguments),
-            env={
-                "DURABLE_KEY": self.key,
-                "DURABLE_URL": self.url,
-                "PATH": "/usr/bin:/bin",
-                "PYTHONPATH": str(Path(__file__).parent),
-                **environment,
-            },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
+        environment = {
+            "DURABLE_KEY": self.key,
+            "DURABLE_URL": self.url,
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(Path(__file__).parent),
+            **environment,
+        }
+        ended = await asyncio.to_thread(run, ["-m", "durable_cli", *arguments], environment)
+        return ended.returncode, ended.stdout, ended.stderr

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -32,6 +31,7 @@ from durable_core.errors import (
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow, Status
 from tests.engines import OpenEngine
+from tests.forked import run
 from tests.sharing.worker import GUARDED, Ledger, program_of
 from tests.unit.engine.processes import Child, child
 
@@ -80,15 +80,10 @@ class Trial:
     async def claim(self, row: ExecutionRow) -> bool:
         """`durable claim --force` in a process of its own; whether it could."""
         command = ("-m", "durable_cli", "claim", "--force", str(uuid.UUID(bytes=row.execution_id)))
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *command, "--url", self.url),
-            env={"DURABLE_KEY": self.key, "PATH": "/usr/bin:/bin"},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, said = await process.communicate()
-        assert process.returncode == 0 or re.search(REFUSALS, said.decode()), said
-        return process.returncode == 0
+        environment = {"DURABLE_KEY": self.key, "PATH": "/usr/bin:/bin"}
+        ended = await asyncio.to_thread(run, [*command, "--url", self.url], environment)
+        assert ended.returncode == 0 or re.search(REFUSALS, ended.stderr), ended.stderr
+        return ended.returncode == 0
 
     async def stop_somewhere(self) -> None:
         """SIGSTOP after a random number of lines, or when it has nothing left to do."""

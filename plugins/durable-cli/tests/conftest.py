@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from durable_cli.main import build
 from durable_core import DurableConfig, DurableContext, DurableEngine, step, workflow
 from durable_core.keysources import generate_key
+from tests.forked import run
 
 CANARY: Final = "canary-7f3a91"
 
@@ -62,6 +63,11 @@ class Durable:
         )
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Ran(done.exit_code, done.stdout, done.stderr)
+
+    def beside(self, *arguments: str, **environment: str) -> Ran:
+        """Run it in a process of its own that is forked; see `tests/forked.py`."""
+        done = run(["-m", "durable_cli", *arguments], os.environ | environment)
+        return Ran(done.returncode, done.stdout, done.stderr)
 
     def alone(self, *arguments: str, **environment: str) -> Ran:
         """Run it in a process of its own."""
@@ -117,15 +123,8 @@ class Shop:
     def __call__(self, task: str, url: str, key: str, **environment: str) -> Ran:
         """Run it to its end, with no settings of the machine."""
         clean = {name: os.environ[name] for name in os.environ if not name.startswith("DURABLE_")}
-        done = subprocess.run(
-            [sys.executable, self.path, task, url],
-            cwd=self.path.parent,
-            env=clean | {"DURABLE_KEY": key} | environment,
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
+        settings = clean | {"DURABLE_KEY": key} | environment
+        done = run([str(self.path), task, url], settings, self.path.parent)
         return Ran(done.returncode, done.stdout, done.stderr)
 
 

@@ -59,7 +59,7 @@ async def test_a_live_owner_is_asked_and_waited_for(
         while not await asyncio.to_thread(asks, durable, blocked):
             pass
         hasty = (*cancel, "--wait", "1")
-        late = await asyncio.to_thread(durable.alone, *hasty, **blocked.environment)
+        late = await asyncio.to_thread(durable.beside, *hasty, **blocked.environment)
         late.require_error("is running after 1 s", "the request stays with its owner")
         program.send_signal(signal.SIGCONT)
         ended = await waiting
@@ -100,7 +100,7 @@ async def test_an_owner_that_dies_while_it_is_waited_for(
 
 def asks(durable: Durable, journal: Written) -> bool:
     """Whether a request waits for the owner. In a process of its own, beside a command here."""
-    ran = durable.alone("inspect", journal.ids[0], "--json", **journal.environment)
+    ran = durable.beside("inspect", journal.ids[0], "--json", **journal.environment)
     return bool(json.loads(ran.out)["requests"])
 
 

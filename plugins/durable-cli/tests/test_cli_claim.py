@@ -56,7 +56,7 @@ async def test_a_live_owner_loses_it_only_by_force(
         claim = ("claim", blocked.ids[0])
         refused = await asyncio.to_thread(durable, *claim, **environment(blocked))
         refused.require_error("owned by a live engine")
-        forced = await asyncio.to_thread(durable.alone, *claim, "--force", **environment(blocked))
+        forced = await asyncio.to_thread(durable.beside, *claim, "--force", **environment(blocked))
         assert (forced.code, forced.err) == (0, "")
         shown = await asyncio.to_thread(durable, "show", *claim[1:], **environment(blocked))
         program.send_signal(signal.SIGCONT)

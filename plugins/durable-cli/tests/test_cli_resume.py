@@ -85,7 +85,7 @@ async def test_a_live_owner_is_asked(durable: Durable, tmp_path: Path, shop: Sho
     async with asyncio.timeout(50):
         said = (await program.stdout.readline()).decode().split()
         assert said[0] == "ExecutionFailed"
-        ran = await asyncio.to_thread(durable.alone, "resume", said[1], **settings)
+        ran = await asyncio.to_thread(durable.beside, "resume", said[1], **settings)
         assert (ran.code, ran.err) == (0, "")
         assert f"the live owner of execution {said[1]} was asked to resume it" in ran.out
         end, _ = await program.communicate()
@@ -112,7 +112,7 @@ def test_its_outcome_is_shown_when_it_is_revealed(
 ) -> None:
     """In a process of its own, with the module in its working directory."""
     options = ("--app", f"{app}:WORKFLOWS", "--reveal", "--json")
-    ran = durable.alone("resume", broken.ids[0], *options, **broken.environment)
+    ran = durable.beside("resume", broken.ids[0], *options, **broken.environment)
     assert ran.code == 0, ran
     assert ran.err.splitlines()[-1].startswith("warning: plaintext follows")
     shown = json.loads(ran.out)
@@ -136,7 +136,7 @@ def test_one_that_still_waits_for_a_word_says_so(
     durable: Durable, blocked: Written, shop: Shop
 ) -> None:
     path = {"PYTHONPATH": str(shop.path.parent)}
-    ran = durable.alone("resume", blocked.ids[0], "--app", "shop", **blocked.environment, **path)
+    ran = durable.beside("resume", blocked.ids[0], "--app", "shop", **blocked.environment, **path)
     assert ran.code == 1
     assert "the execution is blocked, generation 0" in ran.out
     ran.require_line("step 0 'charge'", "durable settle")
@@ -192,7 +192,7 @@ def test_what_has_ended_for_good_is_refused(durable: Durable, journal: Written) 
 def test_with_an_application_too(durable: Durable, journal: Written, tmp_path: Path) -> None:
     Path(tmp_path, "packing_app.py").write_text(APP.replace('"other"', '"pack"').format(body="..."))
     command = ("resume", journal.ids[0], "--app", "packing_app")
-    ran = durable.alone(*command, **journal.environment)
+    ran = durable.beside(*command, **journal.environment)
     ran.require_error("is completed already")
 
 
@@ -211,6 +211,6 @@ def test_what_was_written_without_a_key_is_resumed_without_one(
     path = {"PYTHONPATH": str(shop.path.parent)}
     word = ("settle", plain.ids[0], "0", "--ran", "--value", '"charged once"', "--url", plain.url)
     assert durable(*word).code == 0
-    ran = durable.alone("resume", plain.ids[0], "--app", "shop:order", "--url", plain.url, **path)
+    ran = durable.beside("resume", plain.ids[0], "--app", "shop:order", "--url", plain.url, **path)
     assert (ran.code, ran.err) == (0, "")
     assert "the execution is completed" in ran.out

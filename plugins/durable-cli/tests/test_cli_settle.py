@@ -121,7 +121,7 @@ async def test_a_live_owner_is_told(durable: Durable, blocked: Written, shop: Sh
     async with asyncio.timeout(50):
         assert await program.stdout.readline() == b"open\n"
         arguments = ("settle", blocked.ids[0], "0", "--ran", "--value", '"charged once"')
-        ran = await asyncio.to_thread(durable.alone, *arguments, **environment(blocked))
+        ran = await asyncio.to_thread(durable.beside, *arguments, **environment(blocked))
         assert (ran.code, ran.err) == (0, "")
         end, _ = await program.communicate()
     assert end == b"charged once\n"

@@ -1,4 +1,4 @@
-"""A real server for the whole run, a database for each test, and rows that are right."""
+"""A real server for the whole run, an empty database for each test, and rows that are right."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ pytest.register_assert_rewrite("durable_core.conformance")
 from durable_core.conformance.rows import Rows
 from durable_core.contracts import BackendSettings, Durability
 from durable_postgres import PostgresBackend
+from tests.emptying import make_empty
 from tests.partitions import make_partitioned
 from tests.postgres import GIVEN, Server, database_url, temporary_server
 
@@ -48,7 +49,7 @@ def server() -> Iterator[str]:
     if given:
         yield given
         return
-    with temporary_server() as running:
+    with temporary_server(syncs=False) as running:
         yield running.url()
 
 
@@ -81,10 +82,10 @@ async def shared_url(server: str) -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture
-async def url(server: str) -> AsyncIterator[str]:
-    """A new, empty database."""
-    async with new_database(server) as address:
-        yield address
+async def url(shared_url: str) -> str:
+    """An empty database."""
+    await make_empty(shared_url)
+    return shared_url
 
 
 @pytest_asyncio.fixture

@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from attrs import define
+
+from tests.forked import Process, begin
 from tests.journals import MASTER, key_text
 from tests.unit.engine.owning import LIFELINE
 
@@ -20,15 +23,13 @@ PROGRAM: Final = Path(__file__).with_name("owning.py")
 LONGEST_S: Final = 30.0
 
 
+@define
 class Child:
     """A job in a process of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._process = process
-        self._input = process.stdin
-        self._output = process.stdout
+    _process: Process
+    _input: int
+    _output: asyncio.StreamReader
 
     async def says(self, word: str) -> str:
         """The rest of its next line that begins with `word`."""
@@ -41,8 +42,9 @@ class Child:
                     return rest
 
     def hear(self, line: str = "go") -> None:
-        """Send it a line."""
-        self._input.write(f"{line}\n".encode())
+        """Send it a line, if it lives."""
+        with suppress(BrokenPipeError):
+            os.write(self._input, f"{line}\n".encode())
 
     def stop(self) -> None:
         """SIGSTOP: it lives, and does nothing."""
@@ -53,14 +55,14 @@ class Child:
 
     async def kill(self) -> None:
         """SIGKILL; it is dead at return."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait)
 
     async def end(self) -> None:
         """Kill it, and read to the end of what it and its children have open."""
         await self.kill()
-        self._input.close()
+        self._process.close()
+        os.close(self._input)
         await self._output.read()
 
 
@@ -68,17 +70,25 @@ class Child:
 async def child(job: str, *arguments: object, program: Path = PROGRAM) -> AsyncIterator[Child]:
     """A running job, of another program where one is given; dead on leaving."""
     theirs, ours = os.pipe()
+    input_read, input_write = os.pipe()
+    output_read, output_write = os.pipe()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", str(program), job, *map(str, arguments)),
-            env={**os.environ, "DURABLE_KEY": key_text((1, MASTER)), LIFELINE: str(theirs)},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=(theirs,),
+        process = await asyncio.to_thread(
+            begin,
+            [str(program), job, *map(str, arguments)],
+            {**os.environ, "DURABLE_KEY": key_text((1, MASTER))},
+            [input_read, output_write, sys.stderr.fileno()],
+            named={LIFELINE: theirs},
+            strict=True,
         )
     finally:
-        os.close(theirs)
-    running = Child(process)
+        for descriptor in (theirs, input_read, output_write):
+            os.close(descriptor)
+    output = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(output), os.fdopen(output_read, "rb", buffering=0)
+    )
+    running = Child(process, input_write, output)
     try:
         yield running
     finally:

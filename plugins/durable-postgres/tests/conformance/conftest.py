@@ -1,4 +1,4 @@
-"""The harness of this backend: a database for each test, edited on a connection of its own."""
+"""The harness of this backend: an empty database, edited on a connection of its own."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Unpack
 import asyncpg
 import pytest
 import pytest_asyncio
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 pytest.register_assert_rewrite("durable_core.conformance")
 
+from durable_core.conformance.backend.migrating import OpenContract
 from durable_core.conformance.harness import BackendHarness, OpenSettings, settings_of
 from durable_core.contracts import BackendCapabilities, ExecutionBackend
 from durable_postgres import PostgresBackend
+from tests.emptying import delete_rows, make_empty
 
 DROP_CHECKS = """
 DO $$ DECLARE found record; BEGIN
@@ -27,13 +29,18 @@ DO $$ DECLARE found record; BEGIN
     END LOOP;
 END $$
 """
-END_OTHERS = (
-    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-)
-EMPTY = "SET lock_timeout = '10s'; DROP SCHEMA public CASCADE; CREATE SCHEMA public"
-
 Prepare = Callable[[str], Awaitable[None]]
+
+
+@define
+class Left:
+    """What the last test has left in the database."""
+
+    tables: Prepare | None = None
+    """What prepared its tables; None where the first open made them."""
+
+    sound: bool = False
+    """Whether nobody has edited them."""
 
 
 @frozen
@@ -44,6 +51,7 @@ class PostgresHarness:
     """
 
     url: str
+    left: Left
     prepare: Prepare | None = None
     stack: AsyncExitStack = field(factory=AsyncExitStack)
 
@@ -66,13 +74,19 @@ class PostgresHarness:
 
     async def reset(self) -> None:
         await self.stack.aclose()
-        async with self._connected() as connection:
-            await connection.execute(END_OTHERS)  # what a killed child has left behind
-            await connection.execute(EMPTY)
+        await make_empty(self.url)
         if self.prepare is not None:
             await self.prepare(self.url)
+        self.left.tables, self.left.sound = self.prepare, True
+
+    async def reuse(self) -> None:
+        """The same with tables that are there and hold nothing, which takes a tenth of the time."""
+        sound = self.left.sound and self.left.tables is self.prepare
+        if not (sound and await delete_rows(self.url)):
+            await self.reset()
 
     async def tamper(self, statement: str, *parameters: object) -> int:
+        self.left.sound = False
         async with self._connected() as connection:
             await connection.execute(DROP_CHECKS)
             done: str = await connection.execute(statement, *parameters)
@@ -107,9 +121,17 @@ def prepare() -> Prepare | None:
     return None
 
 
+@pytest.fixture(scope="session")
+def left() -> Left:
+    return Left()
+
+
 @pytest_asyncio.fixture
-async def harness(shared_url: str, prepare: Prepare | None) -> AsyncIterator[BackendHarness]:
-    harness = PostgresHarness(shared_url, prepare)
-    await harness.reset()
+async def harness(
+    request: pytest.FixtureRequest, shared_url: str, left: Left, prepare: Prepare | None
+) -> AsyncIterator[BackendHarness]:
+    harness = PostgresHarness(shared_url, left, prepare)
+    about_opening = request.cls is None or issubclass(request.cls, OpenContract)
+    await (harness.reset() if about_opening else harness.reuse())
     async with harness.stack:
         yield harness
