@@ -48,6 +48,26 @@ async def test_waits_among_steps_are_answered_as_they_were(open_engine: OpenEngi
     assert live == replayed == ["before", "yes", ("word", "PromiseRejected"), "behind"]
 
 
+async def test_resolutions_of_a_page_are_told_where_more_is_to_be_read(
+    open_engine: OpenEngine,
+) -> None:
+    """Of waits that begin together: their places hold nothing, and what comes is not known yet."""
+    out: Out = asyncio.Queue()
+
+    async def body(ctx: DurableContext) -> object:
+        promises = [await ctx.promise(str, name="word") for _ in range(2)]
+        for promise in promises:
+            out.put_nowait(promise)
+        waits = [ctx.await_promise(promise) for promise in promises]
+        told = await asyncio.gather(*waits, return_exceptions=True)
+        behind = [await ctx.step(note, str(number)) for number in range(5)]
+        return [told[0], type(told[1]), *behind]
+
+    opened = _answering(open_engine, out)
+    live, replayed = await live_and_replayed(opened, body, replay_segment=5)
+    assert live == replayed == ["yes", StepFailed, *map(str, range(5))]
+
+
 def _answering(open_engine: OpenEngine, out: Out) -> Any:
     """Engines beside which the first promise is resolved, and the second one rejected."""
 

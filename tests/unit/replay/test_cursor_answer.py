@@ -11,7 +11,7 @@ from durable_core.errors import ReplayDivergence
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.replay.cursor import ReplayCursor
-from durable_core.replay.lookup import FRESH, Found, Recorded, Wanted
+from durable_core.replay.lookup import FRESH, Found, IntentOnly, Recorded, Wanted
 from tests.journals import (
     FINGERPRINT,
     CountedJournal,
@@ -70,6 +70,21 @@ async def test_a_result_at_hand_stays_until_it_is_consumed(url: str) -> None:
         cursor.consume("0")
         assert cursor.result_at(wanted(0)) is None
         assert cursor.replaying
+
+
+async def test_what_needs_no_more_is_answered_by_what_is_known(url: str) -> None:
+    async with opened(url) as backend, writing(backend) as journal:
+        execution = await begun(journal)
+        await journal.append_acked(intent_of(execution, 0))
+        await journal.append_acked(result_of(execution, 1))
+        cursor = ReplayCursor(await reader_of(backend, execution, 2))
+        await cursor.open()
+        assert cursor.drop(wanted(1)) is FRESH, "it is not read yet"
+        guarded = evolve(wanted(0), effect=EffectClass.EXACTLY_ONCE_GUARDED)
+        with pytest.raises(ReplayDivergence):
+            cursor.drop(wanted(0))
+        assert isinstance(cursor.drop(guarded), IntentOnly)
+        assert cursor.drop(guarded) is FRESH, "the entry is consumed"
 
 
 @define
