@@ -15,6 +15,7 @@ import pytest
 from attrs import frozen
 
 from durable_core.keysources import generate_key
+from tests.forked import run
 from tests.meta.modules import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -30,15 +31,7 @@ class Place:
     environment: dict[str, str]
 
     def command(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *command],
-            cwd=self.folder,
-            env=self.environment | more,
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
+        return run(command, self.environment | more, self.folder)
 
     def approval(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.command(str(EXAMPLES / "approval.py"), *arguments)

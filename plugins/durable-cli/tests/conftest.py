@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+import typer.main
+import typer.testing
 from attrs import evolve, frozen
 from typer.testing import CliRunner
 
@@ -21,6 +25,7 @@ from durable_core.keysources import generate_key
 from tests.forked import run
 
 CANARY: Final = "canary-7f3a91"
+APP: Final = build()
 
 
 @frozen
@@ -55,7 +60,7 @@ class Durable:
     def fed(self, stdin: str, *arguments: str, **environment: str) -> Ran:
         """The same with something on stdin."""
         done = CliRunner().invoke(
-            build(),
+            APP,
             arguments,
             input=stdin,
             env=environment,
@@ -136,6 +141,14 @@ async def label(text: str) -> str:
 @workflow(name="pack")
 async def pack(ctx: DurableContext, text: str) -> str:
     return await ctx.step(label, text)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built_once() -> Iterator[None]:
+    """Typer makes its commands anew for each run, which takes longer than most of them do."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(typer.testing, "_get_command", functools.cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture(autouse=True)
