@@ -1,20 +1,20 @@
 """What a run knows of the promises that its program has made, by their ids (NFR-10).
 
-Of one whose outcome the program was told, and whose handle it has dropped, only the id and the type
-are kept: who resolves it again is told as before, and who waits for it again, by a copy of its
-handle, has its outcome read from the journal.
+Of one whose outcome the program was told, and whose handle it has dropped, only half of the id and
+the type are kept: who resolves it again is told as before, and who waits for it again, by a copy of
+its handle, has its outcome read from the journal.
 """
 
 from __future__ import annotations
 
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from durable_core.engine.stored import read_all, reader_of
 from durable_core.errors import IntegrityError
 from durable_core.model.entries import EntryKind, JournalRow
-from durable_core.wire.waits import PROMISE_ID_BYTES, resolved_promise
+from durable_core.wire.waits import resolved_promise
 
 if TYPE_CHECKING:
     from durable_core.engine.promise import Cell, DurablePromise
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from durable_core.replay.cursor import ReplayCursor
 
 __all__ = ["Cells", "recall"]
+
+_KEPT: Final = 8
+"""Of the bytes of an id, those that are kept: 60 derived bits tell those of one execution apart."""
 
 
 class Cells:
@@ -31,7 +34,7 @@ class Cells:
         self._cursor = cursor
         self._by_id: dict[bytes, Cell] = {}
         self._told: list[tuple[Any, bytearray]] = []
-        """The ids of those that were let go, one behind the other, by the type of their values."""
+        """Of those that were let go what is kept, one behind the other, by the type of a value."""
 
     def __contains__(self, promise_id: bytes) -> bool:
         """Whether the program has made that promise here."""
@@ -70,9 +73,9 @@ class Cells:
         if not cell.again:
             for kind, ids in self._told:
                 if kind == cell.kind:
-                    ids.extend(cell.promise_id)
+                    ids.extend(cell.promise_id[:_KEPT])
                     return
-            self._told.append((cell.kind, bytearray(cell.promise_id)))
+            self._told.append((cell.kind, bytearray(cell.promise_id[:_KEPT])))
 
     def forget(self, cell: Cell) -> None:
         """Nothing of it has to be kept."""
@@ -111,7 +114,8 @@ def _dropped(cells: weakref.ref[Cells], promise_id: bytes, _: object) -> None:
 
 
 def _holds(ids: bytearray, promise_id: bytes) -> bool:
-    at = ids.find(promise_id)
-    while at % PROMISE_ID_BYTES and at >= 0:
-        at = ids.find(promise_id, at + 1)
+    kept = promise_id[:_KEPT]
+    at = ids.find(kept)
+    while at % _KEPT and at >= 0:
+        at = ids.find(kept, at + 1)
     return at >= 0

@@ -23,7 +23,6 @@ from durable_core.wire.payload import dump, load
 
 __all__ = [
     "LATEST_MS",
-    "PROMISE_ID_BYTES",
     "CreatedPromise",
     "Signal",
     "Timer",
@@ -34,12 +33,12 @@ __all__ = [
     "resolved_promise",
 ]
 
-PROMISE_ID_BYTES: Final = 16
+_ID_BYTES: Final = 16
 
 _ONE: Final = head(ARRAY, 1)
 _PAIR: Final = head(ARRAY, 2)
-_ITS_HEAD: Final = _ONE + head(BYTES, PROMISE_ID_BYTES)
-_OF_A_PROMISE: Final = len(_ITS_HEAD) + PROMISE_ID_BYTES
+_ITS_HEAD: Final = _ONE + head(BYTES, _ID_BYTES)
+_OF_A_PROMISE: Final = len(_ITS_HEAD) + _ID_BYTES
 """How long the detail of a `promise_resolved` is that is no signal's."""
 
 LATEST_MS: Final = 253_402_300_799_999
@@ -97,7 +96,7 @@ class CreatedPromise:
     def decode(cls, data: bytes | None) -> CreatedPromise:
         """`DecodeError` for anything that `detail` does not write."""
         match load(data or b""):
-            case [bytes() as promise_id, str() as name] if len(promise_id) == PROMISE_ID_BYTES:
+            case [bytes() as promise_id, str() as name] if len(promise_id) == _ID_BYTES:
                 return cls(promise_id, name)
             case _:
                 raise _no_detail(EntryKind.PROMISE_CREATED)
@@ -148,7 +147,7 @@ def read_resolved(data: bytes | None) -> tuple[bytes, Signal | None]:
         return data[2:], None
     match load(data or b""):
         case [bytes() as signal_id, str() as name, bytes() as request_id] if (
-            len(signal_id) == PROMISE_ID_BYTES
+            len(signal_id) == _ID_BYTES
         ):
             return signal_id, Signal(signal_id, name, request_id)
         case _:
