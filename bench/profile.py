@@ -18,6 +18,7 @@ from attrs import frozen
 
 from bench.engines import fresh_engine, guarded_five, idempotent_five, verified
 from bench.fives import Five, run_fives
+from bench.journals import fresh_journal, result
 from bench.kinds import Kind, branches, mixed, sequential
 from bench.machine import IN_MEMORY, commit, filesystem_of, machine_line
 from bench.profiled import Calls, Cost, Work, median_of, profiled, timed
@@ -78,6 +79,25 @@ def _resumed(kind: Kind) -> _Workload:
     return _Workload(f"{kind.what} resumed, from the claim to the result", prepared)
 
 
+def _appended(full: int, quick: int) -> _Workload:
+    @asynccontextmanager
+    async def prepared(plan: Plan) -> AsyncIterator[Work]:
+        count = plan.size(full, quick)
+        async with fresh_journal(plan) as journal:
+            (execution_id,) = await journal.begin(1)
+
+            async def work() -> int:
+                for step in range(count):
+                    await journal.writer.append_acked(result(execution_id, step))
+                return count
+
+            yield work
+            stored = await journal.results([execution_id])
+            assert len(stored) == count, "an acknowledged entry is not there"
+
+    return _Workload("acknowledged appends, one after the other", prepared)
+
+
 WORKLOADS: Final[Mapping[str, _Workload]] = MappingProxyType(
     {
         "guarded-sequential": _fives(
@@ -96,6 +116,7 @@ WORKLOADS: Final[Mapping[str, _Workload]] = MappingProxyType(
             2000,
             1000,
         ),
+        "lone-append": _appended(3000, 300),
         "resume": _resumed(sequential(_RESUMED)),
         "resume-branches": _resumed(branches(_RESUMED, _BRANCHES)),
         "resume-mixed": _resumed(mixed(_RESUMED)),
