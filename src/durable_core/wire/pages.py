@@ -52,15 +52,15 @@ def open_page(
             sealed.append((blob[FRAME:], aad))
     if not places:
         return rows
+    opened = list(rows)
     try:
         plain = _opened(envelope.wire.bound(frame[0], frame[1]), sealed)
+        for at, payload in zip(places, plain, strict=True):
+            if payload:  # of nothing, nothing was opened
+                row = rows[at]
+                opened[at] = tuple.__new__(OpenedRow, (*row[:9], payload, *row[10:]))
     except Exception:  # noqa: BLE001 - ciphers are foreign code; `open` meets it again
         return rows
-    opened = list(rows)
-    for at, payload in zip(places, plain, strict=True):
-        if payload:  # of nothing, nothing was opened
-            row = rows[at]
-            opened[at] = tuple.__new__(OpenedRow, (*row[:9], payload, *row[10:]))
     return opened
 
 

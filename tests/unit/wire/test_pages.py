@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from attrs import evolve
 
+from durable_aead.xaes import BoundXaes
 from durable_core.contracts import MasterKeys
 from durable_core.errors import DurableError, IntegrityError, PayloadTooLarge
 from durable_core.ids import NO_STEP, ExecutionId
@@ -100,6 +101,16 @@ def test_ec_22_one_that_does_not_open_keeps_no_other_from_being_opened(wire: Wir
     with pytest.raises(IntegrityError):
         envelope.open(opened[2])
     assert payloads(envelope, [*opened[:2], *opened[3:]]) == [b"\x00%d" % n for n in (0, 1, 3, 4)]
+
+
+def test_what_a_cipher_opens_too_few_of_stays_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can tell then which is which."""
+    envelope = sealing()
+    rows = results(envelope)
+    whole = BoundXaes.open_each
+    monkeypatch.setattr(BoundXaes, "open_each", lambda *given: whole(*given)[1:])
+    assert open_page(envelope, rows, 0) is rows
+    assert payloads(envelope, rows) == [b"\x00%d" % n for n in range(COUNT)]
 
 
 def test_a_result_of_nothing_stays_sealed() -> None:
