@@ -73,8 +73,8 @@ ON_SQLITE: Final = (
         (
             Number("commits", 1, "everything waits for the end, which is acknowledged"),
             Number("syncs", 1, "of the -wal, for the commit"),
-            Number("statements", 6, "BEGIN, INSERT of the execution, 4 + 2 + 1 entries, COMMIT"),
-            Number("largest batch", 6, "it is the only one"),
+            Number("statements", 4, "BEGIN, INSERT of the execution, one of its entries, COMMIT"),
+            Number("largest batch", 4, "it is the only one"),
             Number("hops", 1, "one for the commit"),
             Number("turns", 5, "none for a step; three are those of the commit"),
             Number("seals", 7, "input, five results, output"),
@@ -92,8 +92,8 @@ ON_SQLITE: Final = (
         (
             Number("commits", 6, "2,400 entries in six waves, each of which is one batch"),
             Number("syncs", 6, "one for each commit"),
-            Number("statements", 48, "BEGIN, COMMIT, and what a wave of 200 or 400 rows takes"),
-            Number("largest batch", 8, "256 rows to an INSERT, then powers of two"),
+            Number("statements", 24, "four for each commit, as for one of them alone"),
+            Number("largest batch", 4, "BEGIN, one for the heads, one for the entries, COMMIT"),
             Number("hops", 12, "two for each commit: it has begun, it is done"),
             Number("turns", 24, "four for each commit, whatever is in it"),
             Number("tasks", 400, "two for each: as alone, and that of `gather`"),
@@ -114,8 +114,8 @@ ON_SQLITE: Final = (
                 "commits", 3, "1,400 entries: the first begins at 256, the next takes what waits"
             ),
             Number("syncs", 3, "one for each commit"),
-            Number("statements", 27, "up to 11 for each batch"),
-            Number("largest batch", 11, "256 rows to an INSERT, then powers of two"),
+            Number("statements", 14, "4 or 5 for each batch"),
+            Number("largest batch", 5, "as with one head, and another one for those that begin"),
             Number("hops", 6, "two for each commit: it has begun, it is done"),
             Number("turns", 20, "not one of them for a step"),
             Number(
@@ -138,7 +138,7 @@ ON_SQLITE: Final = (
         (
             Number("commits", 20, "two for ten steps: they go together where they come together"),
             Number("syncs", 20, "one for each commit"),
-            Number("statements", 90, "4 or 5 for each batch"),
+            Number("statements", 80, "four for each commit"),
             Number("hops", 20, "one for each commit"),
             Number("turns", 390, "four for each: branches go on one after the other"),
             Number("tasks", 90, "for each the effect, which no cancellation may reach"),

@@ -53,7 +53,7 @@ async def test_no_promise_and_no_timer_is_looked_for_among_all(
     await backend.journal.append(rows.start(1))
     wanted = [texts.SELECT_PROMISE, texts.SELECT_PROMISES, texts.SELECT_TIMERS]
     with closing(sqlite3.connect(opener.path)) as other:
-        for text in (*wanted, *_sql.DISARM_TIMERS.values()):
+        for text in (*wanted, *_sql.DISARM_TIMERS.texts.values()):
             plan = other.execute(f"EXPLAIN QUERY PLAN {text}", (b"",) * text.count("?")).fetchall()
             steps = [step for *_, step in plan if "durable_" in step]
             assert len(steps) == 1, steps

@@ -9,7 +9,7 @@ is what costs, so a batch is as few statements as it can be, and takes turns wit
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from durable_core.contracts import BatchOutcome, CommitBatch, EndedRow, HeadChange
@@ -18,6 +18,7 @@ from durable_core.model.execution import ExecutionRow
 from durable_core.storage import batches, texts
 from durable_core.storage.binding import of_advances, of_entries, of_rows
 from durable_core.storage.keycheck import KeyCheck
+from durable_core.storage.many import Many, each
 from durable_core.storage.scripts import storing_check
 from durable_core.storage.turns import Turns
 from durable_sqlite import _sql
@@ -82,8 +83,7 @@ def prune(connection: sqlite3.Connection, rows: Sequence[EndedRow]) -> frozenset
     """Delete those whose fence holds, with all that is theirs; which ones that were."""
     gone: set[bytes] = set()
     with immediate(connection):
-        for chunk in _sql.in_chunks([row.fence for row in rows]):
-            deleted = connection.execute(_sql.PRUNE[len(chunk)], of_rows(chunk))
+        for deleted in each(connection.execute, _sql.PRUNE, [row.fence for row in rows]):
             gone.update(one for (one,) in deleted)
         left = [row for row in rows if row.execution_id in gone]
         keys = [row[:3] for row in left if row.execution_key is not None]
@@ -100,7 +100,7 @@ def _begin_and_change(
 ) -> frozenset[bytes]:
     """Begin, apply the changes, and say which did not apply.
 
-    Many changes go in few statements, whose counts only say whether all applied. Where they did
+    Many changes go in one statement, whose count only says whether all applied. Where they did
     not, the transaction begins anew and each change goes alone.
     """
     connection.execute(_sql.BEGIN)
@@ -125,24 +125,12 @@ def _change_alone(connection: sqlite3.Connection, change: HeadChange) -> bool:
 
 def _change_together(connection: sqlite3.Connection, changes: Sequence[HeadChange]) -> bool:
     advancing = [change for change in changes if batches.keeps_status(change)]
-    applied = _update(connection, _sql.ADVANCE_MANY, advancing, of_advances)
-    if len(advancing) < len(changes):
-        others = [change for change in changes if not batches.keeps_status(change)]
-        applied += _update(connection, _sql.CHANGE_MANY, others)
-    return applied == len(changes)
-
-
-def _update(
-    connection: sqlite3.Connection,
-    texts: Mapping[int, str],
-    changes: Sequence[HeadChange],
-    parameters: Callable[[Sequence[HeadChange]], list[object]] = of_rows,
-) -> int:
-    """How many rows the changes applied to, in as few statements as their number allows."""
-    return sum(
-        connection.execute(texts[len(chunk)], parameters(chunk)).rowcount
-        for chunk in _sql.in_chunks(changes)
+    others = [change for change in changes if not batches.keeps_status(change)]
+    updates = (
+        *each(connection.execute, _sql.ADVANCE_MANY, advancing, of_advances),
+        *each(connection.execute, _sql.CHANGE_MANY, others),
     )
+    return sum(update.rowcount for update in updates) == len(changes)
 
 
 def _taken(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> dict[bytes, bytes]:
@@ -152,8 +140,7 @@ def _taken(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> di
         return {}
     wanted = list(dict.fromkeys(map(batches.key_of, keyed)))
     holders: dict[tuple[str, str | None], bytes] = {}
-    for chunk in _sql.in_chunks(wanted):
-        stored = connection.execute(_sql.SELECT_KEYS[len(chunk)], of_rows(chunk))
+    for stored in each(connection.execute, _sql.SELECT_KEYS, wanted):
         holders.update(((workflow, key), holder) for workflow, key, holder in stored.fetchall())
     return batches.taken_keys(keyed, holders)
 
@@ -181,12 +168,12 @@ def _change_lookups(
 
 def _insert(
     connection: sqlite3.Connection,
-    texts: Mapping[int, str],
+    many: Many,
     rows: Sequence[tuple[object, ...]],
     parameters: Callable[[Sequence[Any]], list[object]] = of_rows,
 ) -> int:
     """Insert the rows in order; the row id of the last one, 0 where there is none."""
     last = 0
-    for chunk in _sql.in_chunks(rows):
-        last = connection.execute(texts[len(chunk)], parameters(chunk)).lastrowid or 0
+    for inserted in each(connection.execute, many, rows, parameters):
+        last = inserted.lastrowid or 0
     return last

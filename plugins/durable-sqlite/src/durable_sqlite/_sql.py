@@ -1,45 +1,17 @@
 """Every SQL text that is SQLite alone, constant, with columns in table order.
 
-A text that handles many rows exists once for each power of two, so that a batch of any size is a
-handful of statements, and each of them is prepared once per connection.
+A text that handles many rows is a `Many`.
 """
 
 # ruff: noqa: S608 - what is interpolated here are constants of this file, and only those
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from durable_core.storage import texts
+from durable_core.storage.many import Many
 from durable_core.storage.tables import ENTRY, EXECUTION, REQUEST
-
-T = TypeVar("T")
-
-SIZES: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
-"""A batch is one text of each part; behind each text the thread waits for the interpreter."""
-
-
-def in_chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut `items` into pieces whose lengths are in `SIZES`, the largest first."""
-    at = 0
-    for size in (len(items),) if len(items) in SIZES else SIZES:
-        while len(items) - at >= size:
-            yield items[at : at + size]
-            at += size
-
-
-def _sized(before: str, columns: int, after: str = "") -> dict[int, str]:
-    """`before (?, …), … after` for every size."""
-    row = f"({', '.join('?' * columns)})"
-    return {size: f"{before}{', '.join([row] * size)}{after}" for size in SIZES}
-
-
-def _many(text: str, columns: int) -> dict[int, str]:
-    """A text of both dialects for every size."""
-    before, after = text.split("{rows}")
-    return _sized(f"{before}VALUES ", columns, after)
-
 
 BEGIN: Final = "BEGIN IMMEDIATE"
 COMMIT: Final = "COMMIT"
@@ -47,30 +19,34 @@ ROLLBACK: Final = "ROLLBACK"
 
 # --- append
 
-INSERT_EXECUTIONS: Final = _sized(f"INSERT INTO durable_executions ({EXECUTION}) VALUES ", 17)
-
-INSERT_KEYS: Final = _sized(
-    "INSERT INTO durable_execution_keys (workflow, execution_key, execution_id) VALUES ",
+INSERT_EXECUTIONS: Final = Many(
+    f"INSERT INTO durable_executions ({EXECUTION}) {{rows}}", 17, passes_nulls=False
+)
+INSERT_KEYS: Final = Many(
+    "INSERT INTO durable_execution_keys (workflow, execution_key, execution_id) {rows}",
     3,
+    passes_nulls=False,
 )
 
 # CROSS JOIN fixes the order of the loops: SQLite would read all keys to look for a row value.
-SELECT_KEYS: Final = _sized(
-    "SELECT k.workflow, k.execution_key, k.execution_id FROM (VALUES ",
-    2,
-    ") AS v CROSS JOIN durable_execution_keys AS k "
+SELECT_KEYS: Final = Many(
+    "SELECT k.workflow, k.execution_key, k.execution_id FROM ({rows}) AS v "
+    "CROSS JOIN durable_execution_keys AS k "
     "ON k.workflow = v.column1 AND k.execution_key = v.column2",
+    2,
 )
 
-INSERT_ENTRIES: Final = _sized(f"INSERT INTO durable_journal ({ENTRY}) VALUES ", 13)
+INSERT_ENTRIES: Final = Many(
+    f"INSERT INTO durable_journal ({ENTRY}) {{rows}}", 13, passes_nulls=False
+)
 
-KEEP_PROMISES: Final = _many(texts.KEEP_PROMISES, 6)
-ARM_TIMERS: Final = _many(texts.ARM_TIMERS, 3)
-DISARM_TIMERS: Final = _many(texts.DISARM_TIMERS, 2)
+KEEP_PROMISES: Final = Many(texts.KEEP_PROMISES, 6, passes_nulls=False)
+ARM_TIMERS: Final = Many(texts.ARM_TIMERS, 3, passes_nulls=False)
+DISARM_TIMERS: Final = Many(texts.DISARM_TIMERS, 2)
 
 _FENCE: Final = "execution_id = ? AND owner_epoch = ? AND status = ? AND entry_count = ?"
 _FENCE_OF_V: Final = (
-    ") AS v WHERE e.execution_id = v.column1 AND e.owner_epoch = v.column2 "
+    "FROM ({rows}) AS v WHERE e.execution_id = v.column1 AND e.owner_epoch = v.column2 "
     "AND e.status = v.column3 AND e.entry_count = v.column4"
 )
 
@@ -84,18 +60,16 @@ CHANGE: Final = (
     "UPDATE durable_executions SET status = ?, generation = ?, entry_count = ?, head_hmac = ?, "
     f"anchor_mac = ?, updated_at = ?, finalized_at = ? WHERE {_FENCE}"
 )
-ADVANCE_MANY: Final = _sized(
+ADVANCE_MANY: Final = Many(
     "UPDATE durable_executions AS e SET generation = v.column5, entry_count = v.column6, "
-    "head_hmac = v.column7, anchor_mac = v.column8, updated_at = v.column9 FROM (VALUES ",
+    f"head_hmac = v.column7, anchor_mac = v.column8, updated_at = v.column9 {_FENCE_OF_V}",
     9,
-    _FENCE_OF_V,
 )
-CHANGE_MANY: Final = _sized(
+CHANGE_MANY: Final = Many(
     "UPDATE durable_executions AS e SET status = v.column5, generation = v.column6, "
     "entry_count = v.column7, head_hmac = v.column8, anchor_mac = v.column9, "
-    "updated_at = v.column10, finalized_at = v.column11 FROM (VALUES ",
+    f"updated_at = v.column10, finalized_at = v.column11 {_FENCE_OF_V}",
     11,
-    _FENCE_OF_V,
 )
 
 # --- read
@@ -103,10 +77,8 @@ CHANGE_MANY: Final = _sized(
 # AUTOINCREMENT remembers the largest seq that was ever assigned, also when its row is pruned.
 SELECT_MAX_SEQ: Final = "SELECT max(seq) FROM sqlite_sequence WHERE name = 'durable_journal'"
 
-SELECT_HEADS: Final = _sized(
-    f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id IN (VALUES ",
-    1,
-    ")",
+SELECT_HEADS: Final = Many(
+    f"SELECT {EXECUTION} FROM durable_executions WHERE execution_id IN ({{rows}})", 1
 )
 # The two lists by status take the same parameters. What has not ended is little and stands
 # together in the index over (status, finalized_at); a list of anything else walks the primary key,
@@ -148,9 +120,9 @@ DELETE_REQUEST: Final = (
 )
 # --- prune
 
-PRUNE: Final = _many(texts.PRUNE, 4)
-PRUNE_KEYS: Final = _many(texts.PRUNE_KEYS, 3)
-PRUNE_OWNED: Final = tuple(_many(text, 1) for text in texts.PRUNE_OWNED)
+PRUNE: Final = Many(texts.PRUNE, 4)
+PRUNE_KEYS: Final = Many(texts.PRUNE_KEYS, 3)
+PRUNE_OWNED: Final = tuple(Many(text, 1) for text in texts.PRUNE_OWNED)
 
 # --- identity and migration
 

@@ -22,6 +22,7 @@ from durable_core.contracts import (
 )
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow, Status
+from durable_core.storage.many import each
 from durable_core.storage.statements import SqlBackend
 from durable_sqlite import _sql
 from durable_sqlite._connection import (
@@ -146,8 +147,10 @@ class LocalBackend(SqlBackend):
         def job(connection: sqlite3.Connection) -> list[ExecutionRow]:
             return [
                 self._execution(row)
-                for chunk in _sql.in_chunks(execution_ids)
-                for row in connection.execute(_sql.SELECT_HEADS[len(chunk)], chunk).fetchall()
+                for found in each(
+                    connection.execute, _sql.SELECT_HEADS, [(one,) for one in execution_ids]
+                )
+                for row in found.fetchall()
             ]
 
         return await self._writer.call(job)
