@@ -49,12 +49,12 @@ ON_POSTGRES: Final = (
     Case(
         "200 workflows of five guarded steps at once",
         "guarded-at-once",
-        _batches(6, "2,400 entries in six waves, each of which is one batch"),
+        _batches(12, "six for those 128 that begin at once, and six for the others"),
     ),
     Case(
         "200 workflows of five idempotent steps at once",
         "idempotent-at-once",
-        _batches(3, "1,400 entries: the first begins at 256, the next takes what waits"),
+        _batches(2, "1,400 entries: of the 128 that begin at once, and of the others"),
     ),
     Case(
         "100 guarded steps in ten branches",

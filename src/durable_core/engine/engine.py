@@ -176,7 +176,10 @@ class DurableEngine:
         on_conflict: Literal["error", "existing"] = "error",
         **kwargs: Any,
     ) -> T:
-        """`start`, then the result; the start may share a commit with the first intent."""
+        """`start`, then the result; the start may share a commit with the first intent.
+
+        Of many at once, each begins when the journal's queue is short enough for what it does.
+        """
         self._roster.require_open()
         execution_id = await self._starter.start(
             workflow,

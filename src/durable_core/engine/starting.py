@@ -58,6 +58,9 @@ class Starter:
             found = await self._ownership.find(workflow.name, key)
             if found is not None:
                 return await self._existing(found, payload, on_conflict)
+        if not acknowledged:
+            await self._parts.writer.room_to_start()
+            self._roster.require_not_closed()
         execution_id = self._parts.ids.execution_id()
         try:
             if anywhere:
@@ -65,10 +68,8 @@ class Starter:
             elif acknowledged:
                 launch = self._launch(execution_id, workflow, key, payload, known)
                 await self._roster.unbroken(launch)
-            elif self._parts.writer.takes_buffered:
-                self._launch_at_once(execution_id, workflow, payload, known)
             else:
-                await self._launch(execution_id, workflow, key, payload, known)
+                self._launch_at_once(execution_id, workflow, payload, known)
         except KeyTaken as taken:
             try:
                 existing = await self._ownership.load(ExecutionId(bytes=taken.existing))

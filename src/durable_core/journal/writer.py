@@ -201,10 +201,17 @@ class JournalWriter:
         await self.room()
         return await self.submit(lane, entry)
 
-    @property
-    def takes_buffered(self) -> bool:
-        """Whether a buffered append would be accepted now."""
-        return self._actor.down is None and self._intake.takes_buffered
+    async def room_to_start(self) -> None:
+        """Return when an execution may be begun by a buffered append, at once.
+
+        It may while an eighth of the queue is enough for all that waits there: so what was begun
+        finds room for its steps, and a crowd is begun as fast as it is carried. In the order of
+        the calls, and without a bound, as `room`. `JournalUnavailable` if nothing may be queued.
+        """
+        self._require_up()
+        if not self._intake.takes_start:
+            await self._intake.start()
+            self._require_up()
 
     @property
     def has_room(self) -> bool:

@@ -8,6 +8,7 @@ text passes over. Each is prepared once.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
@@ -21,9 +22,11 @@ LARGEST: Final = 512
 """The most rows of a statement."""
 
 _EACH: Final = 8
-"""Up to so many there is a text for each number of rows, and then for each power of two."""
+"""Up to so many there is a text for each number of rows; then no third of one is ever NULL."""
 
-_SIZES: Final = (*range(1, _EACH + 1), *(1 << power for power in range(4, LARGEST.bit_length())))
+_SIZES: Final = (*range(1, _EACH), *(8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, LARGEST))
+_FITTING: Final = [_SIZES[bisect_left(_SIZES, rows)] for rows in range(LARGEST + 1)]
+"""The least size for each number of rows."""
 
 
 class Many:
@@ -55,6 +58,6 @@ def each(
         chunk = rows[at : at + LARGEST]
         size, values = len(chunk), parameters(chunk)
         if size > _EACH:
-            size = 1 << (size - 1).bit_length()
+            size = _FITTING[size]
             values += [None] * (many.columns * (size - len(chunk)))
         yield execute(many.texts[size], values)

@@ -9,12 +9,18 @@ import pytest
 from durable_core.conformance.faults import Stall
 from durable_core.errors import ExecutionTerminal, JournalUnavailable
 from durable_core.journal import WriterSettings
+from durable_core.journal.batching import Pending
+from durable_core.journal.intake import Intake
 from durable_core.model.entries import ExecutionFinished
 from durable_core.model.execution import Status
 from tests.faults import faulty
+from tests.holding import turns
 from tests.journals import begun, result_of
 
 NARROW = WriterSettings(acked_capacity=1, flush_interval_ms=60_000)
+CROWDED = WriterSettings(queue_capacity=8, flush_interval_ms=60_000)
+"""One buffered append is as many as leave no room to begin an execution."""
+
 FULL = JournalUnavailable("the disk is full")
 
 
@@ -117,3 +123,70 @@ async def test_when_the_store_fails_everybody_who_waits_for_room_is_told(url: st
         outcomes = await asyncio.gather(*appends, return_exceptions=True)
         assert outcomes[:3] == [2, 3, 4]
         assert [type(outcome) for outcome in outcomes[3:]] == [JournalUnavailable] * 17
+
+
+async def test_who_begins_an_execution_waits_until_the_queue_is_short(url: str) -> None:
+    """In turn, and nobody waits for company that would be let in behind him."""
+    async with faulty(url, CROWDED) as (backend, journal):
+        execution = await begun(journal)
+        stall = Stall()
+        backend.faults.append(stall)
+        await journal.writer.room_to_start()
+        assert journal.append_buffered(result_of(execution, 0))
+        entered: list[int] = []
+
+        async def enter(number: int) -> None:
+            await journal.writer.room_to_start()
+            entered.append(number)
+            assert journal.append_buffered(result_of(execution, number))
+
+        waiting = [asyncio.create_task(enter(number)) for number in (1, 2, 3)]
+        await asyncio.sleep(0)
+        assert entered == []
+        await stall.reached.wait()
+        await turns()
+        assert entered == [1]
+        stall.gate.set()
+        await asyncio.gather(*waiting)
+        assert entered == [1, 2, 3]
+        await journal.flush()
+
+
+async def test_who_was_let_in_and_begins_nothing_lets_the_next_one_in() -> None:
+    intake = Intake(CROWDED)
+    buffered = Pending()
+    buffered.future = None
+    intake.put(buffered)
+    first, second, third, fourth = (asyncio.create_task(intake.start()) for _ in range(4))
+    await asyncio.sleep(0)
+    assert not intake.takes_start
+    second.cancel()
+    assert intake.take(1) == [buffered]
+    first.cancel()  # between his turn and his own next step
+    await asyncio.gather(third, fourth)  # of whom neither appends anything
+    assert first.cancelled()
+    assert second.cancelled()
+    await turns()
+    assert intake.takes_start
+
+
+async def test_when_the_store_fails_everybody_who_waits_to_begin_is_told(url: str) -> None:
+    async with faulty(url, CROWDED) as (backend, journal):
+        execution = await begun(journal)
+        lane = journal.attach((await backend.real.heads([execution.bytes]))[0])
+        stall = Stall()
+        backend.faults.extend([stall, FULL])
+        held = journal.writer.submit(lane, result_of(execution, 0))
+        await stall.reached.wait()
+        assert journal.append_buffered(result_of(execution, 1))
+        waiting = [asyncio.create_task(journal.writer.room_to_start()) for _ in range(5)]
+        await turns()
+        assert not any(task.done() for task in waiting)
+        backend.probe_faults.append(FULL)
+        stall.gate.set()
+        assert await held == 2
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert JournalUnavailable in [type(outcome) for outcome in outcomes]
+        assert {type(outcome) for outcome in outcomes} <= {JournalUnavailable, type(None)}
+        with pytest.raises(JournalUnavailable):
+            await journal.writer.room_to_start()
