@@ -177,7 +177,7 @@ class Actor:
             await self._probe_until_it_commits()
 
     async def _carry_next(self) -> None:
-        self._inflight = self._intake.take(self._settings.batch_limit)
+        self._inflight = self._intake.take(self._intake.share(self._settings.batch_limit))
         await self._commit_inflight()
 
     async def _commit_inflight(self) -> None:

@@ -20,6 +20,9 @@ T = TypeVar("T")
 _ENOUGH: Final = 256
 """So many buffered appends wait for no company: what a crash loses grows no further with them."""
 
+_CROWD: Final = 512
+"""So many who wait for an acknowledgement are committed in halves, so that one of them goes on."""
+
 _STARTS: Final = 8
 """The part of the queue beyond which no execution is begun: the rest is for what those do then."""
 
@@ -103,6 +106,15 @@ class Intake:
             self.takes_buffered = self._buffered < self._buffered_capacity
             self._admit()
         return taken
+
+    def share(self, limit: int) -> int:
+        """How many of the appends the next batch is to take: `limit` at most, or half of a crowd.
+
+        If all were in one batch nobody would have anything to do while it is committed, and
+        nothing would be committed while they go on. Two halves stay two from then on.
+        """
+        waiting = len(self._queue)
+        return limit if self._acked < _CROWD or waiting >= limit else (waiting + 1) // 2
 
     def upcoming(self, limit: int) -> list[Pending]:
         """What `take` would return; it stays in the queue."""

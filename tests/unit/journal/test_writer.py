@@ -104,6 +104,19 @@ async def test_a_batch_is_no_larger_than_its_limit(url: str) -> None:
         assert sum(sizes) == 96
 
 
+async def test_a_crowd_that_waits_is_committed_in_halves(url: str) -> None:
+    """One goes on while the other one is committed; fewer share a commit."""
+    async with faulty(url) as (backend, journal):
+        execution = await begun(journal)
+        for crowd, sizes in ((600, [300, 300]), (511, [511])):
+            backend.batches.clear()
+            appends = [journal.append_acked(result_of(execution, step)) for step in range(crowd)]
+            seqs = await asyncio.gather(*appends)
+            assert [len(batch.rows) for batch in backend.batches] == sizes
+            assert seqs == list(range(seqs[0], seqs[0] + crowd))
+            execution = await begun(journal)
+
+
 async def test_a_buffered_append_is_committed_within_the_flush_interval(url: str) -> None:
     async with faulty(url) as (backend, journal):
         execution = await begun(journal)
