@@ -34,7 +34,7 @@ class Ended:
 
 
 def begin(
-    run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], told: Callable[[Ended], None]
+    run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], told: Callable[[Run, Ended], None]
 ) -> asyncio.Task[None]:
     """Call the workflow of `run` in a task of its own, as far as its first wait; that task.
 
@@ -50,7 +50,7 @@ async def end_of(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> End
     """Call the workflow of `run` and wait for its end. It begins before anything is waited for."""
     ending: asyncio.Future[Ended] = run.loop.create_future()
 
-    def told(ended: Ended) -> None:
+    def told(_: Run, ended: Ended) -> None:
         if not (ending.done() or ended.interrupted):
             ending.set_result(ended)
 
@@ -63,7 +63,7 @@ async def end_of(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> End
 
 
 async def _body(
-    run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], told: Callable[[Ended], None]
+    run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], told: Callable[[Run, Ended], None]
 ) -> None:
     strand = Strand(run, Branch(run.lane.row.execution_id))
     ACTIVE.set(strand)
@@ -75,10 +75,10 @@ async def _body(
     except RunEnded:
         ended = Ended()
     except (KeyboardInterrupt, SystemExit) as error:
-        told(Ended(error=error))
+        told(run, Ended(error=error))
         raise
     except BaseException as error:  # noqa: BLE001 - the workflow's own
         ended = Ended(error=error)
     finally:
         run.strands.leave(strand)
-    told(ended)
+    told(run, ended)

@@ -148,7 +148,7 @@ class Execution:
             run, args, kwargs = self._run_of(self._parts.fresh, payload)
         except Exception:  # noqa: BLE001 - `main` meets it again, and tells it
             return False
-        begin(run, args, kwargs, functools.partial(self._told, run))
+        begin(run, args, kwargs, self._told)
         return True
 
     async def main(self) -> Outcome:

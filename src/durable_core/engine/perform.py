@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from durable_core.engine.call import StepCall
 from durable_core.engine.eager import cancel_requests
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WaitedTooLong", "begin_together", "called", "called_or", "look_up", "perform"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class WaitedTooLong(TimeoutError):
@@ -63,12 +63,11 @@ def perform(
 def called(
     run: Run,
     step_id: str,
-    work: Callable[Concatenate[Run, P], Coroutine[Any, Any, T]],
-    *args: P.args,
-    **kwargs: P.kwargs,
+    work: Callable[[Run, *Ts], Coroutine[Any, Any, T]],
+    *args: *Ts,
 ) -> Coroutine[Any, Any, T]:
     """The coroutine of what the workflow calls at `step_id`, known to the run from now on."""
-    coroutine = _within(run, step_id, work, *args, **kwargs)
+    coroutine = _within(run, step_id, work, *args)
     run.activity.called(step_id, coroutine, asyncio.current_task())
     return coroutine
 
@@ -77,14 +76,13 @@ def called_or(
     run: Run,
     step_id: str,
     at_hand: Callable[[], object],
-    work: Callable[Concatenate[Run, P], Coroutine[Any, Any, Any]],
-    *args: P.args,
-    **kwargs: P.kwargs,
+    work: Callable[[Run, *Ts], Coroutine[Any, Any, Any]],
+    *args: *Ts,
 ) -> Coroutine[Any, Any, Any]:
     """As `called`, of what the journal may hold: `work` where `at_hand()` is `NOT_AT_HAND`."""
     if run.caught_up:
-        return called(run, step_id, work, *args, **kwargs)
-    coroutine = _at_hand_or(run, step_id, at_hand, work, *args, **kwargs)
+        return called(run, step_id, work, *args)
+    coroutine = _at_hand_or(run, step_id, at_hand, work, *args)
     run.activity.called(step_id, coroutine, asyncio.current_task())
     return coroutine
 
@@ -93,22 +91,20 @@ async def _at_hand_or(
     run: Run,
     step_id: str,
     at_hand: Callable[[], object],
-    work: Callable[Concatenate[Run, P], Coroutine[Any, Any, Any]],
-    *args: P.args,
-    **kwargs: P.kwargs,
+    work: Callable[[Run, *Ts], Coroutine[Any, Any, Any]],
+    *args: *Ts,
 ) -> object:
     value = at_hand()
     if value is not NOT_AT_HAND:
         return value
-    return await _within(run, step_id, work, *args, **kwargs)
+    return await _within(run, step_id, work, *args)
 
 
 async def _within(
     run: Run,
     step_id: str,
-    work: Callable[Concatenate[Run, P], Coroutine[Any, Any, T]],
-    *args: P.args,
-    **kwargs: P.kwargs,
+    work: Callable[[Run, *Ts], Coroutine[Any, Any, T]],
+    *args: *Ts,
 ) -> T:
     """`work` as something that the workflow does at `step_id`, ended with its run."""
     task = asyncio.current_task(run.loop)
@@ -116,7 +112,7 @@ async def _within(
     try:
         if run.ended or not run.place.held:
             await run.going_on()
-        result = await work(run, *args, **kwargs)
+        result = await work(run, *args)
     except (StepFailed, WaitedTooLong):
         if cancel_requests(task) > requests:
             run.activity.outlasted(task)

@@ -69,6 +69,9 @@ class Roster:
         self._parts: EngineParts | None = None
         self._running: dict[ExecutionId, Execution] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._when_over = self._over
+        """Bound once, not for each execution."""
+
         self._emptied: asyncio.Future[None] | None = None
         self._failures: dict[ExecutionId, _Failure] = {}
         self._setbacks: dict[ExecutionId, tuple[int, float]] = {}
@@ -247,7 +250,7 @@ class Roster:
 
     def _begin(self, execution: Execution) -> None:
         """Run it, in a task only where it waits for something else than its own steps."""
-        if not execution.begin(self._over):
+        if not execution.begin(self._when_over):
             self._over(execution, execution.main())
 
     def _over(self, execution: Execution, how: Outcome | Coroutine[Any, Any, Outcome]) -> None:

@@ -67,24 +67,27 @@ class JournalWriterHandle:
         check_text("key", key)
         now = self.writer.clock.now_ms()
         key_id = self.writer.wire.keyring.current
-        row = ExecutionRow(
-            execution_id.bytes,
-            workflow,
-            key,
-            check_kind(kind),
-            "running",
-            0,
-            key_id,
-            sealed and key_id is not None,
-            key_id is not None,
-            self.owner_id if owner_id is None else owner_id,
-            1,
-            0,
-            None,
-            None,
-            now,
-            now,
-            None,
+        row: ExecutionRow = tuple.__new__(
+            ExecutionRow,
+            (
+                execution_id.bytes,
+                workflow,
+                key,
+                check_kind(kind),
+                "running",
+                0,
+                key_id,
+                sealed and key_id is not None,
+                key_id is not None,
+                self.owner_id if owner_id is None else owner_id,
+                1,
+                0,
+                None,
+                None,
+                now,
+                now,
+                None,
+            ),
         )
         lane = Lane.of(execution_id, row, self.writer.wire.envelope(row), stored=False)
         self._lanes[execution_id.int] = lane

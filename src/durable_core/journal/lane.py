@@ -190,15 +190,23 @@ class Lane:
 
     def start_as(self, after: HeadState, now_ms: int) -> ExecutionRow:
         """The row to create, as it stands after its first batch."""
+        row = self.row
+        status, generation, entries, _ = after
         head, anchor = self._stamps(after)
-        return self.row._replace(
-            status=after.status.label,
-            generation=after.generation,
-            entry_count=after.entries,
-            head_hmac=head,
-            anchor_mac=anchor,
-            updated_at=now_ms,
-            finalized_at=now_ms if after.status in TERMINAL else None,
+        return tuple.__new__(
+            ExecutionRow,
+            (
+                *row[:4],
+                _LABELS[status],
+                generation,
+                *row[6:11],
+                entries,
+                head,
+                anchor,
+                row.created_at,
+                now_ms,
+                now_ms if status in TERMINAL else None,
+            ),
         )
 
     def _admit_start(self, entry: ExecutionStarted) -> None:

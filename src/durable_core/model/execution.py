@@ -77,7 +77,7 @@ _KIND: Final = re.compile(r"workflow|agent_turn|dag_run|scheduled_job|subagent_s
 
 def check_kind(kind: str) -> str:
     """`kind` itself where it is one that the schema knows; `ConfigError` otherwise."""
-    if _KIND.fullmatch(kind) is None:
+    if kind != "workflow" and _KIND.fullmatch(kind) is None:
         message = (
             f"execution kind {kind!r} is unknown; use workflow, agent_turn, dag_run, "
             "scheduled_job, subagent_session or custom:<name>"

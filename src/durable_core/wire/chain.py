@@ -16,6 +16,7 @@ from __future__ import annotations
 import hmac
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from blake3 import blake3
@@ -180,6 +181,15 @@ def _columns(before: bytes, row: JournalRow, blob: bytes) -> bytes:
     )
 
 
+@lru_cache(maxsize=256)
+def _in_front(
+    workflow: str, kind: str, key_id: int | None, sealed: int, stamped: int
+) -> tuple[bytes, bytes]:
+    """What the anchors of many executions have in common, in front of their key and behind it."""
+    flags = integer(key_id) + integer(sealed) + integer(stamped)
+    return text(workflow) + text(kind), flags
+
+
 class AnchorPrefix:
     """The part of an anchor that never changes during an execution's life, encoded once."""
 
@@ -187,17 +197,9 @@ class AnchorPrefix:
 
     def __init__(self, macs: Macs, row: ExecutionRow) -> None:
         self._macs = macs
+        kind, flags = _in_front(row.workflow, row.kind, row.key_id, row.sealed, row.stamped)
         self._prefix = b"".join(
-            (
-                b"anchor v1",
-                field(row.execution_id),
-                text(row.workflow),
-                text(row.kind),
-                text(row.execution_key),
-                integer(row.key_id),
-                integer(row.sealed),
-                integer(row.stamped),
-            ),
+            (b"anchor v1", field(row.execution_id), kind, text(row.execution_key), flags)
         )
 
     def mac(self, status: int, generation: int, entry_count: int, head: bytes | None) -> bytes:

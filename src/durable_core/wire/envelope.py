@@ -67,6 +67,7 @@ class WireFormat:
     """Read executions without stamps although there is a key, on the word of the settings."""
 
     _bound: dict[tuple[int, int], BoundCipher] = field(init=False, factory=dict, repr=False)
+    _sealing: dict[int, tuple[bytes, Seal]] = field(init=False, factory=dict, repr=False)
 
     def guard(self, payload: bytes) -> None:
         """`PayloadTooLarge` for a payload over `max_payload_bytes`, before any work on it."""
@@ -109,20 +110,26 @@ class WireFormat:
             raise IntegrityError(message)
         return self.envelope(row)
 
-    def sealing_cipher(self) -> tuple[bytes, BoundCipher]:
-        """The frame in front of a new blob, and the current cipher under the current key."""
+    def sealing(self) -> tuple[bytes, Seal]:
+        """The frame in front of a new blob, and how the current cipher seals it; made once."""
         if self.cipher is None or self.keyring.current is None:
             message = "no cipher or key is configured, so this sealed execution takes no entries"
             raise ConfigError(message)
-        frame = bytes((self.cipher.format_byte, self.keyring.current))
-        return frame, self.bound(self.cipher.format_byte, self.keyring.current)
+        current = self.keyring.current
+        sealing = self._sealing.get(current)
+        if sealing is None:
+            frame = bytes((self.cipher.format_byte, current))
+            sealing = frame, self.bound(self.cipher.format_byte, current).seal
+            self._sealing[current] = sealing
+        return sealing
 
     def seals(self, count: int) -> Iterator[Seal]:
         """Seals for as many payloads, where the cipher prepares them; none where it does not.
 
         Nothing is asked of the cipher before the first one is taken.
         """
-        _, cipher = self.sealing_cipher()
+        frame, _ = self.sealing()
+        cipher = self.bound(*frame)
         if isinstance(cipher, ManySeals):
             yield from cipher.seals(count)
 
@@ -287,8 +294,7 @@ class ExecutionEnvelope:
         if not self.sealed:
             return b"\x00" + payload
         if self._sealing is None:
-            frame, cipher = self.wire.sealing_cipher()
-            self._sealing = frame, cipher.seal
+            self._sealing = self.wire.sealing()
         frame, seal = self._sealing
         return frame + next(seals, seal)(payload, aad)
 
