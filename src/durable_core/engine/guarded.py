@@ -119,12 +119,19 @@ async def announce_and_call(run: Run, call: StepCall, *, cancelled: bool) -> obj
     if cancelled:
         await run.journal(call.failure(CANCELLED.encode()), prompt=True)
         raise asyncio.CancelledError
-    return await _outlive(run, call, _call(run, call))
+    begun = run.activity.begin_effect(_call(run, call))
+    if not isinstance(begun, asyncio.Task) and isinstance(begun[0], Returned):
+        return begun[0].value  # as of all but all that wait for nothing
+    return await _end_of(run, call, begun)
 
 
 async def _outlive(run: Run, call: StepCall, effect: Coroutine[Any, Any, Closed]) -> object:
     """What the step returns or raises once `effect` has ended, whatever the workflow cancels."""
-    begun = run.activity.begin_effect(effect)
+    return await _end_of(run, call, run.activity.begin_effect(effect))
+
+
+async def _end_of(run: Run, call: StepCall, begun: asyncio.Task[Closed] | tuple[Closed]) -> object:
+    """As `_outlive`, of an effect that has begun."""
     if isinstance(begun, asyncio.Task):
         await run.activity.outlast(begun)
         closed = begun.result()

@@ -99,7 +99,8 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
     while True:
         raised: BaseException | None = None
         value: object = None
-        active = ACTIVE.set(None)
+        # In the task of an effect it is nothing already, and to set it makes objects.
+        active = None if ACTIVE.get() is None else ACTIVE.set(None)
         current = CURRENT.set(call if attempt == 1 else Attempt(call, attempt))
         if strand is not None and spec.is_async:
             strand.inside += 1
@@ -116,10 +117,10 @@ async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
             if strand is not None and spec.is_async:
                 strand.inside -= 1
             CURRENT.reset(current)
-            ACTIVE.reset(active)
+            if active is not None:
+                ACTIVE.reset(active)
         if raised is None:
-            if traps.armed:
-                traps.reach("engine.effect.after")
+            traps.reach("engine.effect.after")
             return _encode(run, call, value, attempt)
         # A function may answer the workflow's cancellation with an error of its own.
         cancelled = cancel_requests(task) > requests

@@ -13,7 +13,14 @@ from durable_core.engine.parts import EngineParts
 from durable_core.engine.roster import Roster, as_workflow
 from durable_core.engine.stored import read_beginning
 from durable_core.engine.succession import Successions
-from durable_core.errors import ConfigError, DecodeError, ExecutionNotFound, KeyConflict, KeyTaken
+from durable_core.errors import (
+    ConfigError,
+    DecodeError,
+    ExecutionNotFound,
+    JournalUnavailable,
+    KeyConflict,
+    KeyTaken,
+)
 from durable_core.ids import ExecutionId
 from durable_core.model.entries import ExecutionStarted
 from durable_core.model.execution import ANYONE, ExecutionRow
@@ -59,8 +66,7 @@ class Starter:
             if found is not None:
                 return await self._existing(found, payload, on_conflict)
         if not acknowledged:
-            await self._parts.writer.room_to_start()
-            self._roster.require_not_closed()
+            await self._room()
         execution_id = self._parts.ids.execution_id()
         try:
             if anywhere:
@@ -85,6 +91,15 @@ class Starter:
                 )
             return await self._existing(existing, payload, on_conflict)
         return execution_id
+
+    async def _room(self) -> None:
+        """Wait until an execution may be begun by a buffered append; the engine is open then."""
+        try:
+            await self._parts.writer.room_to_start()
+        except JournalUnavailable:
+            self._roster.require_not_closed()  # or that is why
+            raise
+        self._roster.require_not_closed()
 
     async def _launch(
         self,

@@ -3,8 +3,9 @@
 A control entry has no `payload` attribute at all, so that it cannot carry one. Payloads are plain
 encoded bytes here; the writer seals them when their batch is formed.
 
-Of the two kinds that each step makes the classes are not frozen, only never changed: attrs sets the
-fields of a frozen class one by one through `object.__setattr__`, which takes eight times as long.
+Of the kinds that each step and each execution makes the classes are not frozen, only never changed:
+attrs sets the fields of a frozen class one by one through `object.__setattr__`, which takes eight
+times as long.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ class FoldedRow(OpenedRow):
     __slots__ = ()
 
 
-@frozen
+@define(unsafe_hash=True)
 class ExecutionStarted:
     """Opens a generation; its payload is the encoded arguments.
 
@@ -214,7 +215,7 @@ class IntentSettled:
     detail: bytes | None = None
 
 
-@frozen
+@define(unsafe_hash=True)
 class ExecutionFinished:
     """Closes a generation and puts the execution into the terminal `status`.
 

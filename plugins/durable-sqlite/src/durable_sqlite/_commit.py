@@ -44,13 +44,8 @@ def commit(
         unmatched = batches.refused(batch, _begin_and_change(connection, batch.changes, turns))
         if waiting is not None:
             played(connection, storing_check(waiting))
-        own, continuing = batches.begun(batch, unmatched)
-        taken = _taken(connection, own)
-        _start(connection, [start for start in own if start.execution_id not in taken])
-        if continuing:
-            _insert(connection, _sql.INSERT_EXECUTIONS, continuing)
-            connection.executemany(texts.MOVE_KEY, batches.moved_keys(batch, continuing))
-        lost = unmatched | taken.keys()
+        taken = _begin_executions(connection, batch, unmatched) if batch.starts else {}
+        lost = unmatched.union(taken) if taken else unmatched
         rows = [row for row in batch.rows if row.execution_id not in lost] if lost else batch.rows
         if turns is not None:
             turns.give(len(rows))
@@ -131,6 +126,19 @@ def _change_together(connection: sqlite3.Connection, changes: Sequence[HeadChang
         *each(connection.execute, _sql.CHANGE_MANY, others),
     )
     return sum(update.rowcount for update in updates) == len(changes)
+
+
+def _begin_executions(
+    connection: sqlite3.Connection, batch: CommitBatch, unmatched: Container[bytes]
+) -> dict[bytes, bytes]:
+    """Insert what begins; whose key another execution has, by that one's id, are left out."""
+    own, continuing = batches.begun(batch, unmatched)
+    taken = _taken(connection, own)
+    _start(connection, [start for start in own if start.execution_id not in taken])
+    if continuing:
+        _insert(connection, _sql.INSERT_EXECUTIONS, continuing)
+        connection.executemany(texts.MOVE_KEY, batches.moved_keys(batch, continuing))
+    return taken
 
 
 def _taken(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> dict[bytes, bytes]:
