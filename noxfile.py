@@ -82,8 +82,8 @@ COVERING: Final = (
     *(
         f"tests/unit/engine/test_{what}.py"
         for what in (
-            *("continued_signals", "divergences", "fresh_runs", "parallel", "promise_races"),
-            *("promises", "promises_of_fresh_runs", "signals", "sleeping"),
+            *("continued_signals", "crowds", "divergences", "fresh_runs", "parallel"),
+            *("promise_races", "promises", "promises_of_fresh_runs", "signals", "sleeping"),
         )
     ),
 )

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from durable_core.journal.batching import Pending
+from durable_core.journal.entrance import Entrance
 from durable_core.journal.settings import WriterSettings
 
 __all__ = ["Intake"]
@@ -53,12 +54,9 @@ class Intake:
         self._given = 0
         """Turns of theirs that they have not taken yet, or have only just taken."""
 
-        self._start_capacity = -(-settings.queue_capacity // _STARTS)
-        self._starting: deque[asyncio.Future[None]] = deque()
-        self._admitted = 0
-        """How many of those who waited to begin an execution may do so, and have not yet."""
-
-        self._looks_again = False
+        starts = -(-settings.queue_capacity // _STARTS)
+        self.entrance = Entrance(lambda: starts - self._buffered, lambda: self.urge(self.accepted))
+        """Where executions are begun by buffered appends."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -67,11 +65,6 @@ class Intake:
     def takes_acknowledged(self) -> bool:
         """Whether there is room for one more acknowledged append, and nobody waits for it."""
         return not self._room and self._acked + self._given < self._acked_capacity
-
-    @property
-    def takes_start(self) -> bool:
-        """Whether an execution may be begun by a buffered append, and nobody waits to begin one."""
-        return self._buffered < self._start_capacity and not self._starting
 
     @property
     def due(self) -> bool:
@@ -104,7 +97,7 @@ class Intake:
         if self._buffered:
             self._buffered -= sum([pending.future is None for pending in taken])
             self.takes_buffered = self._buffered < self._buffered_capacity
-            self._admit()
+            self.entrance.admit()
         return taken
 
     def share(self, limit: int) -> int:
@@ -158,21 +151,6 @@ class Intake:
         waiter.add_done_callback(self._taken)
         return waiter
 
-    async def start(self) -> None:
-        """Return when it is one's turn to begin an execution by a buffered append, at once.
-
-        Also where none can be queued any more: whoever waits asks for that.
-        """
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._starting.append(waiter)
-        self._look_again_soon(waiter.get_loop())
-        try:
-            await waiter
-        finally:
-            if waiter.done() and not waiter.cancelled():
-                self._admitted -= 1
-            self._look_again_soon(waiter.get_loop())
-
     def announce(self) -> None:
         """Wake those whose appends have reached their end, and as many as have room now."""
         while self._waiters and self._waiters[0][0] <= self.settled:
@@ -183,24 +161,6 @@ class Intake:
         """Wake everybody who waits for room: there will be none to wait for."""
         while self._room:
             _wake(self._room.popleft(), result=False)
-
-    def _look_again_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Behind whoever was let in, who may begin nothing after all, and behind what those do who
-        # have begun: that is to be committed together.
-        if not self._looks_again:
-            self._looks_again = True
-            loop.call_soon(loop.call_soon, self._look_again)
-
-    def _look_again(self) -> None:
-        self._looks_again = False
-        self._admit()
-        if self._starting:
-            self.urge(self.accepted)  # what was begun meanwhile is what they wait for now
-
-    def _admit(self) -> None:
-        """Let in as many as there is room for."""
-        while self._starting and self._buffered + self._admitted < self._start_capacity:
-            self._admitted += _wake(self._starting.popleft(), result=None)
 
     def _taken(self, waiter: asyncio.Future[bool]) -> None:
         # Whoever was woken may be cancelled, or refused, and take no room after all: once that is

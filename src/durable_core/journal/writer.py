@@ -209,9 +209,11 @@ class JournalWriter:
         the calls, and without a bound, as `room`. `JournalUnavailable` if nothing may be queued.
         """
         self._require_up()
-        if not self._intake.takes_start:
-            await self._intake.start()
+        given, again = self._intake.entrance.open, False
+        while not given:
+            await self._intake.entrance.turn(again=again)
             self._require_up()
+            given, again = self._intake.takes_buffered, True
 
     @property
     def has_room(self) -> bool:

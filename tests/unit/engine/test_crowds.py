@@ -44,6 +44,27 @@ async def test_a_crowd_begins_as_fast_as_it_is_carried(open_engine: OpenEngine) 
         assert engine.health().dropped == 0
 
 
+async def test_whoever_finds_no_room_when_it_is_his_turn_waits_on(
+    open_engine: OpenEngine,
+) -> None:
+    """Steps of those that have begun take the only place there is in between."""
+
+    @step
+    async def note(number: int) -> int:
+        return number
+
+    @workflow
+    async def noted(ctx: DurableContext, number: int) -> int:
+        return sum([await ctx.step(note, number) for _ in range(4)])
+
+    async with open_engine(noted, journal_queue_capacity=1) as engine:
+        results = await asyncio.gather(*(engine.run(noted, n) for n in range(CROWD)))
+        assert results == [4 * n for n in range(CROWD)]
+        assert engine.health().dropped == 0
+        executions = await engine.list()
+        assert [row.entry_count for row in executions] == [6] * CROWD
+
+
 async def test_who_waits_to_begin_when_the_engine_closes_has_begun_nothing(
     open_engine: OpenEngine,
 ) -> None:

@@ -24,6 +24,12 @@ CROWDED = WriterSettings(queue_capacity=8, flush_interval_ms=60_000)
 FULL = JournalUnavailable("the disk is full")
 
 
+def buffered() -> Pending:
+    pending = Pending()
+    pending.future = None
+    return pending
+
+
 async def test_a_waiter_that_is_cancelled_when_it_was_woken_hands_its_turn_on(url: str) -> None:
     async with faulty(url, NARROW) as (backend, journal):
         execution = await begun(journal)
@@ -154,20 +160,41 @@ async def test_who_begins_an_execution_waits_until_the_queue_is_short(url: str) 
 
 async def test_who_was_let_in_and_begins_nothing_lets_the_next_one_in() -> None:
     intake = Intake(CROWDED)
-    buffered = Pending()
-    buffered.future = None
-    intake.put(buffered)
-    first, second, third, fourth = (asyncio.create_task(intake.start()) for _ in range(4))
+    appended = buffered()
+    intake.put(appended)
+    first, second, third, fourth = (asyncio.create_task(intake.entrance.turn()) for _ in range(4))
     await asyncio.sleep(0)
-    assert not intake.takes_start
+    assert not intake.entrance.open
     second.cancel()
-    assert intake.take(1) == [buffered]
+    assert intake.take(1) == [appended]
     first.cancel()  # between his turn and his own next step
     await asyncio.gather(third, fourth)  # of whom neither appends anything
     assert first.cancelled()
     assert second.cancelled()
     await turns()
-    assert intake.takes_start
+    assert intake.entrance.open
+
+
+async def test_whoever_was_overtaken_comes_first_the_next_time() -> None:
+    intake, entered = Intake(CROWDED), list[str]()
+
+    async def enter(name: str, *, overtaken: bool = False) -> None:
+        await intake.entrance.turn()
+        if overtaken:
+            await intake.entrance.turn(again=True)
+        entered.append(name)
+
+    intake.put(buffered())
+    first = asyncio.create_task(enter("first", overtaken=True))
+    second = asyncio.create_task(enter("second"))
+    await asyncio.sleep(0)
+    intake.take(1)
+    intake.put(buffered())  # by somebody who was faster
+    await turns()
+    assert entered == []
+    intake.take(1)
+    await asyncio.gather(first, second)
+    assert entered == ["first", "second"]
 
 
 async def test_when_the_store_fails_everybody_who_waits_to_begin_is_told(url: str) -> None:
