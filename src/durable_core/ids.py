@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import NewType, Protocol
 
-from attrs import define, field
+from attrs import frozen
 
 from durable_core.clock import Clock, SystemClock
 from durable_core.errors import ConfigError, DurableError, ExecutionNotFound, PromiseNotFound
@@ -92,27 +92,18 @@ class IdSource(Protocol):
         ...
 
 
-@define(eq=False)
+@frozen
 class RandomIds:
     """The `IdSource` of production: time from a clock, randomness from the system."""
 
     clock: Clock = SystemClock()
-    _now: int = field(init=False, default=-1, repr=False)
-    _random: int = field(init=False, default=0, repr=False)
 
     def execution_id(self) -> ExecutionId:
-        """A UUIDv7: 48 bits of Unix milliseconds, 74 that are random, version and variant.
-
-        Of those that it makes in one millisecond each is greater than the one before, by a random
-        number of 32 bits (RFC 9562, section 6.2, method 2): they sort as they were made.
-        """
-        now = self.clock.now_ms() & (1 << 48) - 1
-        random = int.from_bytes(os.urandom(10), "big") >> 7  # the highest of 74 bits is for carries
-        if now == self._now:
-            random = self._random + 1 + (random & 0xFFFF_FFFF)
-        self._now, self._random = now, random
-        high, low = random >> 62, random & (1 << 62) - 1
-        return uuid.UUID(int=now << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low)
+        """A UUIDv7: 48 bits of Unix milliseconds, 74 random bits, version and variant."""
+        value = (self.clock.now_ms() & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10), "big")
+        value = value & ~(0xF << 76) | 0x7 << 76
+        value = value & ~(0x3 << 62) | 0x2 << 62
+        return uuid.UUID(int=value)
 
     def owner_id(self) -> OwnerId:
         """128 random bits in hexadecimal."""

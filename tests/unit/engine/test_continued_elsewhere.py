@@ -24,6 +24,7 @@ from durable_core.wire.links import link_detail
 from tests.dialects import query
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
+from tests.unit.engine.chaining import as_begun
 
 
 @step(name="note")
@@ -45,8 +46,7 @@ def held_at(stage: Stage, last: int, stop: int) -> Any:
 
 
 async def ids_of(engine: DurableEngine, name: str = "chain") -> list[ExecutionId]:
-    rows = await engine.list(workflow=name, limit=100)
-    return [ExecutionId(bytes=row.execution_id) for row in rows]
+    return [ExecutionId(bytes=row.execution_id) for row in await as_begun(engine, name)]
 
 
 async def test_another_engine_waits_for_the_whole_chain(open_engine: OpenEngine) -> None:

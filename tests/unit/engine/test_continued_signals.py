@@ -18,6 +18,7 @@ from durable_core.wire.waits import Signal
 from tests.engines import OpenEngine
 from tests.journals import OTHER_MASTER, key_text
 from tests.programs import Stage
+from tests.unit.engine.chaining import as_begun
 
 pytestmark = pytest.mark.dialects
 
@@ -53,7 +54,7 @@ async def journaled(engine: DurableEngine, execution_id: ExecutionId, count: int
 
 
 async def rows_of(engine: DurableEngine) -> list[Any]:
-    return await engine.list(workflow="taking", limit=100)
+    return await as_begun(engine, "taking")
 
 
 async def requests_of(engine: DurableEngine, execution_id: bytes) -> list[bytes]:

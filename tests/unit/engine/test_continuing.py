@@ -22,6 +22,7 @@ from durable_core.model.execution import ExecutionRow, Status
 from durable_core.wire.links import linked_execution
 from tests.engines import OpenEngine
 from tests.journals import MASTER, key_text
+from tests.unit.engine.chaining import as_begun
 from tests.unit.engine.promising import note
 
 pytestmark = pytest.mark.dialects
@@ -49,7 +50,7 @@ async def counting(ctx: DurableContext, number: int, last: int = 3) -> int:
 
 
 async def links_of(engine: DurableEngine, name: str = "counting") -> list[ExecutionRow]:
-    return await engine.list(workflow=name, limit=2000)
+    return await as_begun(engine, name)
 
 
 async def test_each_link_has_a_short_journal_and_names_its_neighbours(
