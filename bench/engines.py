@@ -119,5 +119,6 @@ async def durability(engine: DurableEngine) -> str:
     """What the database says of its durability to the connection by which the engine commits."""
     backend = engine.parts.backend
     assert isinstance(backend, SqlBackend), "the engine is on no database"
-    ((said,),) = await backend._writes.rows(tuple[str], _SETTINGS[backend.name])  # noqa: SLF001
+    writes = backend._writes  # noqa: SLF001 - another connection could have other settings
+    ((said,),) = await writes.rows(tuple[str], _SETTINGS[backend.name])
     return said

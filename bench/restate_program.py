@@ -63,7 +63,11 @@ async def main(ingress: str) -> None:
     await serving
 
 
-async def serve(app: Any, listening: socket.socket, ended: asyncio.Event) -> None:  # noqa: ANN401
+async def serve(
+    app: Any,  # noqa: ANN401 - a type of the peer
+    listening: socket.socket,
+    ended: asyncio.Event,
+) -> None:
     """Serve the application on a socket, which Hypercorn closes, until `ended` is set."""
     config = importlib.import_module("hypercorn").Config()
     config.bind = [f"fd://{listening.detach()}"]

@@ -28,8 +28,8 @@ class Counted:
         backend = engine.parts.backend
         assert isinstance(backend, SqlBackend), "the engine is on no database"
         reads = Counted(backend._reads)  # noqa: SLF001 - takes its place
-        writes = _Committing(backend._writes)  # noqa: SLF001
-        backend._reads, backend._writes = reads, writes  # noqa: SLF001
+        writes = _Committing(backend._writes)  # noqa: SLF001 - the same
+        backend._reads, backend._writes = reads, writes  # noqa: SLF001 - so that all go by them
         return [reads, writes]
 
     async def rows(self, make: Make[T], text: str, *parameters: object) -> list[T]:

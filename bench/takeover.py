@@ -86,7 +86,7 @@ async def _held_by(front: DurableEngine, owner: str) -> None:
             rows = await front.list(status="running")
             if [row for row in rows if row.owner_id == owner and row.entry_count > 1] == rows:
                 return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # nobody tells the front, and this is not what is timed
 
 
 def _figure(backend: str, rounds: list[float]) -> Figure:

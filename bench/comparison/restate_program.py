@@ -79,7 +79,7 @@ def _told_by_admin(url: str, body: dict[str, str]) -> bytes:
     return said
 
 
-async def _result(restate: Any, world: World, handler: Any) -> str:  # noqa: ANN401
+async def _result(restate: Any, world: World, handler: Any) -> str:  # noqa: ANN401 - the same
     ingress, admin, url = world.server
     if world.worker == "A":
         await asyncio.to_thread(_told_by_admin, f"{admin}/deployments", {"uri": url})

@@ -32,8 +32,8 @@ class Entrance:
 
     @property
     def open(self) -> bool:
-        """Whether there is room for whoever has just come, and nobody waits."""
-        return not (self._waiting or self._overtaken) and self._room() > 0
+        """Whether there is room for whoever has just come, and nobody comes before."""
+        return not (self._waiting or self._overtaken) and self._admitted < self._room()
 
     async def turn(self, *, again: bool = False) -> None:
         """Return when it is one's turn to go in, at once.

@@ -193,6 +193,7 @@ class Lane:
         row = self.row
         status, generation, entries, _ = after
         head, anchor = self._stamps(after)
+        # As in `form`: `_replace` takes longer.
         return tuple.__new__(
             ExecutionRow,
             (

@@ -22,7 +22,7 @@ LARGEST: Final = 512
 """The most rows of a statement."""
 
 _EACH: Final = 8
-"""Up to so many there is a text for each number of rows; then no third of one is ever NULL."""
+"""Up to so many there is a text for each number of rows; of a larger one up to a third is NULL."""
 
 _SIZES: Final = (*range(1, _EACH), *(8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, LARGEST))
 _FITTING: Final = [_SIZES[bisect_left(_SIZES, rows)] for rows in range(LARGEST + 1)]
@@ -56,8 +56,6 @@ def each(
     """Run `many` for all rows in their order, of which there may be none: what each run gave."""
     for at in range(0, len(rows), LARGEST):
         chunk = rows[at : at + LARGEST]
-        size, values = len(chunk), parameters(chunk)
-        if size > _EACH:
-            size = _FITTING[size]
-            values += [None] * (many.columns * (size - len(chunk)))
+        size, values = _FITTING[len(chunk)], parameters(chunk)
+        values += [None] * (many.columns * (size - len(chunk)))
         yield execute(many.texts[size], values)

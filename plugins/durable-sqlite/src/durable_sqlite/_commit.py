@@ -119,8 +119,9 @@ def _change_alone(connection: sqlite3.Connection, change: HeadChange) -> bool:
 
 
 def _change_together(connection: sqlite3.Connection, changes: Sequence[HeadChange]) -> bool:
-    advancing = [change for change in changes if batches.keeps_status(change)]
-    others = [change for change in changes if not batches.keeps_status(change)]
+    advancing, others = list[HeadChange](), list[HeadChange]()
+    for change in changes:
+        (advancing if batches.keeps_status(change) else others).append(change)
     updates = (
         *each(connection.execute, _sql.ADVANCE_MANY, advancing, of_advances),
         *each(connection.execute, _sql.CHANGE_MANY, others),
@@ -131,7 +132,7 @@ def _change_together(connection: sqlite3.Connection, changes: Sequence[HeadChang
 def _begin_executions(
     connection: sqlite3.Connection, batch: CommitBatch, unmatched: Container[bytes]
 ) -> dict[bytes, bytes]:
-    """Insert what begins; whose key another execution has, by that one's id, are left out."""
+    """Insert what begins, but for those whose key another execution has: that one's id for each."""
     own, continuing = batches.begun(batch, unmatched)
     taken = _taken(connection, own)
     _start(connection, [start for start in own if start.execution_id not in taken])
@@ -154,14 +155,13 @@ def _taken(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> di
 
 
 def _start(connection: sqlite3.Connection, starts: Sequence[ExecutionRow]) -> None:
-    if starts:
-        _insert(connection, _sql.INSERT_EXECUTIONS, starts)
-        keys = [
-            (*batches.key_of(start), start.execution_id)
-            for start in starts
-            if start.execution_key is not None
-        ]
-        _insert(connection, _sql.INSERT_KEYS, keys)
+    _insert(connection, _sql.INSERT_EXECUTIONS, starts)
+    keys = [
+        (*batches.key_of(start), start.execution_id)
+        for start in starts
+        if start.execution_key is not None
+    ]
+    _insert(connection, _sql.INSERT_KEYS, keys)
 
 
 def _change_lookups(
