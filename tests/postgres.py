@@ -24,7 +24,7 @@ from typing import Final, Literal
 
 from attrs import evolve, frozen
 
-__all__ = ["GIVEN", "OWNERS", "WAITING", "Server", "database_url", "temporary_server"]
+__all__ = ["GIVEN", "OWNERS", "WAITERS", "WAITING", "Server", "database_url", "temporary_server"]
 
 GIVEN: Final = "DURABLE_TEST_POSTGRES_URL"
 """A superuser's URL of the database `postgres`."""
@@ -32,11 +32,14 @@ GIVEN: Final = "DURABLE_TEST_POSTGRES_URL"
 _HERE: Final = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 # Not by way of `pg_stat_activity`, which stays the same within a transaction.
-WAITING: Final = (
-    "SELECT count(DISTINCT w.pid) FROM pg_locks AS w JOIN pg_locks AS h USING (pid) "
+WAITERS: Final = (
+    "SELECT DISTINCT w.pid FROM pg_locks AS w JOIN pg_locks AS h USING (pid) "
     f"WHERE NOT w.granted AND h.{_HERE}"
 )
-"""How many sessions of this database wait for a lock; others may be using the same server."""
+"""The sessions of this database that wait for a lock; others may be using the same server."""
+
+WAITING: Final = f"SELECT count(*) FROM ({WAITERS}) AS waiters"
+"""How many there are."""
 
 OWNERS: Final = (
     f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND {_HERE}"

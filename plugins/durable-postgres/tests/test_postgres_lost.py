@@ -19,7 +19,7 @@ from durable_core.errors import (
 )
 from durable_postgres import PostgresBackend
 from durable_postgres._connections import Session
-from tests.postgres import WAITING
+from tests.postgres import WAITERS, WAITING
 
 if TYPE_CHECKING:
     from conftest import Opener
@@ -34,6 +34,7 @@ END_OTHERS = (
     "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
     "WHERE pid <> pg_backend_pid() AND datname = current_database()"
 )
+END_WAITING = f"SELECT count(pg_terminate_backend(pid, 5000)) FROM ({WAITERS}) AS waiters"
 
 
 async def landed(backend: PostgresBackend, rows: Rows, number: int) -> int:
@@ -313,19 +314,34 @@ async def test_what_the_server_raises_becomes_the_error_of_the_contract(
 async def test_reads_are_asked_again_until_the_server_answers(
     opener: Opener, rows: Rows, admin: Any
 ) -> None:
-    backend = await opener()
+    """Sessions end at whatever moment of a read; the last time, nothing disturbs it any more."""
+    backend = await opener(ack_timeout_ms=60_000)
     await backend.journal.append(rows.start(1))
-    stop = asyncio.Event()
 
     async def disturb() -> None:
-        while not stop.is_set():
+        for _ in range(3):
             await admin.fetchval(END_OTHERS)
 
-    disturbing = asyncio.create_task(disturb())
-    for _ in range(100):
+    for _ in range(50):
+        disturbing = asyncio.create_task(disturb())
         assert await backend.load(rows.execution_id(1)) == rows.execution(1)
-    stop.set()
-    await disturbing
+        await disturbing
+
+
+async def test_a_read_that_lost_its_session_is_asked_again_in_another(
+    opener: Opener, rows: Rows, admin: Any
+) -> None:
+    backend = await opener(ack_timeout_ms=60_000)
+    await backend.journal.append(rows.start(1))
+    await admin.execute("BEGIN")
+    await admin.execute("LOCK TABLE durable_executions")
+    reading = asyncio.create_task(backend.load(rows.execution_id(1)))
+    for _ in range(3):
+        await Holder(admin).waited_for()
+        assert await admin.fetchval(END_WAITING) == 1
+    await Holder(admin).waited_for()
+    await admin.execute("ROLLBACK")
+    assert await reading == rows.execution(1)
 
 
 async def test_a_text_that_no_row_can_hold_is_found_nowhere(opener: Opener, rows: Rows) -> None:
