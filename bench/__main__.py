@@ -31,6 +31,7 @@ from bench import (
     resume,
     resume_memory,
     retention,
+    sleeping_cores,
     steps,
     takeover,
     telemetry,
@@ -38,6 +39,7 @@ from bench import (
     workers,
     writer_throughput,
 )
+from bench.arguments import file_to_write, folder, one_of
 from bench.curves import Curve, curve_record, curve_table
 from bench.figures import Figure, as_record, table
 from bench.machine import IN_MEMORY, filesystem_of, machine_line
@@ -58,6 +60,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = MappingProxyType(
         "full-journal": full_journal.measure,
         "guarded-latency": guarded_latency.measure,
         "commit-floor": commit_floor.measure,
+        "sleeping-cores": sleeping_cores.measure,
         "payload-limit": payload_limit.measure,
         "nonces": nonces.measure,
         "telemetry": telemetry.measure,
@@ -108,10 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine = machine_line(filesystem)
     print(f"{machine}\n")
     measured: list[Figure | Curve] = []
-    with tempfile.TemporaryDirectory(dir=options.folder, prefix="durable-bench-") as folder:
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="durable-bench-") as place:
         for name in _selected(options.names):
             print(f"measuring {name} …", file=sys.stderr)
-            measured += asyncio.run(MEASUREMENTS[name](Plan(Path(folder), options.quick)))
+            measured += asyncio.run(MEASUREMENTS[name](Plan(Path(place), options.quick)))
             # Each time, so that of a run that is cut short all is there that was measured.
             _write(options, machine, measured)
     figures, curves = _apart(measured)
@@ -151,19 +154,23 @@ def _selected(names: Sequence[str]) -> Iterable[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="also draw a picture of them")
+    parser.add_argument(
+        "--json", type=file_to_write, metavar="FILE", help="also write the figures there"
+    )
+    parser.add_argument(
+        "--svg", type=file_to_write, metavar="FILE", help="also draw a picture of them"
+    )
     parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds")
     parser.add_argument(
         "--folder",
-        type=Path,
+        type=folder,
         default=Path(tempfile.gettempdir()),
         help="where the journals are written; must be on a disk (default: %(default)s)",
     )
     parser.add_argument(
         "names",
         nargs="*",
-        choices=[*MEASUREMENTS, *GROUPS, []],
+        type=one_of([*MEASUREMENTS, *GROUPS]),
         metavar="name",
         help=f"what to measure, everything by default: {', '.join([*MEASUREMENTS, *GROUPS])}",
     )

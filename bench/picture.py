@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from bench.arguments import file_to_write
 from bench.canvas import Canvas
 from bench.curves import curve_of
 from bench.figures import figure_of
@@ -53,9 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the picture of a file of figures; 0."""
     parser = argparse.ArgumentParser(prog="python -m bench.picture", description=__doc__)
     parser.add_argument("figures", type=Path, help="what `python -m bench --json` has written")
-    parser.add_argument("picture", type=Path, help="the SVG to write")
+    parser.add_argument("picture", type=file_to_write, help="the SVG to write")
     options = parser.parse_args(arguments)
-    record = json.loads(options.figures.read_text(encoding="utf-8"))
+    try:
+        record = json.loads(options.figures.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        parser.error(f"{options.figures} cannot be read: {error}")
     options.picture.write_text(drawn(record), encoding="utf-8")
     return 0
 

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from attrs import frozen
 
+from bench.arguments import folder, one_of, word
 from bench.engines import fresh_engine, guarded_five, idempotent_five, verified
 from bench.fives import Five, run_fives
 from bench.journals import fresh_journal, result
@@ -136,8 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     taken = f"{machine_line(filesystem)}, commit {commit()}"
     label = f"-{options.label}" if options.label else ""
     for name in options.names or WORKLOADS:
-        with tempfile.TemporaryDirectory(dir=options.folder, prefix="durable-bench-") as folder:
-            text = _text(name, taken, Plan(Path(folder), options.quick))
+        with tempfile.TemporaryDirectory(dir=options.folder, prefix="durable-bench-") as place:
+            text = _text(name, taken, Plan(Path(place), options.quick))
         path = options.into / f"{datetime.now(UTC):%Y-%m-%d}{label}-{name}.txt"
         path.write_text(text, encoding="utf-8")
         print(path)
@@ -196,17 +197,19 @@ def _table(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer steps")
-    parser.add_argument("--label", default="", help="a word for the files' names, such as before")
+    parser.add_argument(
+        "--label", type=word, default="", help="a word for the files' names, such as before"
+    )
     parser.add_argument(
         "--into",
-        type=Path,
+        type=folder,
         default=_FOLDER,
         metavar="DIR",
         help="where the files go (default: %(default)s)",
     )
     parser.add_argument(
         "--folder",
-        type=Path,
+        type=folder,
         default=Path(tempfile.gettempdir()),
         metavar="DIR",
         help="where the journals are written; must be on a disk (default: %(default)s)",
@@ -214,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "names",
         nargs="*",
-        choices=[*WORKLOADS, []],
+        type=one_of(WORKLOADS),
         metavar="name",
         help=f"what to profile, everything by default: {', '.join(WORKLOADS)}",
     )
