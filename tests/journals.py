@@ -11,6 +11,7 @@ Nothing here is a stand-in: what these functions return is what an engine is com
 from __future__ import annotations
 
 import base64
+import os
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -52,7 +53,9 @@ MASTER: Final = bytes(range(32))
 OTHER_MASTER: Final = bytes(range(100, 132))
 MASTERS: Final = MasterKeys(1, {1: MASTER})
 
-OWNER: Final = "owner-a"
+# Of this process alone: tests that have a schema each share the owners' locks of one database.
+OWNER: Final = f"owner-a-{os.getpid()}"
+OTHER_OWNER: Final = f"owner-b-{os.getpid()}"
 MIB: Final = 1 << 20
 
 FINGERPRINT: Final = b"f" * 32

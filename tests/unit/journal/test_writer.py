@@ -29,7 +29,17 @@ from durable_core.model.entries import (
 )
 from durable_core.model.execution import TERMINAL, Status
 from tests.faults import faulty
-from tests.journals import MIB, OWNER, begun, fresh_id, opened, result_of, wire_format, writing
+from tests.journals import (
+    MIB,
+    OTHER_OWNER,
+    OWNER,
+    begun,
+    fresh_id,
+    opened,
+    result_of,
+    wire_format,
+    writing,
+)
 
 pytestmark = pytest.mark.dialects
 
@@ -321,11 +331,11 @@ async def test_a_restart_goes_on_from_the_largest_seq(url: str) -> None:
     async with opened(url) as backend, writing(backend) as journal:
         execution = await begun(journal)
         assert await journal.append_acked(result_of(execution, 0)) == 2
-    async with opened(url) as backend, writing(backend, owner="owner-b") as journal:
+    async with opened(url) as backend, writing(backend, owner=OTHER_OWNER) as journal:
         assert journal.health().max_seq == 2
         row = await backend.load(execution.bytes)
         assert row is not None
-        claimed = await backend.claim(row, "owner-b", 0)
+        claimed = await backend.claim(row, OTHER_OWNER, 0)
         assert claimed is not None
         journal.attach(claimed)
         assert await journal.append_acked(result_of(execution, 1)) == 3

@@ -20,7 +20,7 @@ from durable_core.errors import (
 from durable_core.journal import WriterSettings
 from durable_core.model.execution import Status
 from tests.faults import faulty
-from tests.journals import MASTER, begun, opened, result_of, wire_format, writing
+from tests.journals import MASTER, OTHER_OWNER, begun, opened, result_of, wire_format, writing
 
 FULL = JournalUnavailable("the disk is full")
 PATIENT = WriterSettings(flush_interval_ms=60_000)
@@ -33,10 +33,10 @@ async def test_a_lane_that_cannot_be_sealed_fails_alone(url: str) -> None:
             sealed = await begun(journal)
         plain_wire = wire_format(MasterKeys(1, {1: MASTER}))
         object.__setattr__(plain_wire, "cipher", None)
-        async with writing(backend, plain_wire, owner="owner-b") as journal:
+        async with writing(backend, plain_wire, owner=OTHER_OWNER) as journal:
             row = await backend.load(sealed.bytes)
             assert row is not None
-            claimed = await backend.claim(row, "owner-b", 0)
+            claimed = await backend.claim(row, OTHER_OWNER, 0)
             assert claimed is not None
             journal.attach(claimed)
             open_one = await begun(journal, sealed=False)
