@@ -16,11 +16,11 @@ The model is a function of this file, and its provider a folder.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -154,4 +154,6 @@ async def main(task: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(description="An agent that may be killed at any moment.")
+    parser.add_argument("task", help="what it is to do, such as 'tidy up'")
+    asyncio.run(main(parser.parse_args().task))

@@ -6,8 +6,8 @@ start it again under the same key: what is done is done.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 
 from durable_core import DurableContext, DurableEngine, step, workflow
 
@@ -45,4 +45,6 @@ async def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="A thousand items, twenty of them at once.")
+    parser.add_argument("url", help="the journal, such as sqlite:///pages.db")
+    asyncio.run(main(parser.parse_args().url))

@@ -5,8 +5,8 @@ Run it with a key and a URL: `DURABLE_KEY=$(durable keygen) python writer_alone.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 import uuid
 
 from durable_core.contracts import BackendSettings, Durability, ExecutionBackend
@@ -83,4 +83,6 @@ async def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="The journal without the workflow layer.")
+    parser.add_argument("url", help="the journal, such as sqlite:///a.db")
+    asyncio.run(main(parser.parse_args().url))
