@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from typing import NewType, Protocol
+from typing import Final, NewType, Protocol
 
 from attrs import frozen
 
@@ -23,6 +23,7 @@ __all__ = [
     "StepId",
     "execution_id_of",
     "promise_id_of",
+    "shown_id",
 ]
 
 ExecutionId = uuid.UUID
@@ -45,6 +46,15 @@ JournalSeq = NewType("JournalSeq", int)
 
 NO_STEP = StepId("")
 """The step id of entries that belong to the execution as a whole."""
+
+
+_ID_BYTES: Final = 16
+
+
+def shown_id(stored: bytes) -> str:
+    """A stored id as it is printed; one that somebody has made unlike any id, as its digits."""
+    stored = bytes(stored)
+    return str(uuid.UUID(bytes=stored)) if len(stored) == _ID_BYTES else stored.hex()
 
 
 def promise_id_of(given: object) -> PromiseId:

@@ -17,6 +17,7 @@ from durable_core.config import DurableConfig
 from durable_core.contracts.backend import ExecutionBackend
 from durable_core.contracts.exchange import FoldedRange
 from durable_core.errors import IntegrityError
+from durable_core.ids import shown_id
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.replay.lookup import CLOSES
 from durable_core.wire.checkpoint import (
@@ -179,7 +180,7 @@ class _Taking:
     def missing(self) -> IntegrityError:
         """The error for a hole behind what was read."""
         return IntegrityError(
-            f"entry {self.read_to + 1} of execution {self._envelope.execution_id.hex()} is "
+            f"entry {self.read_to + 1} of execution {shown_id(self._envelope.execution_id)} is "
             "missing: the journal was changed outside durable-core; restore it from a backup"
         )
 

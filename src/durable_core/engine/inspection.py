@@ -29,7 +29,7 @@ from durable_core.engine.recorded import read_settled
 from durable_core.engine.stored import OpenIntent, open_intents, read_all, reader_of
 from durable_core.engine.verification import VerifyReport, verify
 from durable_core.errors import DecodeError, ExecutionNotFound, IntegrityError
-from durable_core.ids import ExecutionId, execution_id_of
+from durable_core.ids import ExecutionId, execution_id_of, shown_id
 from durable_core.model.entries import STEP_KINDS, EntryKind, JournalRow, Outcome
 from durable_core.model.execution import ExecutionRow, Status
 from durable_core.registry import Registry
@@ -51,7 +51,6 @@ __all__ = [
     "revealed",
 ]
 
-_ID_BYTES: Final = 16
 _LINKING: Final = frozenset({EntryKind.EXECUTION_STARTED, EntryKind.EXECUTION_FINISHED})
 
 
@@ -91,8 +90,7 @@ class SeenExecution:
     @property
     def name(self) -> str:
         """The id to show; one that somebody has made unlike any id too."""
-        stored = self.row.execution_id
-        return str(self.execution_id) if len(stored) == _ID_BYTES else stored.hex()
+        return shown_id(self.row.execution_id)
 
 
 @frozen

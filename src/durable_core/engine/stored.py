@@ -23,7 +23,7 @@ from durable_core.errors import (
     IntegrityError,
     ReplayDivergence,
 )
-from durable_core.ids import ExecutionId
+from durable_core.ids import ExecutionId, shown_id
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import TERMINAL, ExecutionRow, Status, status_of
 from durable_core.replay.detail import StepDetail
@@ -141,7 +141,7 @@ async def read_all(
         await reader.each(take)
     except IntegrityError as error:
         if await parts.backend.load(reader.row.execution_id) is None:
-            message = f"execution {reader.row.execution_id.hex()} was pruned while it was read"
+            message = f"execution {shown_id(reader.row.execution_id)} was pruned while it was read"
             raise ExecutionNotFound(message) from error
         raise
 
@@ -162,7 +162,7 @@ async def read_beginning(parts: ReadingParts, row: ExecutionRow) -> Beginning:
 
     await read_all(parts, reader, take)
     if not starts:
-        message = f"execution {row.execution_id.hex()} has no entry that starts it"
+        message = f"execution {shown_id(row.execution_id)} has no entry that starts it"
         raise DecodeError(message)
     before = linked_execution(starts[0].detail)
     predecessor = None if before is None else ExecutionId(bytes=before)
@@ -185,7 +185,7 @@ async def successor_of(parts: ReadingParts, row: ExecutionRow) -> ExecutionId | 
         head = head_behind(last[0]) if row.entry_count > 1 else None
         head = envelope.check(head or envelope.genesis, last[-1])
         if row.stamped and head != row.head_hmac:
-            message = f"the last entry of execution {row.execution_id.hex()} was changed"
+            message = f"the last entry of execution {shown_id(row.execution_id)} was changed"
             raise IntegrityError(message)
     successor = linked_execution(last[-1].detail) if _is_end(last[-1]) else None
     return None if successor is None else ExecutionId(bytes=successor)
@@ -215,7 +215,9 @@ async def stored_outcome(
     ending: deque[JournalRow] = deque(maxlen=1)
     await read_all(parts, reader, ending.append)
     if not ending or ending[0].entry_kind != EntryKind.EXECUTION_FINISHED:
-        message = f"execution {row.execution_id.hex()} is {status.label} without a closing entry"
+        message = (
+            f"execution {shown_id(row.execution_id)} is {status.label} without a closing entry"
+        )
         raise DecodeError(message)
     payload = reader.envelope.open(ending[0])
     successor = linked_execution(ending[0].detail)
@@ -230,7 +232,7 @@ async def stored_outcome(
 def _error_of(status: Status, failure: Failure, row: ExecutionRow) -> Exception:
     match status:
         case Status.CANCELLED:
-            return ExecutionCancelled(f"execution {row.execution_id.hex()} was cancelled")
+            return ExecutionCancelled(f"execution {shown_id(row.execution_id)} was cancelled")
         case Status.ABORTED:
             return ReplayDivergence(failure.message)
         case _:
@@ -239,7 +241,7 @@ def _error_of(status: Status, failure: Failure, row: ExecutionRow) -> Exception:
 
 async def _why_blocked(parts: ReadingParts, row: ExecutionRow) -> Exception:
     intents = await open_intents(parts, row)
-    name = row.execution_id.hex()
+    name = shown_id(row.execution_id)
     if intents:
         steps = ", ".join(f"{intent.row.step_id} {intent.name!r}" for intent in intents)
         return AmbiguousEffect(

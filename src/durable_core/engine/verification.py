@@ -18,7 +18,7 @@ from durable_core.engine.resolving import RESOLVE, read_resolution
 from durable_core.engine.signals import SIGNAL, read_signal
 from durable_core.engine.stored import ReadingParts, reader_of, successor_of
 from durable_core.errors import ExecutionNotFound, IntegrityError, PayloadError
-from durable_core.ids import ExecutionId, execution_id_of
+from durable_core.ids import ExecutionId, execution_id_of, shown_id
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import ExecutionRow
 from durable_core.wire.fields import field
@@ -89,8 +89,8 @@ async def _page(
 async def _check_strays(parts: ReadingParts, only: bytes | None) -> None:
     for stray in await parts.backend.strays(only, 1):
         message = (
-            f"the table of {stray.kind.value} names execution {stray.execution_id.hex()} where the "
-            f"execution's own record does not account for it: {_RESTORE}"
+            f"the table of {stray.kind.value} names execution {shown_id(stray.execution_id)} where "
+            f"the execution's own record does not account for it: {_RESTORE}"
         )
         raise IntegrityError(message)
 
@@ -105,9 +105,8 @@ async def _verify_one(parts: ReadingParts, row: ExecutionRow) -> int:
     if beyond:
         now = await parts.backend.load(row.execution_id)
         if now is not None and now.entry_count < beyond[0].entry_no:
-            message = (
-                f"execution {row.execution_id.hex()} holds an entry beyond its last one: {_RESTORE}"
-            )
+            name = shown_id(row.execution_id)
+            message = f"execution {name} holds an entry beyond its last one: {_RESTORE}"
             raise IntegrityError(message)
     await _check_key(parts, row)
     return row.entry_count
@@ -127,7 +126,7 @@ async def _check_key(parts: ReadingParts, row: ExecutionRow) -> None:
             await _check_key(parts, now)  # it has gone on since its row was read
             return
         message = (
-            f"the table of keys does not lead to execution {row.execution_id.hex()}, which has "
+            f"the table of keys does not lead to execution {shown_id(row.execution_id)}, which has "
             f"the key: {_RESTORE}"
         )
         raise IntegrityError(message)
@@ -145,7 +144,7 @@ async def _check_requests(parts: ReadingParts, only: bytes | None) -> None:
 
 
 def _check_request(parts: ReadingParts, row: ExecutionRow, request: InboxRow) -> None:
-    name = request.execution_id.hex()
+    name = shown_id(request.execution_id)
     bare = request.slot == request.kind and request.payload is None
     if request.kind in {CANCEL, RESUME} and bare:
         return

@@ -20,6 +20,7 @@ from durable_core.errors import (
     ExecutionTerminal,
     KeyTaken,
 )
+from durable_core.ids import shown_id
 from durable_core.journal.asking import Asking
 from durable_core.journal.batching import Pending, batch_of
 from durable_core.journal.landing import landed
@@ -130,7 +131,7 @@ class Committer:
 
     async def _why_unmatched(self, lane: Lane) -> DurableError:
         heads = await self._backend.heads([lane.row.execution_id])
-        name = lane.row.execution_id.hex()
+        name = shown_id(lane.row.execution_id)
         if heads and heads[0].owner_epoch == lane.row.owner_epoch:
             status = status_of(heads[0].status)
             if status in TERMINAL:

@@ -15,7 +15,7 @@ from attrs import define
 from durable_core.contracts.cipher import Seal
 from durable_core.contracts.exchange import HeadChange
 from durable_core.errors import DurableError, ExecutionTerminal, JournalError
-from durable_core.ids import ExecutionId
+from durable_core.ids import ExecutionId, shown_id
 from durable_core.model.entries import (
     PROMISE_KINDS,
     STEP_KINDS,
@@ -111,7 +111,7 @@ class Lane:
         elif entry.generation != self.accepted_generation:
             message = (
                 f"an entry of generation {entry.generation} was offered to execution "
-                f"{self.row.execution_id.hex()} in generation {self.accepted_generation}"
+                f"{shown_id(self.row.execution_id)} in generation {self.accepted_generation}"
             )
             raise JournalError(message)
         elif isinstance(entry, ExecutionFinished):
@@ -216,7 +216,7 @@ class Lane:
         if entry.generation != self.accepted_generation + 1:
             message = (
                 f"generation {entry.generation} cannot follow generation "
-                f"{self.accepted_generation} of execution {self.row.execution_id.hex()}"
+                f"{self.accepted_generation} of execution {shown_id(self.row.execution_id)}"
             )
             raise JournalError(message)
         self._lead_to(Status.RUNNING)
@@ -238,8 +238,8 @@ class Lane:
 
     def _closed(self) -> ExecutionTerminal:
         return ExecutionTerminal(
-            f"execution {self.row.execution_id.hex()} is {self.accepted_status.label} and accepts "
-            "no such entry or change",
+            f"execution {shown_id(self.row.execution_id)} is {self.accepted_status.label} and "
+            "accepts no such entry or change",
         )
 
 

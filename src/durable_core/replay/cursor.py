@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from durable_core.errors import DecodeError, IntegrityError, PayloadError, ReplayDivergence
+from durable_core.ids import shown_id
 from durable_core.model.effects import EffectClass
 from durable_core.model.entries import (
     STEP_KINDS,
@@ -98,7 +99,7 @@ class ReplayCursor:
         if self._input is None:
             row = self._reader.row
             message = (
-                f"execution {row.execution_id.hex()} has no entry that starts its generation "
+                f"execution {shown_id(row.execution_id)} has no entry that starts its generation "
                 f"{row.generation}"
             )
             raise IntegrityError(message)
@@ -270,7 +271,7 @@ class ReplayCursor:
             self.prior.add(row)
         elif row.entry_kind != EntryKind.EXECUTION_FINISHED:
             message = (
-                f"entry {row.entry_no} of execution {row.execution_id.hex()} has kind "
+                f"entry {row.entry_no} of execution {shown_id(row.execution_id)} has kind "
                 f"{row.entry_kind}, which this version cannot replay: upgrade durable-core"
             )
             raise DecodeError(message)

@@ -8,6 +8,7 @@ from typing import Final
 
 from durable_core.contracts.backend import Journal
 from durable_core.errors import DecodeError, IntegrityError
+from durable_core.ids import shown_id
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.model.execution import ExecutionRow
 from durable_core.telemetry import SpanName, Tracing
@@ -200,4 +201,4 @@ class ChainReader:
 
     @property
     def _name(self) -> str:
-        return self.row.execution_id.hex()
+        return shown_id(self.row.execution_id)

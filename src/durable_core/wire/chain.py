@@ -23,6 +23,7 @@ from blake3 import blake3
 
 from durable_core.contracts.cipher import Fields, entry_fields
 from durable_core.errors import IntegrityError
+from durable_core.ids import shown_id
 from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow, status_of
 from durable_core.wire.fields import field, integer, text
@@ -237,13 +238,13 @@ def check_anchor(macs: Macs | None, row: ExecutionRow) -> None:
 
 def _damaged(row: JournalRow, what: str) -> IntegrityError:
     return IntegrityError(
-        f"entry {row.entry_no} of execution {bytes(row.execution_id).hex()} {what}: the journal "
+        f"entry {row.entry_no} of execution {shown_id(row.execution_id)} {what}: the journal "
         "was changed outside durable-core; restore it from a backup",
     )
 
 
 def _altered(row: ExecutionRow) -> IntegrityError:
     return IntegrityError(
-        f"the record of execution {bytes(row.execution_id).hex()} does not match its anchor: it "
+        f"the record of execution {shown_id(row.execution_id)} does not match its anchor: it "
         "was changed outside durable-core; restore it from a backup",
     )

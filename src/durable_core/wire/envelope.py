@@ -25,6 +25,7 @@ from durable_core.contracts.cipher import (
     entry_fields,
 )
 from durable_core.errors import ConfigError, DecodeError, IntegrityError, PayloadTooLarge
+from durable_core.ids import shown_id
 from durable_core.model.entries import (
     PAYLOAD_VERSION,
     EffectIntent,
@@ -94,7 +95,7 @@ class WireFormat:
         """
         if row.sealed and not self.keyring.key_ids:
             message = (
-                f"execution {bytes(row.execution_id).hex()} is sealed and no key is configured; "
+                f"execution {shown_id(row.execution_id)} is sealed and no key is configured; "
                 "set DURABLE_KEY to the key it was written with"
             )
             raise ConfigError(message)
@@ -102,7 +103,7 @@ class WireFormat:
         check_anchor(self.keyring.execution_keys(row.key_id).macs, row)
         if not row.stamped and self.keyring.key_ids and not self.accept_unstamped:
             message = (
-                f"execution {bytes(row.execution_id).hex()} carries no stamps although a key is "
+                f"execution {shown_id(row.execution_id)} carries no stamps although a key is "
                 "configured: it was written before there was a key, or somebody took them off; if "
                 "this journal began without a key, set accept_unstamped = true, else restore it "
                 "from a backup"
@@ -226,8 +227,8 @@ class ExecutionEnvelope:
         """The plain payload of a request; raises as `open` does. No chain covers the request."""
         if not slot.isascii():
             message = (
-                f"a request to execution {self.execution_id.hex()} has a slot that nobody files: "
-                "the journal was changed outside durable-core; restore it from a backup"
+                f"a request to execution {shown_id(self.execution_id)} has a slot that nobody "
+                "files: the journal was changed outside durable-core; restore it from a backup"
             )
             raise IntegrityError(message)
         return self.open(self._request_place(slot, kind, blob))

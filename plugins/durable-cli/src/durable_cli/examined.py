@@ -6,7 +6,6 @@ Carries INV-5: values and error messages are shown only where they were revealed
 from __future__ import annotations
 
 import shlex
-import uuid
 from collections.abc import Sequence
 from pprint import pformat
 from typing import Final
@@ -17,13 +16,13 @@ from durable_cli.output import print_fields, print_table, printable, shown_time
 from durable_cli.showing import checked_word, execution_data, kind_word, note_check
 from durable_core.engine.examination import Ending, Examined, FailedStep, OwnerState
 from durable_core.engine.stored import OpenIntent
+from durable_core.ids import shown_id
 from durable_core.model.effects import EffectClass, EffectIntentSubClass, policy_label
 from durable_core.model.execution import Status
 from durable_core.replay.detail import StepDetail
 
 __all__ = ["ending_data", "ending_words", "examined_data", "print_examined"]
 
-_ID_BYTES: Final = 16
 _OWNERS: Final = {
     OwnerState.LIVES: "lives",
     OwnerState.GONE: "gone",
@@ -53,7 +52,7 @@ def print_examined(found: Examined, *, reveal: bool) -> None:
     _print_part(
         ("OPEN PROMISE", "NAME", "MADE"),
         [
-            (_promise(one.promise_id), one.name, _cell(shown_time(one.created_at)))
+            (shown_id(one.promise_id), one.name, _cell(shown_time(one.created_at)))
             for one in found.promises
         ],
     )
@@ -94,7 +93,7 @@ def examined_data(found: Examined, *, reveal: bool) -> dict[str, object]:
         "commands": _commands(found),
         "promises": [
             {
-                "promise_id": _promise(one.promise_id),
+                "promise_id": shown_id(one.promise_id),
                 "name": one.name,
                 "created_at": shown_time(one.created_at),
             }
@@ -205,7 +204,7 @@ def _commands(found: Examined) -> list[str]:
         return [f"durable resume {name}"]
     if status != Status.RUNNING.label:
         return []
-    return [f"durable resolve {_promise(one.promise_id)} VALUE" for one in found.promises]
+    return [f"durable resolve {shown_id(one.promise_id)} VALUE" for one in found.promises]
 
 
 def _declared(intent: OpenIntent) -> tuple[str | None, str | None, str | None]:
@@ -217,10 +216,6 @@ def _declared(intent: OpenIntent) -> tuple[str | None, str | None, str | None]:
     detail = StepDetail.decode(intent.row.detail)
     sub_class = EffectIntentSubClass(detail.sub_class).name.lower() if detail.sub_class else None
     return effect, sub_class, policy_label(detail.policy) if detail.policy else None
-
-
-def _promise(stored: bytes) -> str:
-    return str(uuid.UUID(bytes=stored)) if len(stored) == _ID_BYTES else stored.hex()
 
 
 def _since(intent: OpenIntent) -> str | None:
