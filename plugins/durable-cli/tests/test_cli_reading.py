@@ -163,6 +163,14 @@ def test_verify_refuses_another_digest(durable: Durable, journal: Written) -> No
     ran.require_line("digest", "not the expected one")
 
 
+@pytest.mark.parametrize("word", ["abc", "0" * 63, "g" * 64, ""])
+def test_verify_refuses_what_is_no_digest(durable: Durable, journal: Written, word: str) -> None:
+    environment = {"DURABLE_URL": journal.url, "DURABLE_KEY": journal.key}
+    ran = durable("verify", "--expect", word, **environment)
+    assert (ran.code, ran.out) == (2, "")
+    assert "64 hexadecimal digits" in " ".join(ran.err.split())
+
+
 def test_list_marks_an_altered_row_and_shows_the_others(
     durable: Durable,
     journal: Written,

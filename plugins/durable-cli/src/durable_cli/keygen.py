@@ -21,8 +21,9 @@ def keygen(
 ) -> None:
     """Print a new master key as an entry of DURABLE_KEY.
 
-    Whoever has the key can read the journal, and without it nobody can. To rotate, put the new
-    entry in front of the old ones, separated by a comma.
+    Whoever has the key can read the journal, and without it nobody can. To rotate, add the new
+    entry behind the old ones everywhere, separated by a comma, so that every process can read what
+    it seals; then move it to the front.
     """
     with reporting():
         sys.stdout.write(f"{generate_key(key_id)}\n")

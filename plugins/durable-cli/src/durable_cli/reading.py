@@ -6,6 +6,7 @@ Payloads stay sealed unless `show` is told to reveal them, and then a warning co
 from __future__ import annotations
 
 import hmac
+import re
 from typing import Annotated, Final
 
 import typer
@@ -95,6 +96,13 @@ def show(
             print_payloads(entries)
 
 
+def _as_digest(given: str | None) -> str | None:
+    if given is None or re.fullmatch(r"\s*[0-9A-Fa-f]{64}\s*", given):
+        return given
+    message = "a digest has 64 hexadecimal digits, as `durable verify` prints it"
+    raise typer.BadParameter(message)
+
+
 def verify(
     ctx: typer.Context,
     execution: Annotated[
@@ -103,7 +111,9 @@ def verify(
     ] = None,
     expect: Annotated[
         str | None,
-        typer.Option(help="The digest that was kept elsewhere.", show_default=False),
+        typer.Option(
+            help="The digest that was kept elsewhere.", show_default=False, callback=_as_digest
+        ),
     ] = None,
     *,
     as_json: JsonOption = False,

@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 _NOTES: Final = {
-    Check.NO_KEY: "unverified: the key that checks these executions is not configured; set "
-    "DURABLE_KEY",
+    Check.NO_KEY: "unverified: the key that checks these executions is not configured, or has "
+    "other bytes than theirs; set DURABLE_KEY (`durable verify` says which it is)",
     Check.UNSTAMPED: "unstamped: written without a key, or stripped of its stamps; nothing can "
     "tell whether it was changed",
 }
