@@ -147,7 +147,7 @@ class ContractMachine(BothSides):
             self.seqs[expected] = found
 
     @rule(side=SIDES, number=numbers, owner=owners, stale=st.booleans())
-    def claim(self, side: int, number: int, owner: str, stale: bool) -> None:  # noqa: FBT001
+    def claim(self, side: int, number: int, owner: str, stale: bool) -> None:  # noqa: FBT001 - drawn, and given by name
         """As it is stored, or as it was before an earlier claim."""
         row = self.stored.get(ROWS.execution_id(number)) or ROWS.execution(number)
         expected = row._replace(owner_epoch=row.owner_epoch - stale)
@@ -212,7 +212,7 @@ class ContractMachine(BothSides):
         length=st.integers(1, 3),
         stale=st.sampled_from((False, False, True)),
     )
-    def fold(self, side: int, number: int, first: int, length: int, stale: bool) -> None:  # noqa: FBT001
+    def fold(self, side: int, number: int, first: int, length: int, stale: bool) -> None:  # noqa: FBT001 - drawn, and given by name
         """Some entries, of which some are not there, by an owner that may be stale."""
         row = self.stored.get(ROWS.execution_id(number)) or ROWS.execution(number)
         stored = self.database.tables.entries_of(row.execution_id)[first - 1 :][:length]
@@ -233,7 +233,7 @@ class ContractMachine(BothSides):
         stale=st.sampled_from((None, None, None, "epoch", "time", "status")),
         back=st.booleans(),
     )
-    def prune(self, side: int, after: int, limit: int, stale: str | None, back: bool) -> None:  # noqa: FBT001
+    def prune(self, side: int, after: int, limit: int, stale: str | None, back: bool) -> None:  # noqa: FBT001 - drawn, and given by name
         """A page of what has ended, of which the first one may have changed meanwhile."""
         behind = (None, *self.database.tables.ended())[: after + 1][-1]
         rows = list(
@@ -335,7 +335,7 @@ class ContractMachine(BothSides):
         self.both(side, lambda one: one.strays())
         for workflow in WORKFLOWS:
             for key in KEYS:
-                self.both(side, lambda one, w=workflow, k=key: one.find(w, k))  # type: ignore[misc]
+                self.both(side, lambda one, w=workflow, k=key: one.find(w, k))  # type: ignore[misc]  # no type of its defaults
         for number in NUMBERS:
             self.page(side, number, 0, 999)
             self.looking_up(side, number, 1 + number % len(PROMISES))

@@ -45,7 +45,7 @@ class Drive(Generic[T]):
             except StopIteration as stop:
                 if must_close():
                     raise RunEnded from None
-                return stop.value  # type: ignore[no-any-return]
+                return stop.value  # type: ignore[no-any-return]  # its `value` is Any
             except BaseException:
                 if must_close():
                     raise RunEnded from None

@@ -168,7 +168,8 @@ async def _end_after(
     if thread is not None:
         # A thread cannot be cancelled: the next attempt must not run beside it.
         await asyncio.wait({thread})
-    if not await run.activity.pause(descriptor.retry.pause(attempt, random.random())):  # noqa: S311
+    pause = descriptor.retry.pause(attempt, random.random())  # noqa: S311 - jitter is no secret
+    if not await run.activity.pause(pause):
         return NOT_CALLED
     return None
 

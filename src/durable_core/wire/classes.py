@@ -6,6 +6,7 @@ whatever a class's own code changes on the way is found by looking at what came 
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -120,9 +121,7 @@ def _fields(kind: type) -> dict[str, bool]:
     """The name of every field of an instance, and whether `__init__` takes it."""
     own = getattr(kind, "__attrs_attrs__", None)
     if own is None:
-        # It also holds ClassVar and InitVar pseudo-fields, which an instance does not have.
-        every = getattr(kind, "__dataclass_fields__", {}).values()
-        own = [field for field in every if field._field_type.name == "_FIELD"]  # noqa: SLF001
+        own = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
     return {field.name: field.init for field in own}
 
 

@@ -61,7 +61,7 @@ class ReadContract(BackendContract):
         await rows.finish(backend, 3, "failed", 5)
 
         async def listed(**filters: object) -> list[int]:
-            return numbers_of(await backend.list_executions(**filters))  # type: ignore[arg-type]
+            return numbers_of(await backend.list_executions(**filters))  # type: ignore[arg-type]  # of every type
 
         assert await listed() == [1, 2, 3, 4, 5]
         assert await listed(limit=2) == [1, 2]
