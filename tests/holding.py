@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,16 +15,26 @@ __all__ = ["failing", "held", "logged", "turns"]
 
 
 @contextmanager
-def held(owner: Any, name: str, *, skip: int = 0, answered: bool = False) -> Iterator[Stage]:
+def held(
+    owner: Any,
+    name: str,
+    *,
+    skip: int = 0,
+    answered: bool = False,
+    when: Callable[..., bool] = lambda *_: True,
+) -> Iterator[Stage]:
     """Calls of the method `name`, after the first `skip`, wait for the gate of the stage.
 
-    They wait before they are made, or, with `answered`, when they were made and before their caller
-    learns of it. The gate stands open on leaving.
+    Those with arguments of which `when` is true. They wait before they are made, or, with
+    `answered`, when they were made and before their caller learns of it. The gate stands open on
+    leaving.
     """
     real = getattr(owner, name)
     stage = Stage()
 
     async def waits(*args: Any, **kwargs: Any) -> Any:
+        if not when(*args):
+            return await real(*args, **kwargs)
         stage.calls.append(name)
         waiting = len(stage.calls) > skip
         if waiting and not answered:

@@ -217,12 +217,13 @@ class Activity:
                 await waiter
             except asyncio.CancelledError:
                 if self._run.ended:
-                    work.add_done_callback(seen)
                     raise
                 cancelled = True
                 self._note_unmoved()
             finally:
                 work.remove_done_callback(wake)
+                if not work.done():
+                    work.add_done_callback(seen)
         return cancelled
 
     async def outlast_commit(self, lane: Lane, committed: asyncio.Future[int]) -> bool:

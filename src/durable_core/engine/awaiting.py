@@ -1,7 +1,7 @@
 """`ctx.await_promise`: the value of a promise, or that it did not come in time.
 
 What stands first in the journal decides: the resolution, or the end of the wait by its timer or by
-the workflow. Live, that is the order in which the two were handed to the writer.
+the workflow. Live, that is the order in which they were handed to the writer.
 """
 
 from __future__ import annotations

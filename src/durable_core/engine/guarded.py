@@ -120,7 +120,7 @@ async def announce_and_call(run: Run, call: StepCall, *, cancelled: bool) -> obj
         await run.journal(call.failure(CANCELLED.encode()), prompt=True)
         raise asyncio.CancelledError
     begun = run.activity.begin_effect(_call(run, call))
-    if not isinstance(begun, asyncio.Task) and isinstance(begun[0], Returned):
+    if not (isinstance(begun, asyncio.Task) or run.ended) and isinstance(begun[0], Returned):
         return begun[0].value  # as of all but all that wait for nothing
     return await _end_of(run, call, begun)
 
@@ -137,6 +137,8 @@ async def _end_of(run: Run, call: StepCall, begun: asyncio.Task[Closed] | tuple[
         closed = begun.result()
     else:
         (closed,) = begun
+        if run.ended:  # the function itself has ended it
+            await run.halted()
     match closed:
         case Returned(value=value):
             return value

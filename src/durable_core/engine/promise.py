@@ -133,8 +133,8 @@ class Cell:
                 raise ExecutionLocked(message)
         detail = detail or resolved_detail(self.promise_id)
         entry = PromiseResolved(run.execution_id, run.generation, NO_STEP, detail, payload)
-        committed = writer.submit(run.lane, entry)
-        self.entry_no, self.detail, self.payload = run.lane.accepted_count, detail, payload
+        self.entry_no, committed = run.submit(entry)
+        self.detail, self.payload = detail, payload
         committed.add_done_callback(lambda done: self._settle(run, done))
         await asyncio.shield(committed)
 
@@ -187,13 +187,14 @@ async def _make(
         )
         run.parts.failpoints.reach("engine.promise.creating")
         # With all that was issued before: a token leaves the execution (INV-20).
-        appending = asyncio.ensure_future(run.parts.writer.append(run.lane, entry))
-        cancelled |= await run.activity.outlast(appending)
-        appending.result()
+        cancelled |= await run.room()
+        place, committed = run.submit(entry)
+        cancelled |= await run.activity.outlast_commit(run.lane, committed)
         run.parts.failpoints.reach("engine.promise.created")
+        cancelled |= await run.told(place)
     if cancelled:
-        run.cells.add(Cell(made.bytes, name, kind))
-        raise asyncio.CancelledError
+        # It is made: the cancellation reaches what the workflow does next, as behind a step.
+        run.activity.outlasted(asyncio.current_task())
     return _hand_out(run, made, name, kind)
 
 

@@ -19,29 +19,25 @@ from durable_core.engine.branch import Branch
 from durable_core.engine.call import StepCall
 from durable_core.engine.definition import ACTIVE
 from durable_core.engine.folding import Folding
+from durable_core.engine.journaling import JournaledRun
 from durable_core.engine.perform import called, perform
 from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.spec import StepSpec
-from durable_core.engine.state import RunState
 from durable_core.engine.strand import Strand
 from durable_core.errors import DecodeError, ExecutionError
 from durable_core.ids import StepId
-from durable_core.model.effects import EffectClass
-from durable_core.model.entries import StepFailure, StepResult, TimerArmed, TimerFired
 from durable_core.replay.lookup import Found, Recorded
 from durable_core.telemetry import AttributeValue
 
 __all__ = ["Run"]
 
 _LOG: Final = logging.getLogger("durable_core.engine")
-_OF_STEPS: Final = (StepResult, StepFailure)
 
 
 @define(eq=False, repr=False)
-class Run(RunState):
+class Run(JournaledRun):
     """One generation of an execution. Used by the event loop's thread alone."""
 
-    activity: Activity = field(init=False)
     folding: Folding = field(init=False)
     _checkpoints: int = field(init=False, default=0)
     _left: bool = field(init=False, default=False)
@@ -136,130 +132,11 @@ class Run(RunState):
         self._checkpoints += 1
         return called(self, f"checkpoint {self._checkpoints}", _fold)
 
-    async def complete(
-        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool = False
-    ) -> None:
-        """Journal what the program is then told; concurrent steps are told of in that order.
-
-        So the program sees live, one after the other, what a replay will show it.
-        """
-        waiting = self.completing(entry, prompt=prompt)
-        if waiting is not None:
-            await waiting
-
-    def completing(
-        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool = False
-    ) -> Coroutine[Any, Any, object] | None:
-        """As `complete`, at once; what is left to wait for, where it is not the program's turn."""
-        if not self._offered(entry, prompt=prompt):
-            return self._append_and_tell(entry, prompt=prompt)
-        if (self._sequence is not None or self.activity.concurrent) and not self.ended:
-            return self.told(self.lane.accepted_count)
-        return None
-
-    async def _append_and_tell(
-        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool
-    ) -> None:
-        await self._append(entry, prompt=prompt)
-        if not self.ended:
-            await self.told(self.lane.accepted_count)
-
-    async def room(self) -> bool:
-        """Wait until an acknowledged entry is taken at once; whether the workflow cancelled then.
-
-        Whoever asks next what the journal will hold, and then appends without a wait, knows that
-        nothing came between.
-        """
-        cancelled, writer = False, self.parts.writer
-        given = writer.has_room
-        while not given:
-            turn = writer.turn()
-            try:
-                cancelled |= await self.activity.outlast(turn)
-                given = turn.result()
-            finally:
-                turn.cancel()  # of no effect on one that has come
-        return cancelled
-
-    async def told(self, place: int) -> bool:
-        """Return when it is the turn of what stands at `place` (an `entry_no`) in the journal.
-
-        Whether the workflow cancelled meanwhile, which does not end the wait.
-        """
-        if self.is_turn_of(place):
-            return False
-        return await self.activity.outlast_turn(self.sequence.turn(place))
-
-    def is_turn_of(self, place: int) -> bool:
-        """Whether what stands at `place` may be told now, without a wait."""
-        return not (self.activity.concurrent or self._answers_in_turn) or self.sequence.is_next(
-            place
-        )
-
-    async def journal(
-        self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False
-    ) -> bool:
-        """Add an entry. A prompt one shares the commit of the next acknowledged one (INV-20).
-
-        Buffered; when the queue has no room it waits for its commit, so that nothing is lost.
-        Whether the workflow cancelled meanwhile, which does not end the wait.
-        """
-        if self._offered(entry, prompt=prompt):
-            return False
-        return await self._append(entry, prompt=prompt)
-
-    def _offered(
-        self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool
-    ) -> bool:
-        """Whether the queue had room for a buffered entry, which is in it then."""
-        if (
-            self.only_idempotent
-            and isinstance(entry, _OF_STEPS)
-            and entry.effect_class != EffectClass.IDEMPOTENT
-        ):
-            self.only_idempotent = False
-        parts, traps = self.parts, self.parts.failpoints
-        if traps.armed:
-            traps.reach("engine.queue.before")
-        if not parts.journal.writer.take(self.lane, entry, prompt=prompt):
-            return False
-        if prompt:
-            self.prompt_upto = self.lane.accepted_count
-        if traps.armed:
-            traps.reach("engine.queue.after")
-        return True
-
-    async def _append(
-        self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool
-    ) -> bool:
-        """Add an entry for which there is no room: once there is, or else acknowledged."""
-        writer = self.parts.writer
-        if writer.has_room:
-            # At once where that can be: what the caller has looked at is still so then.
-            committed = writer.submit(self.lane, entry)
-            cancelled = await self.activity.outlast_commit(self.lane, committed)
-        else:
-            appending = asyncio.ensure_future(writer.append(self.lane, entry))
-            cancelled = await self.activity.outlast(appending)
-            appending.result()
-        if prompt:
-            self.prompt_upto = self.lane.accepted_count
-        self.parts.failpoints.reach("engine.queue.after")
-        return cancelled
-
     def catch_up(self) -> None:
         """What the journal and earlier runs hold is known, once it was read to the end."""
         if not self.cursor.replaying:
             self.caught_up = True
             self.inherits = not self.cursor.prior.empty
-
-    def commit_prompt_results(self) -> None:
-        """The workflow suspends: let a guarded result that waits be committed now (INV-20).
-
-        Results of other classes keep waiting for company, at most the flush interval.
-        """
-        if self.prompt_upto > self.lane.committed.entries:
-            self.parts.writer.nudge()
 
     def span_attributes(self, call: StepCall, found: Found) -> dict[str, AttributeValue]:
         """The attributes of a step's span."""
@@ -353,10 +230,6 @@ class Run(RunState):
         if not isinstance(error, Exception):
             error = ExecutionError(type(error).__name__)
         self.end(error)
-
-    @property
-    def _answers_in_turn(self) -> bool:
-        return self._sequence is not None and self._sequence.busy
 
     def _strand_of_caller(self, name: str) -> Strand:
         """The strand in whose branch the caller stands; `ExecutionError` if there is none."""

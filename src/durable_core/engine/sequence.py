@@ -6,11 +6,15 @@ So whatever depends on which came first comes out as it did when it was journale
 
 A loop that is about to run nothing else shows that the program has acted. So several who wait are
 woken for one turn of the loop, and each of them looks, when it goes on, whether that is still so.
+
+What is told only when it is durable has its place in the journal before. Until its commit, nobody
+is answered who stands behind it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 from collections import deque
 from collections.abc import Callable, Sized
@@ -73,6 +77,9 @@ class Sequence:
         self._woken: deque[Turn] | None = None
         """Those whose task the loop is about to run; there once somebody has waited."""
 
+        self._coming: dict[int, None] = {}
+        """The places of what is on its way into the journal, the lowest first."""
+
         self._ours = 0
         """How much of what the loop is about to run it was given by this sequence."""
 
@@ -99,6 +106,8 @@ class Sequence:
         waiting, woken = self._waiting, self._woken
         if (waiting and waiting[0][0] <= place) or (woken and woken[0].place <= place):
             return False
+        if self._coming and self._is_behind(place):
+            return False
         return self._rests(asyncio.get_running_loop())
 
     def turn(self, place: int) -> Turn:
@@ -122,9 +131,12 @@ class Sequence:
         """`turn` waits from now on, for what stands at `place`."""
         turn.place = place
         heapq.heappush(self._waiting, (place, turn.number, turn))
-        if not self._pumping:
-            self._pumping = True
-            self._pump_again(turn.get_loop(), self._turns)
+        self._begin_to_pump(turn.get_loop())
+
+    def expect(self, place: int, committed: asyncio.Future[int]) -> None:
+        """What stands at `place` is told once it is `committed`; above all that is so already."""
+        self._coming[place] = None
+        committed.add_done_callback(functools.partial(self._has_come, place))
 
     def after(self, turn: Turn) -> Turn | None:
         """Who waited for `turn` goes on, or was closed; the turn to wait for in its place, if any.
@@ -154,6 +166,15 @@ class Sequence:
             loop.call_soon(self._has_run, given + 1)
         return started
 
+    def _has_come(self, place: int, committed: asyncio.Future[int]) -> None:
+        del self._coming[place]
+        if self._waiting:
+            self._begin_to_pump(committed.get_loop())
+
+    def _is_behind(self, place: int) -> bool:
+        """Whether something stands before `place` that is still on its way."""
+        return next(iter(self._coming), place) < place
+
     def _has_run(self, given: int) -> None:
         self._ours -= given
 
@@ -170,6 +191,11 @@ class Sequence:
         self.let_in(again, turn.place)
         return again
 
+    def _begin_to_pump(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self._pump_again(loop, self._turns)
+
     def _pump_again(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
         self._ours += 1
         loop.call_soon(self._pump, loop, left)
@@ -180,12 +206,12 @@ class Sequence:
         rests = self._rests(loop)
         if not rests and left > 0:
             self._pump_again(loop, left - 1)
-        elif self._waiting:
+        elif self._waiting and not self._is_behind(self._waiting[0][0]):
             self._wake(loop, int(self._width) if rests else 1)
             self._width = min(_WIDER * self._width, _WIDEST)
             self._pump_again(loop, self._turns)
         else:
-            self._pumping = self._busy = False
+            self._pumping, self._busy = False, bool(self._waiting)
 
     def _wake(self, loop: asyncio.AbstractEventLoop, width: int) -> None:
         """Wake the next ones, in their order."""
@@ -194,6 +220,8 @@ class Sequence:
             self._woken = deque()
         first, self._passed = True, 0
         for _ in range(min(width, len(self._waiting))):
+            if self._coming and self._is_behind(self._waiting[0][0]):
+                return
             _, _, turn = heapq.heappop(self._waiting)
             before = len(ready)
             turn.set_result(None)

@@ -104,13 +104,11 @@ class Wait:
     async def fire_unless(self, too_late: Callable[[], bool]) -> bool:
         """`fire`, unless `too_late()` in the instant in which it would be; whether it was done."""
         run = self.run
-        writer = run.parts.writer
         await run.room()
         if too_late():
             return False
         run.parts.failpoints.reach("engine.timer.due")
-        committed = writer.submit(run.lane, self._fired())
-        place = run.lane.accepted_count
+        place, committed = run.submit(self._fired())
         await run.activity.outlast(committed)
         committed.result()
         run.parts.failpoints.reach("engine.timer.fired")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from durable_core import (
     DurableContext,
+    DurableEngine,
     EffectClass,
     OnAmbiguous,
+    current_step,
     step,
 )
+from durable_core.errors import ExecutionCancelled
 from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
@@ -153,3 +158,35 @@ async def test_a_guarded_step_cancelled_before_it_began_is_not_called(
 
     assert await live_and_replayed(open_engine, body) == ["cancelled", "cancelled"]
     assert calls == []
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_guarded_function_that_cancels_its_own_execution_is_the_last_thing_that_is_done(
+    open_engine: OpenEngine, *, waits: bool, fails: bool
+) -> None:
+    went_on: list[str] = []
+    engines: list[DurableEngine] = []
+
+    @step(effect=EffectClass.EXACTLY_ONCE_GUARDED)
+    async def give_up() -> None:
+        await engines[0].cancel(current_step().execution_id)
+        if waits:
+            await asyncio.sleep(0)
+        if fails:
+            raise LookupError
+
+    async def body(ctx: DurableContext) -> None:
+        try:
+            await ctx.step(give_up)
+            went_on.append("behind the step")
+        except Exception:
+            went_on.append("to compensate")
+            raise
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        engines.append(engine)
+        with pytest.raises(ExecutionCancelled):
+            await (await engine.start(program)).result()
+    assert went_on == []

@@ -182,3 +182,22 @@ async def test_a_step_that_comes_to_wait_is_nothing_to_wait_for(sequence: Sequen
     loop.call_soon(int)
     assert not sequence._rests(loop)
     await turn
+
+
+async def test_nobody_comes_before_what_is_on_its_way_to_a_lower_place(sequence: Sequence) -> None:
+    waiters, loop = Waiters(sequence), asyncio.get_running_loop()
+    first, second = loop.create_future(), loop.create_future()
+    sequence.expect(2, first)
+    sequence.expect(4, second)
+    waiting = [asyncio.create_task(waiters.wait(place)) for place in (1, 3, 5)]
+    await turns(100)
+    assert waiters.told == [1]
+    assert sequence.busy
+    first.add_done_callback(lambda _: waiting.append(asyncio.create_task(waiters.wait(2))))
+    first.set_result(7)
+    await turns(100)
+    assert waiters.told == [1, 2, 3]
+    assert not sequence.is_next(5)
+    second.cancel()
+    await asyncio.gather(*waiting)
+    assert waiters.told == [1, 2, 3, 5]
