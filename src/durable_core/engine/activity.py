@@ -69,7 +69,8 @@ class Activity:
     @property
     def concurrent(self) -> bool:
         """Whether another step than the one that asks is under way, or may be about to be."""
-        return self.under_way > 1 or bool(self._called) or self._run.forked
+        run = self._run
+        return self.under_way > 1 or bool(self._called) or run.unsettled or run.forked
 
     @property
     def unhindered(self) -> bool:
@@ -84,7 +85,8 @@ class Activity:
             and not run.inherits
             and run.parts.standing.held
             and not (run.folding.tight and run.folding.full)
-            and not (self.under_way > 1 or self._called or self._doomed or run.strands.forked)
+            and not (self.under_way > 1 or self._called or self._doomed)
+            and not (run.unsettled or run.strands.forked)
         )
 
     def may_answer(self, step_id: str, place: int) -> bool:
@@ -102,7 +104,7 @@ class Activity:
             or not run.place.held
         ):
             return False
-        if self.under_way or run.strands.forked or run.cursor.beside:
+        if self.under_way or run.unsettled or run.strands.forked or run.cursor.beside:
             return run.sequence.is_next(place)
         return True
 

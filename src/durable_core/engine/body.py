@@ -69,6 +69,7 @@ async def _body(
     ACTIVE.set(strand)
     CURRENT.set(None)  # that of a step which started this execution
     run.strands.enter(strand)
+    run.ready_before = len(run.ready)
     try:
         workflow = run.workflow.fn(DurableContext(run, strand), *args, **kwargs)
         ended = Ended(await Drive(workflow, strand.must_close))

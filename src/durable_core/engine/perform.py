@@ -128,6 +128,7 @@ async def _within(
             run.activity.outlasted(task)
         return result
     finally:
+        run.unsettled, run.ready_before = False, len(run.ready)
         run.activity.left(step_id)
         run.folding.settle(step_id)
         if run.place.waits:

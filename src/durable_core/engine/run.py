@@ -83,7 +83,9 @@ class Run(JournaledRun):
         except RuntimeError:
             raise foreign_task(spec.descriptor.name) from None  # in a thread
         own = task is not None and task is strand.task
-        if not own:
+        if own:
+            self.unsettled = len(self.ready) > self.ready_before
+        else:
             self.strands.note_foreign(spec.descriptor.name, task)
         if self.folding.tight:
             self.folding.require_room()
@@ -119,6 +121,7 @@ class Run(JournaledRun):
             raise foreign_task(what)
         if self.folding.tight:
             self.folding.require_room()
+        self.unsettled = len(self.ready) > self.ready_before
         branch = strand.branch
         step_id = branch.next_step()
         self.folding.issue(step_id)

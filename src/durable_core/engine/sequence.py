@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sized
 from typing import Final, TypeVar
 
-__all__ = ["LAST", "Sequence", "Turn"]
+__all__ = ["LAST", "Sequence", "Turn", "ready_of"]
 
 T = TypeVar("T")
 
@@ -42,6 +42,12 @@ _WIDEST: Final = 256.0
 _WIDER: Final = 1.25
 """How many more the next time, as long as nothing comes between: a few turns from one to two, so
 that a program in which each answer causes something seldom has one woken in vain."""
+
+
+def ready_of(loop: asyncio.AbstractEventLoop) -> Sized:
+    """What `loop` is about to run: asyncio publishes no way to ask. Empty where nothing says it."""
+    ready: Sized = getattr(loop, "_ready", ())
+    return ready
 
 
 class Turn(asyncio.Future[None]):
@@ -157,7 +163,7 @@ class Sequence:
     def beside(self, start: Callable[[], T]) -> T:
         """What `start` returns; what it gives to the loop is nothing that the program does."""
         loop = asyncio.get_running_loop()
-        ready: Sized = getattr(loop, "_ready", ())
+        ready = ready_of(loop)
         before = len(ready)
         started = start()
         given = len(ready) - before
@@ -215,7 +221,7 @@ class Sequence:
 
     def _wake(self, loop: asyncio.AbstractEventLoop, width: int) -> None:
         """Wake the next ones, in their order."""
-        ready: Sized = getattr(loop, "_ready", ())
+        ready = ready_of(loop)
         if self._woken is None:
             self._woken = deque()
         first, self._passed = True, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sized
 from typing import Any
 
 from attrs import define, field
@@ -13,7 +14,7 @@ from durable_core.engine.definition import Workflow
 from durable_core.engine.mailbox import Mailbox
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.places import Place
-from durable_core.engine.sequence import Sequence
+from durable_core.engine.sequence import Sequence, ready_of
 from durable_core.engine.strand import Strands
 from durable_core.ids import ExecutionId
 from durable_core.journal.lane import Lane
@@ -38,6 +39,16 @@ class RunState:
     generation: int
     place: Place
     loop: asyncio.AbstractEventLoop = field(init=False, factory=asyncio.get_running_loop)
+    ready: Sized = field(init=False, factory=lambda: ready_of(asyncio.get_running_loop()))
+    """What the loop is about to run."""
+
+    ready_before: int = field(init=False, default=0)
+    """How much that was when the workflow's own code was last given control."""
+
+    unsettled: bool = field(init=False, default=False)
+    """Whether that code had given the loop more, a task that it made say, when it called its last
+    step. What was made then comes first: it may call steps."""
+
     strands: Strands = field(init=False, factory=Strands)
     error: Exception | None = field(init=False, default=None)
     ended: bool = field(init=False, default=False)

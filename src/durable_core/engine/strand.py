@@ -44,9 +44,12 @@ class Strand:
     def must_close(self) -> bool:
         """Whether the branch's coroutine is to be closed: the run has ended.
 
-        Not while a step's function runs in it, which is cancelled and may clean up.
+        Not while a step's function runs in it, which is cancelled and may clean up. Asked whenever
+        the coroutine is given control.
         """
-        return self.run.ended and not self.inside
+        run = self.run
+        run.ready_before = len(run.ready)
+        return run.ended and not self.inside
 
     def call(
         self,

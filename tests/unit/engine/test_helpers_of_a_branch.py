@@ -338,3 +338,35 @@ async def test_a_failure_of_a_step_reaches_the_helper(open_engine: OpenEngine) -
         return list(await asyncio.gather(helper(ctx, "a"), helper(ctx, "b")))
 
     assert await live_and_replayed(open_engine, body) == [["a", "b"]] * 2
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("turns", [0, 1, 20])
+async def test_helpers_that_were_made_before_a_step_call_before_it_is_told(
+    open_engine: OpenEngine, turns: int, *, guarded: bool
+) -> None:
+    """However long the step takes live, and although it is at hand on replay."""
+    numbers = itertools.count()
+
+    @step
+    async def same() -> int:
+        return next(numbers)
+
+    @step(effect=EffectClass.EXACTLY_ONCE_GUARDED if guarded else EffectClass.IDEMPOTENT)
+    async def own() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    async def deep(ctx: DurableContext, levels: int) -> int:
+        if not levels:
+            return await ctx.step(same)
+        (number,) = await asyncio.gather(deep(ctx, levels - 1))
+        return number
+
+    async def body(ctx: DurableContext) -> list[int]:
+        before = asyncio.create_task(deep(ctx, 3))
+        await ctx.step(own)
+        behind = asyncio.create_task(deep(ctx, 0))
+        return [await before, await behind]
+
+    assert await live_and_replayed(open_engine, body) == [[0, 1]] * 2
