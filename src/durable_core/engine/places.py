@@ -7,11 +7,10 @@ so that what it waits for can run although there is room for few (INV-12).
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import OrderedDict
+from collections.abc import Callable
 
-__all__ = ["Place", "Places"]
+__all__ = ["Place", "Places", "Waiting"]
 
 
 class Places:
@@ -27,7 +26,7 @@ class Places:
 
         self.freed = freed
         self._free = limit
-        self._queue: deque[Place] = deque()
+        self._queue: OrderedDict[Place, None] = OrderedDict()
 
     def take(self, place: Place) -> bool:
         """Whether there is room at once; otherwise `place` is granted one in its turn."""
@@ -36,16 +35,20 @@ class Places:
         if self._free:
             self._free -= 1
             return True
-        if place not in self._queue:
-            self._queue.append(place)
+        self._queue.setdefault(place)
         return False
+
+    def forget(self, place: Place) -> None:
+        """Nobody waits for `place` to be granted any more."""
+        self._queue.pop(place, None)
 
     def give_back(self) -> None:
         """The place is the next one's who still wants it."""
         if self._free is None:
             return
         while self._queue:
-            if self._queue.popleft().granted():
+            place, _ = self._queue.popitem(last=False)
+            if place.granted():
                 return
         self._free += 1
 
@@ -79,7 +82,7 @@ class Place:
         try:
             await taker
         finally:
-            del self._takers[taker]
+            self._takers.pop(taker, None)
 
     def granted(self) -> bool:
         """A place has become free for it; False where nobody wants it any more."""
@@ -92,30 +95,34 @@ class Place:
         return True
 
     def leave(self) -> None:
-        """The execution is over here, or was never begun."""
-        self._unpark()
-        if self.held:
-            self.held = False
-            self._places.give_back()
+        """The execution is over here, or was never begun: it is granted no place any more.
 
-    @asynccontextmanager
-    async def waiting(self, under_way: int) -> AsyncIterator[None]:
-        """A block in which one of the `under_way` things that the execution does only waits."""
-        self.waits += 1
-        self.rest(under_way)
-        try:
-            yield
-        finally:
-            self.waits -= 1
-        await self.take()
+        Somebody who was cancelled while it waited for the place may not have gone on yet.
+        """
+        self._takers.clear()
+        self._places.forget(self)
+        self._give_up()
+
+    def waiting(self, under_way: int) -> Waiting:
+        """A block in which one of the `under_way` things that the execution does only waits.
+
+        Who leaves it with an exception does not wait for the place.
+        """
+        return Waiting(self, under_way)
 
     def rest(self, under_way: int) -> None:
         """Give the place up, if all of the `under_way` things that the execution does wait."""
         if self.held and self.waits and under_way == self.waits:
-            self.leave()
+            self._give_up()
             self._parked = True
             self._places.parked += 1
             self._places.freed()
+
+    def _give_up(self) -> None:
+        self._unpark()
+        if self.held:
+            self.held = False
+            self._places.give_back()
 
     def _hold(self) -> None:
         self.held = True
@@ -125,3 +132,26 @@ class Place:
         if self._parked:
             self._parked = False
             self._places.parked -= 1
+
+
+class Waiting:
+    """The block that `Place.waiting` returns; entered once.
+
+    No generator: one whose `async with` is closed while it waits for its place is not closed with
+    it, but by the event loop, later.
+    """
+
+    __slots__ = ("_place", "_under_way")
+
+    def __init__(self, place: Place, under_way: int) -> None:
+        self._place = place
+        self._under_way = under_way
+
+    async def __aenter__(self) -> None:
+        self._place.waits += 1
+        self._place.rest(self._under_way)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._place.waits -= 1
+        if kind is None:
+            await self._place.take()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NoReturn
 
 from attrs import define, field
@@ -21,6 +20,7 @@ from durable_core.engine.definition import ACTIVE
 from durable_core.engine.folding import Folding
 from durable_core.engine.journaling import JournaledRun
 from durable_core.engine.perform import called, perform
+from durable_core.engine.places import Waiting
 from durable_core.engine.refused import ended, foreign_task, no_branch, outlived
 from durable_core.engine.spec import StepSpec
 from durable_core.engine.strand import Strand
@@ -177,7 +177,7 @@ class Run(JournaledRun):
             await self.halted()
         await self.place.take()
 
-    def waiting(self) -> AbstractAsyncContextManager[None]:
+    def waiting(self) -> Waiting:
         """A block in which the step or wait that enters it only waits, and needs no place."""
         return self.place.waiting(self.activity.under_way)
 
