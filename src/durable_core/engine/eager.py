@@ -115,6 +115,8 @@ class _Started(Coroutine[Any, Any, T], Generic[T]):
         self._raised: BaseException | None = None
         self._waited: object = None
         self._told = False
+        self._cancelled: asyncio.CancelledError | None = None
+        """What is raised when what it waits for is done, which could not be cancelled."""
 
     def begin(self) -> None:
         try:
@@ -132,6 +134,8 @@ class _Started(Coroutine[Any, Any, T], Generic[T]):
         if self._told:
             return self._coroutine.send(value)
         self._told = True
+        if self._cancelled is not None:
+            return self._coroutine.throw(self._cancelled)
         if self._raised is not None:
             raise self._raised
         if self.returned is not None:
@@ -150,12 +154,32 @@ class _Started(Coroutine[Any, Any, T], Generic[T]):
             # Cancelled before the turn in which the task would have learned how far it is.
             if self.returned is not None or self._raised is not None:
                 return self.send(None)
+            if isinstance(kind, asyncio.CancelledError):
+                if self._cancelled is None and self._waits_on(kind):
+                    return self._waited
+            elif self._cancelled is not None:
+                kind = self._cancelled
             self._told = True
-            if isinstance(self._waited, asyncio.Future):
-                self._waited.cancel()
         if isinstance(kind, BaseException):
             return self._coroutine.throw(kind)
         return self._coroutine.throw(kind, value, traceback)
+
+    def _waits_on(self, error: asyncio.CancelledError) -> bool:
+        """Cancel what is waited for; whether the task learns of `error` only when that is done.
+
+        As any task that is cancelled while it waits: what cleans up, or refuses, is waited for.
+        """
+        waited = self._waited
+        if not isinstance(waited, asyncio.Future):
+            return False
+        if waited.cancel(*error.args):
+            self._told = True
+        elif not waited.done():
+            self._cancelled = error
+        else:
+            return False
+        waited._asyncio_future_blocking = True  # noqa: SLF001
+        return True
 
     def close(self) -> None:
         self._coroutine.close()
