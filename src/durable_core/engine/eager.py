@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -90,6 +91,10 @@ class _UnmadeTask(_Task[T]):
         _make(self)
         return self.__await__()
 
+    def __iter__(self) -> Generator[Any, None, T]:
+        _make(self)
+        return self.__iter__()
+
 
 def _is_unmade(task: asyncio.Task[Any]) -> bool:
     return type(task) is _UnmadeTask
@@ -108,6 +113,15 @@ def _make(task: _Task[Any]) -> None:
 
 class _Started(Coroutine[Any, Any, T], Generic[T]):
     """A coroutine whose first step was taken already; the task is told its outcome when it asks."""
+
+    # What `inspect` and asyncio's own messages look at.
+    __name__ = property(attrgetter("_coroutine.__name__"))
+    cr_await = property(attrgetter("_coroutine.cr_await"))
+    cr_code = property(attrgetter("_coroutine.cr_code"))
+    cr_frame = property(attrgetter("_coroutine.cr_frame"))
+    cr_origin = property(attrgetter("_coroutine.cr_origin"))
+    cr_running = property(attrgetter("_coroutine.cr_running"))
+    cr_suspended = property(attrgetter("_coroutine.cr_suspended"))
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self.returned: tuple[T] | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -162,6 +164,43 @@ async def test_a_task_that_is_looked_at_is_made_before_it_is_seen() -> None:
     assert seen[3]
     await asyncio.sleep(0)
     assert seen[4:] == ["done"]
+
+
+async def test_a_task_can_be_iterated_over_by_the_code_inside() -> None:
+    async def effect() -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        return hasattr(iter(task), "send")
+
+    _, returned = start_at_once(effect(), "effect")
+    assert returned == (True,)
+
+
+async def test_what_a_task_runs_is_seen_as_its_coroutine_is() -> None:
+    gate = asyncio.get_running_loop().create_future()
+    states: list[str] = []
+
+    def look(task: asyncio.Task[Any] | None) -> None:
+        assert task is not None
+        coroutine: Any = task.get_coro()
+        assert coroutine.cr_code is effect.__code__
+        assert coroutine.cr_origin is None
+        states.append(inspect.getcoroutinestate(coroutine))
+
+    async def effect() -> None:
+        look(asyncio.current_task())
+        await gate
+
+    task, _ = start_at_once(effect(), "effect")
+    look(task)
+    waiting: Any = task.get_coro()
+    assert waiting.cr_await is not None
+    assert [frame.f_code for frame in task.get_stack()] == [effect.__code__]
+    assert "coro=<effect() running at" in repr(task)
+    gate.set_result(None)
+    await task
+    look(task)
+    assert states == [inspect.CORO_RUNNING, inspect.CORO_SUSPENDED, inspect.CORO_CLOSED]
 
 
 async def test_asking_for_cancel_requests_makes_no_task() -> None:
