@@ -115,6 +115,12 @@ class Actor:
         self._intake.urge(self._intake.accepted)
         self._intake.wanted.set()
 
+    def shut(self) -> None:
+        """Accept nothing more, where nothing is left to carry; whoever waits for room is told."""
+        self.state = Health.CLOSED
+        self.down = JournalUnavailable("the journal is closed")
+        self._intake.turn_away()
+
     def stop_with(self, cause: JournalUnavailable, *, answered: bool = False) -> None:
         """Accept nothing more, and fail everything that waits, at once.
 
@@ -156,6 +162,7 @@ class Actor:
             while self._intake.due:
                 await self._attempt(self._carry_next())
             if self._closing and not self._intake:
+                self.shut()  # at once: what is accepted from here on would be carried by nobody
                 return
             self._urgency.at_rest()
             await self._intake.wanted.wait()

@@ -128,12 +128,14 @@ class JournalWriterHandle:
     def append_buffered(self, entry: Entry) -> bool:
         """Queue `entry` for the next group commit; never waits.
 
-        True: accepted, and committed in order at the latest with the next acknowledged entry, a
-        flush, or after the flush interval. False: refused, because the queue is full or the store
-        is down; nothing will be written. Raises `UnsupportedEntryKind`, `EntryRejected` for a
+        True: accepted; a commit of it begins, in order, with the next acknowledged entry, a flush
+        or close, and at the latest after the flush interval. Where that fails the next flush says
+        so, or close. False: refused, since the queue is full, the store is down or the writer is
+        closed; nothing will be written. Raises `UnsupportedEntryKind`, `EntryRejected` for a
         field that no row can hold, `ConfigError` for a promise of an execution without a key,
-        `PayloadTooLarge`, `ExecutionTerminal`, `ExecutionFenced`, `ExecutionNotFound` for an
-        execution not attached.
+        `PayloadTooLarge`, `ExecutionTerminal`, `JournalError` for a generation that is not the
+        running one, what an earlier entry of the execution failed with, and `ExecutionNotFound`
+        for an execution not attached.
         """
         lane = self._lanes.get(entry.execution_id.int) or self._lane(entry.execution_id)
         return self.writer.take(lane, entry) or self.writer.refuse()

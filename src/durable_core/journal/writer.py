@@ -98,8 +98,7 @@ class JournalWriter:
             supervisor.cancel()
             await asyncio.wait({supervisor})
         self._urgency.cancel()
-        self._actor.state = Health.CLOSED
-        self._actor.down = JournalUnavailable("the journal is closed")
+        self._actor.shut()
         self._losses.raise_if_untold()
 
     def health(self) -> WriterHealth:

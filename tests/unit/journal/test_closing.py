@@ -1,0 +1,65 @@
+"""The end of a writer: who comes when the last commit is done is told, and so is who waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from durable_core.conformance.faults import Stall
+from durable_core.errors import JournalUnavailable
+from durable_core.journal import WriterSettings
+from tests.faults import faulty
+from tests.holding import turns
+from tests.journals import begun, opened, result_of, writing
+
+NARROW = WriterSettings(acked_capacity=1, flush_interval_ms=60_000)
+
+
+def tasks_of_writers() -> list[asyncio.Task[object]]:
+    return [task for task in asyncio.all_tasks() if task.get_name().startswith("durable-journal")]
+
+
+async def test_what_comes_when_the_commit_loop_has_ended_is_refused(url: str) -> None:
+    """The supervisor has not seen its end then, nor has `close`."""
+    async with opened(url) as backend, writing(backend) as journal:
+        execution = await begun(journal)
+        accepted: list[bool] = []
+        acknowledged: list[asyncio.Task[int]] = []
+
+        def come(_: object) -> None:
+            accepted.append(journal.append_buffered(result_of(execution, 0)))
+            acked = journal.append_acked(result_of(execution, 1))
+            acknowledged.append(asyncio.create_task(acked))
+
+        (loop,) = [task for task in tasks_of_writers() if task.get_name().endswith("-writer")]
+        loop.add_done_callback(come)
+        await journal.close()
+        assert accepted == [False]
+        with pytest.raises(JournalUnavailable, match="closed"):
+            await acknowledged[0]
+        assert journal.health().dropped == 1
+        assert journal.health().queue_depth == 0
+
+
+async def test_whoever_waits_for_room_when_the_commit_loop_ends_is_told(url: str) -> None:
+    """Who was given room in that instant, and who was not."""
+    async with faulty(url, NARROW) as (backend, journal):
+        execution = await begun(journal)
+        stall = Stall()
+        backend.faults.append(stall)
+        held = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
+        await stall.reached.wait()
+        waiting = [
+            asyncio.create_task(journal.append_acked(result_of(execution, step)))
+            for step in (1, 2, 3)
+        ]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(journal.close())
+        await turns()
+        stall.gate.set()
+        await closing
+        assert await held == 2
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [JournalUnavailable] * 3
+        assert await backend.steps_of(execution) == ["0"]
