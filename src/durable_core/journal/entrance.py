@@ -38,8 +38,9 @@ class Entrance:
     async def turn(self, *, again: bool = False) -> None:
         """Return when it is one's turn to go in, at once.
 
-        Others may have been faster: whoever finds no room asks `again`. Also returns where nothing
-        can be queued any more.
+        Others may have been faster: whoever finds no room asks `again`. A turn is no promise that
+        anything may be queued: where the store fails it comes to one after the other all the same.
+        Whoever is cancelled or closed meanwhile leaves the line.
         """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         (self._overtaken if again else self._waiting).append(waiter)
@@ -47,7 +48,7 @@ class Entrance:
         try:
             await waiter
         finally:
-            if waiter.done() and not waiter.cancelled():
+            if not (waiter.cancel() or waiter.cancelled()):  # closed or cancelled before his turn
                 self._admitted -= 1
             self._look_again_soon(waiter.get_loop())
 

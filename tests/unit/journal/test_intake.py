@@ -175,6 +175,25 @@ async def test_who_was_let_in_and_begins_nothing_lets_the_next_one_in() -> None:
     assert intake.entrance.open
 
 
+@pytest.mark.parametrize("let_in", [False, True])
+async def test_whoever_is_closed_while_he_waits_leaves_his_place(*, let_in: bool) -> None:
+    """Before he was let in, and between that and his own next step."""
+    intake = Intake(CROWDED)
+    intake.put(buffered())
+    closed = intake.entrance.turn()
+    closed.send(None)
+    behind = asyncio.create_task(intake.entrance.turn())
+    await asyncio.sleep(0)
+    if let_in:
+        intake.take(1)
+    closed.close()
+    if not let_in:
+        intake.take(1)
+    await turns()
+    assert behind.done()
+    assert intake.entrance.open
+
+
 async def test_whoever_was_overtaken_comes_first_the_next_time() -> None:
     intake, entered = Intake(CROWDED), list[str]()
 
