@@ -12,7 +12,7 @@ from durable_core.ids import ExecutionId, JournalSeq
 from durable_core.journal.admission import check_text
 from durable_core.journal.deadlines import Deadlines, not_acknowledged
 from durable_core.journal.lane import Lane
-from durable_core.journal.settings import WriterHealth
+from durable_core.journal.settings import Health, WriterHealth
 from durable_core.journal.writer import JournalWriter
 from durable_core.model.entries import Entry, ExecutionStarted
 from durable_core.model.execution import ExecutionRow, check_kind
@@ -174,7 +174,8 @@ class JournalWriterHandle:
         try:
             await self.writer.close()
         finally:
-            self._deadlines.cancel()
+            if self.writer.health().state is Health.CLOSED:  # or it was cancelled before
+                self._deadlines.cancel()
 
     async def _append_once_there_is_room(self, lane: Lane, entry: Entry) -> JournalSeq:
         """As `append_acked`, where the wait for room is part of what the timeout bounds."""

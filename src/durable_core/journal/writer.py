@@ -84,19 +84,25 @@ class JournalWriter:
         `JournalUnavailable` for losses that nobody was told of: buffered appends, and those whose
         caller was cancelled, that were not committed and that no flush has reported. Not for an
         execution that another owner took over or ended, whose journal is no longer written from
-        here. Whatever was lost is counted, logged and shown by `health`. Idempotent.
+        here. Whatever was lost is counted, logged and shown by `health`.
+
+        May be called again, also while another call waits: each returns when nothing runs any more,
+        and the first to do so tells of the losses. A cancelled one leaves the writer committing
+        what was accepted; nobody bounds that until the next call.
         """
-        if self._supervisor is None:
+        supervisor = self._supervisor
+        if supervisor is None:
             return
-        supervisor, self._supervisor = self._supervisor, None
         self._actor.finish()
         done, _ = await asyncio.wait({supervisor}, timeout=self.settings.close_timeout_ms / 1000)
         if not done:
-            self._actor.stop_with(
-                JournalUnavailable("the journal was closed before it could commit"),
-            )
-            supervisor.cancel()
+            if not supervisor.cancelling():  # by another call; again would cut its ending off
+                self._actor.stop_with(
+                    JournalUnavailable("the journal was closed before it could commit"),
+                )
+                supervisor.cancel()
             await asyncio.wait({supervisor})
+        self._supervisor = None
         self._urgency.cancel()
         self._actor.shut()
         self._losses.raise_if_untold()
