@@ -52,7 +52,7 @@ class Intake:
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._room: deque[asyncio.Future[bool]] = deque()
         self._given = 0
-        """Turns of theirs that they have not taken yet, or have only just taken."""
+        """Turns of theirs that are not over: each is for two turns of the loop."""
 
         starts = -(-settings.queue_capacity // _STARTS)
         self.entrance = Entrance(lambda: starts - self._buffered, lambda: self.urge(self.accepted))
@@ -144,7 +144,8 @@ class Intake:
 
         False if nobody is to wait for one. Whoever does not wait any more cancels it. Turns come in
         the order of the calls, and before whoever has not waited, so that an append waits once,
-        however many there are.
+        however many there are. A turn lasts until the loop has gone round twice: enough for who
+        awaits it, and for who awaits what a callback of it sets.
         """
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._room.append(waiter)
@@ -164,9 +165,11 @@ class Intake:
 
     def _taken(self, waiter: asyncio.Future[bool]) -> None:
         # Whoever was woken may be cancelled, or refused, and take no room after all: once that is
-        # decided, it is the next one's turn, whether or not anything is settled again.
+        # decided, it is the next one's turn, whether or not anything is settled again. Decided it
+        # is two turns of the loop later: some are woken by a callback of theirs, and not by this.
+        loop = waiter.get_loop()
         given = not waiter.cancelled() and waiter.result()
-        waiter.get_loop().call_soon(self._hand_out_room, int(given))
+        loop.call_soon(loop.call_soon, self._hand_out_room, int(given))
 
     def _hand_out_room(self, over: int = 0) -> None:
         """Give as many turns as there is room for; `over` of those given before are over."""

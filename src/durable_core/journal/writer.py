@@ -237,7 +237,8 @@ class JournalWriter:
     async def room(self) -> None:
         """Return when it is one's turn to queue an acknowledged append, at once.
 
-        `JournalUnavailable` if none may be. Whoever waits comes before whoever has not waited.
+        `JournalUnavailable` if none may be. Whoever waits comes before whoever has not waited: the
+        room is kept for him until he has gone on, so that `has_room` may say no to himself too.
         """
         given = self.has_room
         self._require_up()

@@ -10,6 +10,7 @@ import pytest
 
 from durable_core import DurableContext, DurableEngine, EffectClass, step, workflow
 from durable_core.errors import ExecutionCancelled
+from durable_core.journal.batching import Pending
 from durable_core.journal.intake import Intake
 from tests.engines import OpenEngine
 
@@ -67,6 +68,22 @@ async def test_many_executions_wait_for_room_without_tasks_of_their_own(
         with room_for(engine, 1):
             runs = [engine.run(paying, number) for number in range(MANY)]
             assert await asyncio.gather(*runs) == [number + 1 for number in range(MANY)]
+
+
+async def test_whoever_waits_for_room_queues_no_more_than_there_is_room_for(
+    open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_engine(paying) as engine:
+        with room_for(engine, 1) as intake:
+            put, queued = intake.put, list[int]()
+
+            def puts(pending: Pending) -> None:
+                put(pending)
+                queued.append(intake._acked)
+
+            monkeypatch.setattr(intake, "put", puts)
+            await asyncio.gather(*(engine.run(paying, number) for number in range(MANY)))
+        assert max(queued) == 1
 
 
 async def test_an_end_that_is_turned_away_is_journaled_otherwise(open_engine: OpenEngine) -> None:

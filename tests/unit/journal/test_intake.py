@@ -30,6 +30,44 @@ def buffered() -> Pending:
     return pending
 
 
+def acknowledged() -> Pending:
+    pending = Pending()
+    pending.future = asyncio.get_running_loop().create_future()
+    return pending
+
+
+@pytest.mark.parametrize("waiting", [1, 2])
+async def test_room_is_kept_for_who_is_woken_by_a_callback_of_his_turn(waiting: int) -> None:
+    """As a run is, which waits on when its workflow is cancelled: one turn of the loop later."""
+    intake, appended, rooms = Intake(NARROW), list[int](), list[bool]()
+
+    def look() -> None:
+        rooms.append(intake.takes_acknowledged)
+
+    async def append(number: int) -> None:
+        turn, woken = intake.turn(), asyncio.Event()
+        # Somebody who has not waited, and comes just before.
+        turn.add_done_callback(lambda _: turn.get_loop().call_soon(look))
+        turn.add_done_callback(lambda _: woken.set())
+        await woken.wait()
+        assert turn.result()
+        appended.append(number)
+        intake.put(acknowledged())
+
+    before = acknowledged()
+    intake.put(before)
+    tasks = [asyncio.create_task(append(number)) for number in range(waiting)]
+    await asyncio.sleep(0)
+    assert intake.take(1) == [before]
+    intake.settle(before)
+    intake.announce()
+    await turns()
+    assert appended == [0]
+    assert rooms == [False]
+    for task in tasks:
+        task.cancel()
+
+
 async def test_a_waiter_that_is_cancelled_when_it_was_woken_hands_its_turn_on(url: str) -> None:
     async with faulty(url, NARROW) as (backend, journal):
         execution = await begun(journal)
