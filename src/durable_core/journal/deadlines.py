@@ -10,7 +10,7 @@ from collections import deque
 
 from durable_core.errors import CommitOutcomeUnknown
 
-__all__ = ["Deadlines", "not_acknowledged"]
+__all__ = ["Deadlines"]
 
 
 class Deadlines:
@@ -39,8 +39,15 @@ class Deadlines:
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._expire, loop)
 
+    def watch_until(self, deadline: float, future: asyncio.Future[int]) -> asyncio.TimerHandle:
+        """As `watch`, by a timer of its own, which the caller cancels: a part of the time is over.
+
+        So an append that waited for room raises what any other does, and counts as told as well.
+        """
+        return future.get_loop().call_at(deadline, self._end, future)
+
     def cancel(self) -> None:
-        """Watch nothing any more."""
+        """Watch nothing of `watch` any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -55,13 +62,13 @@ class Deadlines:
                 if ends[0] > loop.time():
                     self._timer = loop.call_at(ends[0], self._expire, loop)
                     return
-                waiting[0].set_exception(not_acknowledged(self._limit_ms))
+                self._end(waiting[0])
             waiting.popleft()
             ends.popleft()
 
-
-def not_acknowledged(limit_ms: int) -> CommitOutcomeUnknown:
-    """What an append raises whose acknowledgement did not come in time."""
-    return CommitOutcomeUnknown(
-        f"no acknowledgement within {limit_ms} ms; the entry may still be committed",
-    )
+    def _end(self, future: asyncio.Future[int]) -> None:
+        if not future.done():
+            message = (
+                f"no acknowledgement within {self._limit_ms} ms; the entry may still be committed"
+            )
+            future.set_exception(CommitOutcomeUnknown(message))

@@ -10,7 +10,7 @@ from typing import Self, cast
 from durable_core.errors import ExecutionNotFound, JournalUnavailable
 from durable_core.ids import ExecutionId, JournalSeq
 from durable_core.journal.admission import check_text
-from durable_core.journal.deadlines import Deadlines, not_acknowledged
+from durable_core.journal.deadlines import Deadlines
 from durable_core.journal.lane import Lane
 from durable_core.journal.settings import Health, WriterHealth
 from durable_core.journal.writer import JournalWriter
@@ -180,18 +180,19 @@ class JournalWriterHandle:
     async def _append_once_there_is_room(self, lane: Lane, entry: Entry) -> JournalSeq:
         """As `append_acked`, where the wait for room is part of what the timeout bounds."""
         limit = self.writer.settings.ack_timeout_ms
-        accepted = False
+        deadline = asyncio.get_running_loop().time() + limit / 1000
         try:
-            async with asyncio.timeout(limit / 1000):
+            async with asyncio.timeout_at(deadline):
                 await self.writer.room()
-                future = self.writer.submit(lane, entry)
-                accepted = True
-                return JournalSeq(await future)
         except TimeoutError:
-            if accepted:
-                raise not_acknowledged(limit) from None
             message = f"no room in the journal's queue within {limit} ms; nothing was accepted"
             raise JournalUnavailable(message) from None
+        future = self.writer.submit(lane, entry)
+        timer = self._deadlines.watch_until(deadline, future)
+        try:
+            return JournalSeq(await future)
+        finally:
+            timer.cancel()
 
     def _lane(self, execution_id: ExecutionId) -> Lane:
         try:

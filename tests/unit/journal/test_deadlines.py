@@ -52,6 +52,18 @@ async def test_what_was_acknowledged_or_given_up_keeps_its_own_outcome() -> None
     assert given_up.cancelled()
 
 
+async def test_a_wait_of_which_a_part_is_over_ends_at_its_own_deadline() -> None:
+    loop = asyncio.get_running_loop()
+    deadlines = Deadlines(60_000)
+    acknowledged, late = future(), future()
+    for each in (acknowledged, late):
+        deadlines.watch_until(loop.time() + LIMIT_MS / 1000, each)
+    acknowledged.set_result(7)
+    with pytest.raises(CommitOutcomeUnknown, match="60000 ms"):
+        await late
+    assert acknowledged.result() == 7
+
+
 async def test_a_wait_after_an_idle_time_is_watched_again() -> None:
     deadlines = Deadlines(LIMIT_MS)
     for _ in range(2):

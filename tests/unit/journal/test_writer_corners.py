@@ -20,6 +20,7 @@ from durable_core.errors import (
 from durable_core.journal import WriterSettings
 from durable_core.model.execution import Status
 from tests.faults import faulty
+from tests.holding import failing, turns
 from tests.journals import MASTER, OTHER_OWNER, begun, opened, result_of, wire_format, writing
 
 FULL = JournalUnavailable("the disk is full")
@@ -237,6 +238,31 @@ async def test_an_append_that_waited_for_room_is_bounded_as_a_whole(url: str) ->
         second.gate.set()
         await journal.flush()
         assert journal.health().acknowledged_late == 1
+
+
+@pytest.mark.parametrize("acked_capacity", [1, 4096])
+async def test_whoever_was_told_of_an_unknown_outcome_is_no_matter_for_close(
+    url: str, acked_capacity: int
+) -> None:
+    """Whether or not it had waited for room: its append is lost after that."""
+    settings = WriterSettings(acked_capacity=acked_capacity, ack_timeout_ms=500)
+    async with faulty(url, settings) as (backend, journal):
+        execution, other = await begun(journal), await begun(journal)
+        first, second = Stall(), Stall()
+        backend.faults.extend([first, second])
+        held = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
+        await first.reached.wait()
+        waiting = asyncio.create_task(journal.append_acked(result_of(other, 0)))
+        await turns()
+        first.gate.set()
+        await held
+        await second.reached.wait()
+        with pytest.raises(CommitOutcomeUnknown, match="500 ms"):
+            await waiting
+        with failing(backend.real.journal, "append", FULL):
+            second.gate.set()
+            await journal.close()
+        assert journal.health().failed == 1
 
 
 async def test_a_turn_comes_when_there_is_room_and_none_while_the_store_is_down(url: str) -> None:
