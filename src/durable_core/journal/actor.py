@@ -242,7 +242,7 @@ class Actor:
                 return
 
     def _written(self, written: Iterable[tuple[Pending, int | None]]) -> None:
-        """Settle appends under their seqs, in one loop without calls: a batch has up to 1,024."""
+        """Settle appends under their seqs, in one loop of few calls: a batch may have thousands."""
         settled = acked = highest = 0
         try:
             for pending, seq in written:

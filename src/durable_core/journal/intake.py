@@ -42,7 +42,7 @@ class Intake:
         self.wanted = asyncio.Event()
         self._enough = min(settings.batch_limit, _ENOUGH)
         self._buffered_capacity = settings.queue_capacity
-        self.takes_buffered = settings.queue_capacity > 0
+        self.takes_buffered = True
         """Whether there is room for one more buffered append."""
 
         self._acked_capacity = settings.acked_capacity

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import enum
-from typing import Self
+from typing import Final, Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from durable_core.config import DurableConfig
 from durable_core.errors import JournalUnavailable
+from durable_core.settings import Integer
 
 __all__ = ["Health", "WriterHealth", "WriterSettings"]
+
+_HOUR_MS: Final = 3_600_000
+_CAPACITY: Final = Integer(1, 1_000_000)
 
 
 @frozen
 class WriterSettings:
-    """Bounds of one writer; times in milliseconds, sizes in entries."""
+    """Bounds of one writer; times in milliseconds, sizes in entries.
 
-    flush_interval_ms: int = 10
-    prompt_interval_ms: int = 1
-    ack_timeout_ms: int = 5000
-    queue_capacity: int = 1024
-    acked_capacity: int = 4096
-    batch_limit: int = 1024
-    close_timeout_ms: int = 10_000
+    `ConfigError` for one that no writer can keep to, as `DurableConfig` raises it.
+    """
+
+    flush_interval_ms: int = field(default=10, validator=Integer(0, _HOUR_MS))
+    prompt_interval_ms: int = field(default=1, validator=Integer(0, _HOUR_MS))
+    ack_timeout_ms: int = field(default=5000, validator=Integer(1, _HOUR_MS))
+    queue_capacity: int = field(default=1024, validator=_CAPACITY)
+    acked_capacity: int = field(default=4096, validator=_CAPACITY)
+    batch_limit: int = field(default=1024, validator=Integer(1, 10_000))
+    close_timeout_ms: int = field(default=10_000, validator=Integer(0, _HOUR_MS))
 
     @classmethod
     def of(cls, config: DurableConfig) -> Self:
