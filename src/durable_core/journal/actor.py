@@ -159,9 +159,9 @@ class Actor:
         await self._attempt(self._take_up_again(), answered=False)
         self._answers += 1
         while True:
-            while self._intake.due:
+            while self._intake.due or (self._closing and self._intake):
                 await self._attempt(self._carry_next())
-            if self._closing and not self._intake:
+            if self._closing:
                 self.shut()  # at once: what is accepted from here on would be carried by nobody
                 return
             self._urgency.at_rest()

@@ -67,6 +67,28 @@ async def test_whoever_waits_for_room_when_the_commit_loop_ends_is_told(url: str
         assert await backend.steps_of(execution) == ["0"]
 
 
+async def test_what_is_buffered_while_the_writer_closes_does_not_wait_for_its_interval(
+    url: str,
+) -> None:
+    async with faulty(url, NARROW) as (backend, journal):
+        execution = await begun(journal)
+        stall, next_one = Stall(), Stall()
+        backend.faults.extend([stall, next_one])
+        held = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
+        await stall.reached.wait()
+        closing = asyncio.create_task(journal.close())
+        await turns()
+        assert journal.append_buffered(result_of(execution, 1))
+        stall.gate.set()
+        await held
+        committing = asyncio.create_task(next_one.reached.wait())
+        await asyncio.wait({committing, closing}, return_when=asyncio.FIRST_COMPLETED)
+        assert not closing.done()
+        next_one.gate.set()
+        await closing
+        assert await backend.steps_of(execution) == ["0", "1"]
+
+
 async def test_a_close_that_is_cancelled_leaves_those_who_wait_their_limits(url: str) -> None:
     async with faulty(url, QUICK) as (backend, journal):
         execution = await begun(journal)
