@@ -135,12 +135,13 @@ async def _until_resolved(
     if cell.entry_no is not None:
         return  # an entry of this wait behind the resolution would be asked for by nobody
     if cancelled:
-        await wait.note_cancelled()
+        await wait.note_cancelled(in_turn=True)
         raise asyncio.CancelledError
     timer = None
     try:
         if delay_ms is not None or isinstance(found, Armed):
-            timer = await wait.arm(found, run.parts.clock.now_ms() + (delay_ms or 0))
+            due_at = run.parts.clock.now_ms() + (delay_ms or 0)
+            timer = await wait.arm(found, due_at, in_turn=True)
         run.commit_prompt_results()
         waiting = {cell.resolved} if timer is None else {cell.resolved, timer}
         async with run.waiting():
@@ -149,7 +150,7 @@ async def _until_resolved(
         if not run.ended:
             await run.room()
         if cell.entry_no is None:
-            await wait.note_cancelled()
+            await wait.note_cancelled(in_turn=True)
             raise
     finally:
         if timer is not None:

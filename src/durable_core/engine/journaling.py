@@ -96,16 +96,21 @@ class JournaledRun(RunState):
         )
 
     async def journal(
-        self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool = False
+        self,
+        entry: StepResult | StepFailure | TimerArmed | TimerFired,
+        *,
+        prompt: bool = False,
+        in_turn: bool = False,
     ) -> bool:
         """Add an entry. A prompt one shares the commit of the next acknowledged one (INV-20).
 
         Buffered; when the queue has no room it waits for its commit, so that nothing is lost.
-        Whether the workflow cancelled meanwhile, which does not end the wait.
+        `in_turn`: the caller comes from `room`, and it is added at once. Whether the workflow
+        cancelled meanwhile, which does not end the wait.
         """
         if self._offered(entry, prompt=prompt):
             return False
-        _, cancelled = await self._append(entry, prompt=prompt)
+        _, cancelled = await self._append(entry, prompt=prompt, in_turn=in_turn)
         return cancelled
 
     def _offered(
@@ -130,13 +135,17 @@ class JournaledRun(RunState):
         return True
 
     async def _append(
-        self, entry: StepResult | StepFailure | TimerArmed | TimerFired, *, prompt: bool
+        self,
+        entry: StepResult | StepFailure | TimerArmed | TimerFired,
+        *,
+        prompt: bool,
+        in_turn: bool = False,
     ) -> tuple[int, bool]:
         """Add an entry for which there is no room: once there is, or else acknowledged.
 
         Its place, and whether the workflow cancelled meanwhile.
         """
-        if self.parts.writer.has_room:
+        if in_turn or self.parts.writer.has_room:  # which says no where room is kept for this run
             # At once where that can be: what the caller has looked at is still so then.
             place, committed = self.submit(entry)
             cancelled = await self.activity.outlast_commit(self.lane, committed)

@@ -71,11 +71,14 @@ class Wait:
         """What the entries and the look-up table call it."""
         return self.wanted.timer_id
 
-    async def arm(self, found: Found, due_at: int) -> asyncio.Future[None]:
+    async def arm(
+        self, found: Found, due_at: int, *, in_turn: bool = False
+    ) -> asyncio.Future[None]:
         """The future of its due time: the stored one where there is one, else `due_at` from now on.
 
-        What is armed now is journaled promptly, together with all that was issued before. Raises
-        `CancelledError` where the workflow cancelled while that waited for room.
+        What is armed now is journaled promptly, together with all that was issued before; at once
+        where the caller is `in_turn`, as `Run.journal` says. Raises `CancelledError` where the
+        workflow cancelled while that waited for room.
         """
         run = self.run
         if isinstance(found, Armed):
@@ -88,6 +91,7 @@ class Wait:
             cancelled = await run.journal(
                 TimerArmed(run.execution_id, run.generation, StepId(self.wanted.step_id), detail),
                 prompt=True,
+                in_turn=in_turn,
             )
             run.parts.failpoints.reach("engine.timer.armed")
             if cancelled:
@@ -115,8 +119,11 @@ class Wait:
         await run.told(place)
         return True
 
-    async def note_cancelled(self) -> None:
-        """Journal that the workflow cancelled the wait, unless its run has ended."""
+    async def note_cancelled(self, *, in_turn: bool = False) -> None:
+        """Journal that the workflow cancelled the wait, unless its run has ended.
+
+        At once where the caller is `in_turn`, as `Run.journal` says.
+        """
         run, wanted = self.run, self.wanted
         if not run.ended:
             await run.journal(
@@ -129,7 +136,8 @@ class Wait:
                     wanted.effect,
                     CANCELLED.encode(),
                     encode_detail(detail_prefix(wanted.name), b"", 0, 0),
-                )
+                ),
+                in_turn=in_turn,
             )
 
     def _fired(self) -> TimerFired:

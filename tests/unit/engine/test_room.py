@@ -12,9 +12,14 @@ from durable_core import DurableContext, DurableEngine, EffectClass, step, workf
 from durable_core.errors import ExecutionCancelled
 from durable_core.journal.batching import Pending
 from durable_core.journal.intake import Intake
+from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
+from tests.holding import turns
+from tests.programs import Stage, version
+from tests.unit.engine.promising import Asked, kinds
 
 MANY = 30
+HOUR = 3600
 
 
 def tasks_of_executions() -> list[str]:
@@ -127,3 +132,38 @@ async def test_an_execution_that_is_cancelled_while_it_waits_for_room_ends(
         await cancelling
         with pytest.raises(ExecutionCancelled):
             await running
+
+
+async def test_a_timer_that_waited_for_room_is_armed_before_the_promise_is_resolved(
+    open_engine: OpenEngine,
+) -> None:
+    """Nor is there room for a buffered entry; armed behind it, it would be asked for by nobody."""
+    asked, stage = Asked(), Stage()
+
+    async def body(ctx: DurableContext) -> object:
+        promise = await ctx.promise(str, name="approval")
+        asked.out.put_nowait(promise)
+        await stage.pause()
+        return await ctx.await_promise(promise, timeout=HOUR)
+
+    program = version(body)
+    async with open_engine(program, journal_queue_capacity=1) as engine:
+        handle = await engine.start(program)
+        promise = await asked.out.get()
+        await stage.reached.wait()
+        with room_for(engine, 0) as intake:
+            stage.gate.set()
+            await waiting_in(intake)
+            resolving = asyncio.create_task(engine.resolve(promise.id, promise.token, "in time"))
+            while len(intake._room) < 2:  # noqa: ASYNC110 - nobody says when somebody waits
+                await asyncio.sleep(0)
+            intake.takes_buffered = False
+            intake._acked_capacity = 1
+            intake.announce()
+            await turns(3)
+            intake.takes_buffered = True
+        await resolving
+        assert await handle.result() == "in time"
+        found = await kinds(engine, handle.id)
+        assert found.index(EntryKind.TIMER_ARMED) < found.index(EntryKind.PROMISE_RESOLVED)
+        await engine.verify()
