@@ -6,7 +6,9 @@ The owner writes; everybody else files a request. With no live owner the caller 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
+from durable_core.contracts.exchange import InboxRow
 from durable_core.engine.call import CURRENT
 from durable_core.engine.children import cancel_children
 from durable_core.engine.ending import finish
@@ -14,7 +16,7 @@ from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import DID_NOT_RUN, finished_error
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
-from durable_core.engine.requests import file_cancel, file_settle
+from durable_core.engine.requests import file_cancel, file_settle, stands
 from durable_core.engine.reviving import Revival
 from durable_core.engine.roster import Roster
 from durable_core.engine.stored import OpenIntent, open_intents, read_input
@@ -51,8 +53,13 @@ class Administration:
         self._successions = successions
         self._revival = Revival(parts, roster, ownership, takeover)
 
-    async def cancel(self, execution_id: ExecutionId) -> None:
-        """See `DurableEngine.cancel`."""
+    async def cancel(self, execution_id: ExecutionId, *, filed: bool = False) -> None:
+        """See `DurableEngine.cancel`.
+
+        For a request that is `filed` with that execution it is the owner's to answer: where another
+        engine that lives has it, `ExecutionLocked`, and the request has to stay.
+        """
+        filed_with = execution_id if filed else None
         while True:
             cancelled = ExecutionCancelled(f"execution {execution_id} was cancelled")
             running = self._roster.running(execution_id)
@@ -64,7 +71,10 @@ class Administration:
                 execution_id = latest
                 continue
             try:
-                if await self._roster.unbroken(self._cancel_alone(execution_id, cancelled)):
+                alone = self._cancel_alone(
+                    execution_id, cancelled, filed=execution_id == filed_with
+                )
+                if await self._roster.unbroken(alone):
                     return
             except ExecutionTerminal:
                 if await self._latest(execution_id) == execution_id:
@@ -91,10 +101,17 @@ class Administration:
         work = self._revival.revive if anywhere else self._resume
         return await self._roster.unbroken(work(execution_id))
 
-    async def resume_anyhow(self, execution_id: ExecutionId) -> None:
-        """Resume it here if its workflow is registered here, and otherwise anywhere."""
+    async def resume_filed(self, execution_id: ExecutionId) -> bool:
+        """Follow a request, here if the workflow is registered here, and otherwise anywhere.
+
+        Whether the request is gone with that; where it ran already, it is still there.
+        `ExecutionLocked` where another engine that lives has it, and has to answer.
+        """
         row = await self._ownership.load(execution_id)
-        await self.resume(execution_id, anywhere=self._roster.find(row.workflow) is None)
+        here = self._roster.find(row.workflow) is not None
+        work = self._resume if here else partial(self._revival.revive, filed=True)
+        row = await self._roster.unbroken(work(execution_id))
+        return status_of(row.status) is not Status.RUNNING
 
     async def _resume(self, execution_id: ExecutionId) -> ExecutionRow:
         async with self._roster.sole(execution_id):
@@ -116,6 +133,7 @@ class Administration:
             async with self._takeover.claimed_lane(row) as lane:
                 entry = ExecutionStarted(execution_id, row.generation + 1, payload)
                 await self._takeover.reopen(lane, entry if status is Status.FAILED else None)
+                await self._revival.answered(row)
                 await self._takeover.launch(lane, restart=status is Status.BLOCKED)
             return row
 
@@ -146,23 +164,31 @@ class Administration:
         execution_id: ExecutionId,
         step_id: str,
         payload: bytes,
+        request: InboxRow | None = None,
     ) -> None:
         """Append `intent_settled` and set `running` in one transaction, then go on with it here.
 
-        Where its workflow is not registered, it is given up, for whoever has it.
+        Where its workflow is not registered, it is given up, for whoever has it. The `request` that
+        asks for it is gone before its step can run again, and block again: it was about this once.
+        `ExecutionLocked` where somebody else has answered it.
         """
-        await self._roster.unbroken(self._journal_settlement(execution_id, step_id, payload))
+        work = self._journal_settlement(execution_id, step_id, payload, request)
+        await self._roster.unbroken(work)
 
     async def _journal_settlement(
         self,
         execution_id: ExecutionId,
         step_id: str,
         payload: bytes,
+        request: InboxRow | None,
     ) -> None:
         async with self._roster.sole(execution_id):
             row = await self._ownership.load(execution_id)
             intent = (await self._find_intent(row, step_id)).row
             async with self._takeover.claimed_lane(row) as lane:
+                # From here on nobody else answers it.
+                if request is not None and not await stands(self._parts, request):
+                    raise self._ownership.locked(row)
                 entry = IntentSettled(
                     execution_id,
                     row.generation,
@@ -174,28 +200,34 @@ class Administration:
                     intent.detail,
                 )
                 await self._parts.journal.append_acked(entry)
+                if request is not None:
+                    await self._parts.backend.remove_inbox(request.execution_id, request.slot)
                 if self._roster.find(row.workflow) is not None:
                     await self._takeover.launch(lane, restart=False)
                 else:
                     await self._ownership.release(execution_id, lane.row.owner_epoch)
 
-    async def _cancel_alone(self, execution_id: ExecutionId, cancelled: ExecutionCancelled) -> bool:
+    async def _cancel_alone(
+        self, execution_id: ExecutionId, cancelled: ExecutionCancelled, *, filed: bool
+    ) -> bool:
         """Cancel what does not run here; False where it changed hands meanwhile."""
         async with self._roster.sole(execution_id):
             if self._roster.running(execution_id) is not None:
                 return False
+            row = await self._ownership.load(execution_id)
+            require_not_terminal(row)
+            if await self._ownership.held_elsewhere(row):
+                if filed:
+                    raise self._ownership.locked(row)
+                await file_cancel(self._parts, row)
+                return True
             try:
-                await self._cancel_idle(execution_id, cancelled)
+                await self._cancel_idle(row, cancelled)
             except ExecutionLocked:
                 return False  # claimed in this instant: its owner gets the request
             return True
 
-    async def _cancel_idle(self, execution_id: ExecutionId, cancelled: ExecutionCancelled) -> None:
-        row = await self._ownership.load(execution_id)
-        require_not_terminal(row)
-        if await self._ownership.held_elsewhere(row):
-            await file_cancel(self._parts, row)
-            return
+    async def _cancel_idle(self, row: ExecutionRow, cancelled: ExecutionCancelled) -> None:
         payload = finished_error(self._parts.failure_of(cancelled))
         async with self._takeover.claimed_lane(row) as lane:
             await cancel_children(self._parts, row)

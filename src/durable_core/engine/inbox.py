@@ -160,7 +160,8 @@ class Inbox:
     async def _answer(self, request: InboxRow) -> bool:
         """Journal or refuse one request; False where it stays for the next round, or for good."""
         try:
-            await self._follow(request)
+            if await self._follow(request):
+                return True
         except (ExecutionLocked, ExecutionFenced, JournalUnavailable) as error:
             _LOG.debug("a request is answered later, or by another engine: %s", error)
             return False
@@ -203,20 +204,22 @@ class Inbox:
     def _answered(self, place: tuple[bytes, str], _: asyncio.Task[None]) -> None:
         del self._answering[place]
 
-    async def _follow(self, request: InboxRow) -> None:
+    async def _follow(self, request: InboxRow) -> bool:
+        """Whether the request is gone already with what was done."""
         execution_id = ExecutionId(bytes=request.execution_id)
         if request.kind == CANCEL:
-            await self._administration.cancel(execution_id)
-            return
+            await self._administration.cancel(execution_id, filed=True)
+            return False
         if request.kind == RESUME:
-            await self._administration.resume_anyhow(execution_id)
-            return
+            return await self._administration.resume_filed(execution_id)
         row = await self._ownership.load(execution_id)
         if request.kind in _OF_A_RUN:
             await self._hand_over(row, request)
-            return
+            return False
         payload = read_settle(self._parts, row, request)
-        await self._administration.journal_settlement(execution_id, settle_step(request), payload)
+        step_id = settle_step(request)
+        await self._administration.journal_settlement(execution_id, step_id, payload, request)
+        return True
 
 
 def _place_of(request: InboxRow) -> tuple[bytes, str]:

@@ -121,9 +121,18 @@ class Cell:
     async def resolve(self, run: Run, payload: bytes, detail: bytes | None = None) -> None:
         """Journal how it was resolved, and wake whoever waits; durable at return.
 
-        Raises what the append does; a run that could not journal what it was handed ends.
-        `ExecutionLocked`, and nothing is journaled, where the run ended before there was room:
-        another one may have begun, and has to take it itself.
+        Raises what `hand_over` and the append do.
+        """
+        await asyncio.shield(await self.hand_over(run, payload, detail))
+
+    async def hand_over(
+        self, run: Run, payload: bytes, detail: bytes | None = None
+    ) -> asyncio.Future[int]:
+        """Queue the entry of its resolution once there is room; the future is that of its commit.
+
+        Where that fails the run ends. Where this raises nothing was queued, and the run goes on:
+        `JournalUnavailable` if the store takes nothing, `ExecutionLocked` where the run ended
+        before there was room: another one may have begun, and has to take it itself.
         """
         writer = run.parts.writer
         if not writer.has_room:
@@ -136,7 +145,7 @@ class Cell:
         self.entry_no, committed = run.submit(entry)
         self.detail, self.payload = detail, payload
         committed.add_done_callback(lambda done: self._settle(run, done))
-        await asyncio.shield(committed)
+        return committed
 
     def _decoded(self, run: Run, payload: bytes) -> object:
         outcome = read_finished(payload)

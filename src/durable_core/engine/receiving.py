@@ -8,6 +8,7 @@ journal and the inbox, is journaled once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,8 +56,10 @@ async def deliver(run: Run, request_id: bytes, name: str, payload: bytes) -> Non
         signal_id(run.lane.row.execution_id, name, received.count(name)).bytes, name, request_id
     )
     cell = _cell_of(run, name, received.count(name))
+    # Counted once it is queued: one that was refused stays in the inbox, and is not here yet.
+    committed = await cell.hand_over(run, payload, signal.detail())
     received.add(signal)
-    await cell.resolve(run, payload, signal.detail())
+    await asyncio.shield(committed)
     run.parts.failpoints.reach("engine.signal.journaled")
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "file_settle",
     "read_settle",
     "settle_step",
+    "stands",
 ]
 
 CANCEL: Final = "cancel"
@@ -60,7 +61,12 @@ async def _file(parts: EngineParts, request: InboxRow) -> bool:
     """File it, asked again after transient trouble; an attempt without an answer counts."""
     patience = parts.config.journal_ack_timeout_ms
     filed, unseen = await insist(lambda: parts.backend.post_inbox(request), patience)
-    return filed or (unseen and request in await parts.backend.read_inbox(limit=_EVERYTHING))
+    return filed or (unseen and await stands(parts, request))
+
+
+async def stands(parts: EngineParts, request: InboxRow) -> bool:
+    """Whether that very request is in the inbox; one that came after it in its slot is another."""
+    return request in await parts.backend.read_inbox(limit=_EVERYTHING)
 
 
 def settle_step(request: InboxRow) -> str:

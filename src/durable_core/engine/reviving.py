@@ -6,6 +6,8 @@ of that owner; everything else is claimed, put back to `running`, and given up.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from durable_core.contracts.exchange import Notice, NoticeKind
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
@@ -13,7 +15,7 @@ from durable_core.engine.requests import RESUME, file_resume
 from durable_core.engine.roster import Roster
 from durable_core.engine.stored import open_intents, read_input
 from durable_core.engine.takeover import Takeover, require_not_terminal
-from durable_core.errors import ExecutionError, ExecutionLocked
+from durable_core.errors import ExecutionError, ExecutionLocked, JournalUnavailable
 from durable_core.ids import ExecutionId
 from durable_core.model.effects import OnAmbiguous
 from durable_core.model.entries import ExecutionStarted
@@ -34,8 +36,12 @@ class Revival:
         self._ownership = ownership
         self._takeover = takeover
 
-    async def revive(self, execution_id: ExecutionId) -> ExecutionRow:
-        """See `DurableEngine.resume` with `run="anywhere"`; the row that was looked at."""
+    async def revive(self, execution_id: ExecutionId, *, filed: bool = False) -> ExecutionRow:
+        """See `DurableEngine.resume` with `run="anywhere"`; the row that was looked at.
+
+        For a request that is `filed` already it is the owner's to answer: `ExecutionLocked` where
+        another engine that lives has what stands still.
+        """
         async with self._roster.sole(execution_id):
             row = await self._ownership.load(execution_id)
             if self._roster.running(execution_id) is not None:
@@ -45,7 +51,7 @@ class Revival:
                 case Status.RUNNING:
                     await self._give_up(row)
                 case Status.BLOCKED | Status.FAILED:
-                    await self._restart(row)
+                    await self._restart(row, filed=filed)
                 case _:
                     require_not_terminal(row)
             return row
@@ -60,7 +66,15 @@ class Revival:
             raise self._ownership.locked(row)
         self._say_that_it_waits(row)
 
-    async def _restart(self, row: ExecutionRow) -> None:
+    async def answered(self, row: ExecutionRow) -> None:
+        """Take a request to resume away: it has its answer with what was just reopened.
+
+        Before that runs, and may stand still again: whoever asks then asks anew.
+        """
+        with suppress(JournalUnavailable):
+            await self._parts.backend.remove_inbox(row.execution_id, RESUME)
+
+    async def _restart(self, row: ExecutionRow, *, filed: bool) -> None:
         entry = None
         if row.status == Status.FAILED.label:
             payload = await read_input(self._parts, row)
@@ -68,13 +82,14 @@ class Revival:
         else:
             await self._require_no_word(row)
         if await self._ownership.held_elsewhere(row):
+            if filed:
+                raise self._ownership.locked(row)
             await file_resume(self._parts, row)
             return
         async with self._takeover.claimed_lane(row) as lane:
             await self._takeover.reopen(lane, entry)
+            await self.answered(row)
             await self._ownership.release(_id_of(row), lane.row.owner_epoch)
-        # One that was filed with an owner before it died has its answer with this.
-        await self._parts.backend.remove_inbox(row.execution_id, RESUME)
         self._say_that_it_waits(row)
 
     async def _require_no_word(self, row: ExecutionRow) -> None:
