@@ -16,7 +16,7 @@ from durable_core.engine.execution import Execution
 from durable_core.engine.outcome import DID_NOT_RUN, finished_error
 from durable_core.engine.ownership import Ownership
 from durable_core.engine.parts import EngineParts
-from durable_core.engine.requests import file_cancel, file_settle, stands
+from durable_core.engine.requests import file_cancel, file_settle, settle_slot, stands
 from durable_core.engine.reviving import Revival
 from durable_core.engine.roster import Roster
 from durable_core.engine.stored import OpenIntent, open_intents, read_input
@@ -169,8 +169,8 @@ class Administration:
         """Append `intent_settled` and set `running` in one transaction, then go on with it here.
 
         Where its workflow is not registered, it is given up, for whoever has it. The `request` that
-        asks for it is gone before its step can run again, and block again: it was about this once.
-        `ExecutionLocked` where somebody else has answered it.
+        asks for it, or one that waits, is gone before the step can run again, and block again: it
+        was about this once. `ExecutionLocked` where somebody else has answered it.
         """
         work = self._journal_settlement(execution_id, step_id, payload, request)
         await self._roster.unbroken(work)
@@ -200,8 +200,7 @@ class Administration:
                     intent.detail,
                 )
                 await self._parts.journal.append_acked(entry)
-                if request is not None:
-                    await self._parts.backend.remove_inbox(request.execution_id, request.slot)
+                await self._parts.backend.remove_inbox(row.execution_id, settle_slot(step_id))
                 if self._roster.find(row.workflow) is not None:
                     await self._takeover.launch(lane, restart=False)
                 else:

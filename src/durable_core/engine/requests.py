@@ -22,6 +22,7 @@ __all__ = [
     "file_resume",
     "file_settle",
     "read_settle",
+    "settle_slot",
     "settle_step",
     "stands",
 ]
@@ -51,7 +52,7 @@ async def file_settle(
     payload: bytes,
 ) -> bool:
     """Tell the owner an operator's word on a step; False if another word is waiting."""
-    slot = f"{SETTLE}:{step_id}"
+    slot = settle_slot(step_id)
     sealed = parts.wire.envelope(row).seal_request(slot, EntryKind.INTENT_SETTLED, payload)
     now = parts.clock.now_ms()
     return await _file(parts, InboxRow(row.execution_id, slot, SETTLE, sealed, now))
@@ -67,6 +68,11 @@ async def _file(parts: EngineParts, request: InboxRow) -> bool:
 async def stands(parts: EngineParts, request: InboxRow) -> bool:
     """Whether that very request is in the inbox; one that came after it in its slot is another."""
     return request in await parts.backend.read_inbox(limit=_EVERYTHING)
+
+
+def settle_slot(step_id: str) -> str:
+    """Where a word on that step waits."""
+    return f"{SETTLE}:{step_id}"
 
 
 def settle_step(request: InboxRow) -> str:

@@ -142,10 +142,44 @@ async def test_a_cancel_stays_for_who_takes_over_before_it_is_answered(
                 await engine.verify()
 
 
-async def test_a_resume_is_not_answered_by_who_was_asked_for_an_earlier_one(
+async def test_a_cancel_stays_for_who_claims_while_its_owner_answers_it(
     open_engine: OpenEngine,
 ) -> None:
-    """The earlier one was answered by another engine, under which it has failed once more."""
+    here, there = Stage(), Stage()
+    program = waiting(here)
+    async with (
+        open_engine(program) as owner,
+        open_engine(waiting(there), recover=False) as engine,
+    ):
+        await owner._watch.close()
+        await engine._watch.close()
+        execution_id = (await owner.start(program)).id
+        await here.reached.wait()
+        await owner.flush()
+        before = await row_of(engine, execution_id)
+        await file_cancel(engine.parts, before)
+        (filed,) = await requests(engine)
+        with held(owner.parts.backend.journal, "append") as commit:
+            answering = asyncio.create_task(answers(owner))
+            await commit.reached.wait()
+            claimed = await engine.parts.backend.claim(before, engine.parts.journal.owner_id, 0)
+            assert claimed is not None
+            commit.gate.set()
+            await answering
+        assert await requests(engine) == [filed]
+        handle = await engine.resume(execution_id)
+        await there.reached.wait()
+        await answers(engine)
+        with pytest.raises(ExecutionCancelled):
+            await handle.result(LONGEST_S)
+        assert await requests(engine) == []
+
+
+@pytest.mark.parametrize("asked_again", [True, False])
+async def test_a_resume_that_was_answered_elsewhere_is_not_followed_again(
+    open_engine: OpenEngine, *, asked_again: bool
+) -> None:
+    """It has failed once more meanwhile; whoever asks for it then is answered by its owner."""
     execution_id = await failed(open_engine)
     async with open_engine(recover=False) as outsider:
         await outsider._watch.close()
@@ -162,15 +196,17 @@ async def test_a_resume_is_not_answered_by_who_was_asked_for_an_earlier_one(
                 with pytest.raises(ExecutionFailed):
                     await (await engine.get(execution_id)).result(LONGEST_S)
                 assert await requests(tool) == []
-                await tool.resume(execution_id, run="anywhere")
-                (again,) = await requests(tool)
+                if asked_again:
+                    await tool.resume(execution_id, run="anywhere")
+                filed = await requests(tool)
+                assert len(filed) == asked_again
                 looks.gate.set()
                 await answering
-                assert await requests(tool) == [again]
+                assert await requests(tool) == filed
                 await answers(engine)
                 with pytest.raises(ExecutionFailed):
                     await (await engine.get(execution_id)).result(LONGEST_S)
-                assert (await row_of(tool, execution_id)).generation == 2
+                assert (await row_of(tool, execution_id)).generation == 1 + asked_again
                 assert await requests(tool) == []
 
 
@@ -214,6 +250,22 @@ async def test_a_word_on_a_step_is_gone_before_the_step_may_run_again(
             removing.gate.set()
             await answering
             assert removing.calls == ["remove_inbox"]
+        await stage.reached.wait()
+    assert stage.calls == ["pay", "pay"]
+
+
+async def test_a_word_that_waits_is_not_journaled_behind_another_one(
+    open_engine: OpenEngine,
+) -> None:
+    """There is no owner, and an operator that settles it here: the step runs again."""
+    stage = Stage()
+    program, execution_id = await blocked(open_engine, stage)
+    async with open_engine(program, recover=False, close_timeout_ms=1) as engine:
+        await engine._watch.close()
+        row = await row_of(engine, execution_id)
+        await file_settle(engine.parts, row, "0", DID_NOT_RUN)
+        await engine.settle(execution_id, "0", ran=False)
+        assert await requests(engine) == []
         await stage.reached.wait()
     assert stage.calls == ["pay", "pay"]
 
