@@ -35,7 +35,7 @@ from tests.forked import run
 from tests.sharing.worker import EVENTS, GUARDED, Ledger, program_of
 from tests.unit.engine.processes import Child, child
 
-pytestmark = [pytest.mark.dialects, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.dialects, pytest.mark.timeout(1500)]
 
 ROUNDS: Final = 10
 SEEDS: Final = (29, 30, 31, 32, 33)
