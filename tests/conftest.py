@@ -23,6 +23,9 @@ from tests.engines import AnyWorkflow, OpenEngine
 from tests.journals import MASTER, key_text, path_of, sqlite_url
 from tests.leaks import Evidence, collecting
 from tests.tampering import KEYS, Written, other, write
+from tests.untimed import run_untimed
+
+run_untimed()
 
 _SERVER = pytest.StashKey[str]()
 

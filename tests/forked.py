@@ -26,7 +26,7 @@ from attrs import define, frozen
 __all__ = ["Process", "begin", "run"]
 
 PROGRAM: Final = Path(__file__).with_name("forking.py")
-LONGEST_S: Final = 50.0
+LONGEST_S: Final = 250.0
 
 
 @frozen

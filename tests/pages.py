@@ -127,7 +127,7 @@ class Reader:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=250,
             check=False,
         )
 

@@ -19,12 +19,18 @@ from attrs import frozen
 __all__ = ["Ending", "Moment", "Nursery", "nursery"]
 
 PROGRAM: Final = Path(__file__).with_name("program.py")
-LONGEST_LIFE_S: Final = 20.0
+LONGEST_BIRTH_S: Final = 240.0
+LONGEST_LIFE_S: Final = 120.0
+"""Both take less than a second: what takes so long hangs, on any machine."""
 
 
 @frozen
 class Moment:
-    """When to kill: at a failpoint, after that many lines, or that many seconds; or never."""
+    """When to kill: at a failpoint, after that many lines, or that many seconds; or never.
+
+    A life that reaches the failpoint, or says so many lines, is killed for sure: it goes on while
+    the kill is on its way, but not to its next line. After some seconds it may have ended.
+    """
 
     failpoint: str = ""
     lines: int | None = None
@@ -41,7 +47,8 @@ class Ending:
 
     @property
     def killed(self) -> bool:
-        return self.status == -signal.SIGKILL
+        """At its moment: one that hung was killed as well, and proves nothing."""
+        return self.status == -signal.SIGKILL and not self.hung
 
     def said(self, word: str) -> list[list[str]]:
         """The further words of every line that begins with `word`."""
@@ -61,7 +68,7 @@ class Nursery:
 
     def begin(self) -> None:
         """Return when the program is ready for the first life."""
-        self._expect("ready", time.monotonic() + LONGEST_LIFE_S)
+        self._expect("ready", time.monotonic() + LONGEST_BIRTH_S)
 
     def live(
         self,
@@ -74,7 +81,12 @@ class Nursery:
 
         `heard` is called with each line when it comes.
         """
-        request = {"folder": str(folder), "plans": plans, "failpoint": moment.failpoint}
+        request = {
+            "folder": str(folder),
+            "plans": plans,
+            "failpoint": moment.failpoint,
+            "lines": moment.lines,
+        }
         self._requests.write(json.dumps(request).encode() + b"\n")
         self._requests.flush()
         limit = time.monotonic() + LONGEST_LIFE_S
@@ -83,9 +95,10 @@ class Nursery:
         hung = False
         until = limit if moment.seconds is None else time.monotonic() + moment.seconds
         while True:
-            line = self._line(until) if len(lines) != moment.lines else None
+            last = len(lines) == moment.lines
+            line = None if last else self._line(until)
             if line is None:
-                hung = time.monotonic() >= limit
+                hung = hung or (not last and until == limit)
                 os.kill(pid, signal.SIGKILL)
                 moment, until = Moment(), time.monotonic() + LONGEST_LIFE_S
             elif line.startswith("ended "):

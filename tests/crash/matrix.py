@@ -77,10 +77,15 @@ class Tally:
 
 
 class Budget:
-    """How many kills are still to be made; shared by threads."""
+    """How many kills are still to be made; shared by threads.
+
+    As many lives may end before their kill comes, be the machine as it may. When these are used up
+    each chain begins with a kill that is sure, so that the whole comes to an end on any machine.
+    """
 
     def __init__(self, kills: int) -> None:
         self._left = kills
+        self._missing = kills
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
@@ -98,6 +103,12 @@ class Budget:
         """The kill was not made: its life had ended before."""
         with self._lock:
             self._left += 1
+            self._missing -= 1
+
+    @property
+    def may_miss(self) -> bool:
+        """Whether the first life of a chain may end before its kill comes."""
+        return self._missing > 0
 
 
 @frozen
@@ -234,8 +245,11 @@ def random_plan(rng: Random, groups: int) -> list[list[str]]:
 def random_moments(rng: Random, budget: Budget, seconds: float, lines: int) -> Iterator[Moment]:
     """Moments for one chain until the budget is used up.
 
-    Spread over a life of that many seconds and lines, the failpoints included.
+    Spread over a life of that many seconds and lines, the failpoints included. A first life surely
+    says half as many lines.
     """
+    if not budget.may_miss and budget.take():
+        yield Moment(lines=rng.randint(0, lines // 2))
     while budget.take():
         match rng.choices(["seconds", "lines", "failpoint"], [4, 4, 1])[0]:
             case "seconds":

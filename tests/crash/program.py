@@ -4,7 +4,8 @@ As a script it serves: it imports everything once, and then each line on its sta
 life, in a process of its own that it forks. That process opens the journal, starts what is to be
 done by key, settles by the ledger what is blocked, and says a line after each thing that is
 durable. Nothing is left of a life but what it wrote, so a forked one is as good as a cold start,
-and it begins within milliseconds.
+and it begins within milliseconds. One that is to be killed after some of its lines says no more
+than these and does not end: the kill cannot come too late.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ KEYS: Final = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 CLASSES: Final = ("idempotent", "at_least_once", "fail", "skip", "rerun", "reconcile")
 RAISES: Final = "raises"
 _LEDGER: Final = "CRASH_TEST_LEDGER"
+_LEFT: Final = "CRASH_TEST_LINES_LEFT"
+"""The descriptor of a pipe that holds a byte for each line that a life may still say."""
 
 
 def url_of(folder: Path) -> str:
@@ -54,7 +57,22 @@ def url_of(folder: Path) -> str:
 
 def say(*words: object) -> None:
     """One line, in one write, so that a kill cannot cut it."""
+    take_a_line()
     os.write(1, f"{' '.join(map(str, words))}\n".encode())
+
+
+def limit_lines(count: int | None) -> None:
+    """Allow so many lines from now on, or any number of them."""
+    if count is not None:
+        left, filled = os.pipe()
+        os.write(filled, bytes(count))
+        os.environ[_LEFT] = str(left)
+
+
+def take_a_line() -> None:
+    """Take one of those that are left; where none is, wait for the kill at the empty pipe."""
+    if left := os.environ.get(_LEFT):
+        os.read(int(left), 1)
 
 
 # --- the outside world: a ledger that knows what really happened
@@ -214,7 +232,9 @@ def be_born(request: Mapping[str, Any], registry: Registry, living: Living) -> N
         os.dup2(log, 2)
         os.environ[_LEDGER] = str(folder / "ledger")
         os.environ[FAILPOINT] = request["failpoint"]
+        limit_lines(request["lines"])
         asyncio.run(living(folder, request["plans"], registry))
+        take_a_line()
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is belongs into the log of this life
         traceback.print_exc()

@@ -25,7 +25,7 @@ from durable_core.registry import Registry
 from tests.crash.lines import effect
 from tests.crash.program import KEYS, say, serve, url_of
 
-__all__ = ["CLASSES", "FORMS", "HELD"]
+__all__ = ["CLASSES", "FORMS"]
 
 FORMS: Final = ("gather", "group")
 CLASSES: Final = ("idempotent", "guarded")
@@ -33,8 +33,6 @@ WHO: Final = "ab"
 PARTS: Final = 2
 SLOW_S: Final = 0.01
 LIVES: Final = "lives"
-HELD: Final = "held"
-"""While a file of that name is there, no life comes to its end."""
 
 
 async def delay(who: str) -> None:
@@ -78,19 +76,12 @@ async def helper(ctx: DurableContext, kind: str, who: str) -> list[str]:
 
 @workflow(name="swapped")
 async def swapped(ctx: DurableContext, form: str, kind: str) -> list[list[str]]:
-    """Both at once, with nothing of durable-core between them.
-
-    A life that is to be killed waits for that at the end: the kill must not come too late.
-    """
+    """Both at once, with nothing of durable-core between them."""
     if form == "gather":
-        values = list(await asyncio.gather(*(helper(ctx, kind, who) for who in WHO)))
-    else:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(helper(ctx, kind, who)) for who in WHO]
-        values = [task.result() for task in tasks]
-    if Path(HELD).exists():
-        await asyncio.Event().wait()
-    return values
+        return list(await asyncio.gather(*(helper(ctx, kind, who) for who in WHO)))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(helper(ctx, kind, who)) for who in WHO]
+    return [task.result() for task in tasks]
 
 
 async def live(folder: Path, plans: Mapping[str, Any], registry: Registry) -> None:

@@ -15,6 +15,7 @@ from tests.crash.matrix import Budget, Case, Matrix, random_moments, random_plan
 SEED = 20_240_229
 GROUPS = 8
 LINES_OF_A_LIFE = 40
+KILLS = 20
 
 
 def plans_of(rng: random.Random) -> dict[str, list[list[str]]]:
@@ -39,6 +40,18 @@ def test_ec_08_a_kill_at_any_instant_leaves_a_contiguous_prefix(
             yield Case(tmp_path / str(chain), plans_of(rng), moments, budget=budget)
 
     matrix.play(chains())
+
+
+def test_kills_that_never_come_in_time_are_made_up_for_by_sure_ones() -> None:
+    """On a machine where no life reaches its moment, unless that is the first of its chain."""
+    rng, budget = random.Random(SEED), Budget(KILLS)
+    for _ in range(2 * KILLS):
+        for life, moment in enumerate(random_moments(rng, budget, 1.0, LINES_OF_A_LIFE)):
+            if life or moment.lines is None or budget.may_miss:
+                budget.give_back()
+                break
+            assert moment.lines <= LINES_OF_A_LIFE // 2, "so many are said for sure"
+    assert not budget
 
 
 def test_ec_08_what_was_acknowledged_survives_a_kill_right_after(

@@ -11,7 +11,7 @@ import pytest
 from tests.crash import swapped
 from tests.crash.chain import Chain
 from tests.crash.killing import Moment, Nursery, nursery
-from tests.crash.swapped import CLASSES, FORMS, HELD
+from tests.crash.swapped import CLASSES, FORMS
 
 LINES_OF_A_LIFE = 8
 """Each of four steps says that it is called, and that it is back."""
@@ -32,13 +32,10 @@ def test_ec_18c_results_never_change_places(
     """Killed at a line that the first life says, and once more in the second life."""
     chain = Chain(tmp_path)
     plans = {"the one": [form, kind]}
-    held = tmp_path / HELD
-    held.touch()
     for moment in (Moment(lines=said), Moment(lines=said // 2)):
         ending = lives.live(tmp_path, plans, moment)
         assert ending.killed
         chain.check(ending)
-    held.unlink()
     ending = lives.live(tmp_path, plans, Moment())
     chain.check(ending)
     assert chain.broken == []

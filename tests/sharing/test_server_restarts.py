@@ -24,7 +24,7 @@ from tests.postgres import Server, temporary_server
 from tests.sharing.worker import Ledger, program_of
 from tests.unit.engine.processes import child
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(1200)]
 
 RESTARTS: Final = 10
 BETWEEN: Final = 40

@@ -1,9 +1,9 @@
 """Two workers, of which one was stopped and lost its work to the other before it woke up (EC-29).
 
-In each round a worker is stopped with SIGSTOP at a random instant. An operator takes what it was
-running away with `durable claim --force`, a second worker goes on with it, and then the first one
-is woken with SIGCONT. Nothing that it still sends may be committed, and no guarded effect under
-FAIL or SKIP happens twice.
+In each round a worker is stopped with SIGSTOP while one of its executions is at a random place, and
+the others are anywhere. An operator takes what it was running away with `durable claim --force`, a
+second worker goes on with it, and then the first one is woken with SIGCONT. Nothing that it still
+sends may be committed, and no guarded effect under FAIL or SKIP happens twice.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from durable_core.model.entries import JournalRow
 from durable_core.model.execution import ExecutionRow, Status
 from tests.engines import OpenEngine
 from tests.forked import run
-from tests.sharing.worker import GUARDED, Ledger, program_of
+from tests.sharing.worker import EVENTS, GUARDED, Ledger, program_of
 from tests.unit.engine.processes import Child, child
 
-pytestmark = [pytest.mark.dialects, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.dialects, pytest.mark.timeout(1500)]
 
 ROUNDS: Final = 10
 SEEDS: Final = (29, 30, 31, 32, 33)
@@ -46,9 +46,6 @@ WORKER: Final = Path(__file__).with_name("worker.py")
 REFUSALS: Final = "another connection holds|is completed already|changed at that moment"
 EVERY: Final = 8
 """Each eighth execution is taken with the command itself, in a process of its own."""
-
-EVENTS: Final = AT_ONCE * 8
-"""How many lines the worker says in a round, if nothing stops it."""
 
 
 @define
@@ -85,11 +82,19 @@ class Trial:
         assert ended.returncode == 0 or re.search(REFUSALS, ended.stderr), ended.stderr
         return ended.returncode == 0
 
-    async def stop_somewhere(self) -> None:
-        """SIGSTOP after a random number of lines, or when it has nothing left to do."""
-        for _ in range(self.rng.randrange(1, EVENTS)):
-            await self.worker.says("at")
+    async def start(self, numbers: range) -> list[ExecutionHandle[Any]]:
+        """Executions for the worker, which is stopped at a random place in one of them.
+
+        That one cannot end before SIGSTOP comes; how far the others come, nobody knows.
+        """
+        place = self.rng.choice(numbers), self.rng.randint(1, EVENTS)
+        self.worker.hear("hold {} {}".format(*place))
+        await self.worker.says("holding")
+        program = program_of(self.ledger)
+        handles = [await self.engine.start(program, each, run="anywhere") for each in numbers]
+        await self.worker.says("held")
         self.worker.stop()
+        return handles
 
     async def take(self, row: ExecutionRow) -> bool:
         """By the command where it has its turn, otherwise as the command does."""
@@ -172,8 +177,7 @@ async def play(trial: Trial, open_engine: OpenEngine, number: int) -> None:
     """One round; the second worker begins before the first one is woken, or after."""
     program = program_of(trial.ledger)
     numbers = range(number * AT_ONCE, (number + 1) * AT_ONCE)
-    handles = [await trial.engine.start(program, each, run="anywhere") for each in numbers]
-    await trial.stop_somewhere()
+    handles = await trial.start(numbers)
     taken = await trial.take_all()
     trial.taken += len(taken)
     if trial.rng.random() < 1 / 2:

@@ -1,7 +1,9 @@
 """A worker for tests of split brains and restarts: `python worker.py work URL LEDGER LIMIT`.
 
 It claims what waits for an engine. Its workflow has a step of each kind, and each says `at` when
-it begins and when it ends, so that a test can stop the process there. Asked with a line, it says
+it begins and when it ends, so that a test can stop the process there. Told to `hold NUMBER EVENT`
+it says `holding`, and `held` when the execution with that number has said so many of them: this
+one goes no further, however late the test is. Asked with any other line, it lets it go, and says
 `idle` as soon as nothing runs in it.
 """
 
@@ -10,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from durable_core import (
     DurableConfig,
@@ -26,10 +29,13 @@ from durable_core import (
 )
 from durable_core.engine.definition import Workflow
 
-__all__ = ["GUARDED", "Ledger", "program_of"]
+__all__ = ["EVENTS", "GUARDED", "Ledger", "program_of"]
 
 GUARDED: Final = ("charge", "notify")
 """The effects that must not happen twice, whoever runs them."""
+
+EVENTS: Final = 8
+"""How often each execution says `at`."""
 
 _MONEY: Final = EffectIntentSubClass.MONEY_MOVING
 
@@ -52,16 +58,41 @@ class Ledger:
             return lines.read().splitlines()
 
 
-def program_of(ledger: Ledger, *, loud: bool = False) -> Workflow[[int], Any]:
+@define
+class Voice:
+    """What is said of each execution, and where one of them is held."""
+
+    _place: tuple[int, int] | None = None
+    _going: asyncio.Event = field(factory=asyncio.Event)
+    _said: Counter[int] = field(factory=Counter)
+
+    def hold(self, number: int, event: int) -> None:
+        """Keep an execution that has not begun from going on behind one of its events."""
+        self._place = number, event
+        self._going.clear()
+
+    def let_go(self) -> None:
+        self._going.set()
+
+    async def at(self, name: str, number: int) -> None:
+        """Say an event, and wait behind it if that is the place."""
+        say("at", name, number)
+        self._said[number] += 1
+        if (number, self._said[number]) == self._place:
+            say("held")
+            await self._going.wait()
+
+
+def program_of(ledger: Ledger, voice: Voice | None = None) -> Workflow[[int], Any]:
     """A workflow of a plain step, a guarded one under FAIL, one under SKIP, and a plain one."""
 
     async def happen(name: str, number: int) -> str:
-        if loud:
-            say("at", name, number)
+        if voice is not None:
+            await voice.at(name, number)
         ledger.note(name, number)
         await asyncio.sleep(0)
-        if loud:
-            say("at", name, number)
+        if voice is not None:
+            await voice.at(name, number)
         return name
 
     @step(name="note")
@@ -99,19 +130,25 @@ def say(*words: object) -> None:
 
 async def work(url: str, ledger: str, limit: str) -> None:
     """Claim and run; see the module."""
+    voice = Voice()
     lines = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(lines)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
     opening = DurableEngine.open(
         url,
-        workflows=[program_of(Ledger(ledger), loud=True)],
+        workflows=[program_of(Ledger(ledger), voice)],
         config=DurableConfig(),
         claim=True,
         max_concurrent_executions=int(limit),
     )
     async with opening as engine:
         say("open", engine.parts.journal.owner_id)
-        while await lines.readline():
+        while line := await lines.readline():
+            if line.startswith(b"hold "):
+                voice.hold(*map(int, line.split()[1:]))
+                say("holding")
+                continue
+            voice.let_go()
             while running := set(engine._roster._tasks):
                 await asyncio.wait(running)
             say("idle")

@@ -28,7 +28,7 @@ def run(example: str, *arguments: str, folder: Path, key: str | None = None) -> 
         env={"DURABLE_KEY": key or generate_key()},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=250,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -20,7 +20,7 @@ def test_program_prints_what_the_page_shows(page: Page, tmp_path: Path) -> None:
     assert Reader(tmp_path).run(page.program()) == shown != ""
 
 
-@pytest.mark.timeout(300)  # each command is a process of its own
+@pytest.mark.timeout(1500)  # each command is a process of its own
 @pytest.mark.parametrize("page", OPERATED, ids=lambda page: page.name)
 def test_commands_print_what_the_page_shows(page: Page, tmp_path: Path) -> None:
     reader = Reader(tmp_path)

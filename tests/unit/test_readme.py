@@ -41,7 +41,7 @@ def run(script: Path, environment: dict[str, str]) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=250,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -117,7 +117,7 @@ def test_example_without_a_key_says_what_to_do(tmp_path: Path) -> None:
         env={},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 1

@@ -81,7 +81,7 @@ class Durable:
             env=os.environ | environment,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=250,
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)

@@ -43,7 +43,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         env={name: os.environ[name] for name in os.environ if not name.startswith("DURABLE_")},
         stdout=subprocess.DEVNULL,
-        timeout=50,
+        timeout=250,
     )
     return folder
 

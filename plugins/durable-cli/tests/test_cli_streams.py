@@ -51,7 +51,7 @@ def shell(
         env=os.environ | environment,
         input=stdin,
         capture_output=True,
-        timeout=50,
+        timeout=250,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

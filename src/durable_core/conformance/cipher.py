@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from durable_core.contracts import PayloadAad, PayloadCipher
@@ -71,7 +71,7 @@ class CipherConformance:
     def test_any_content_opens(self, cipher: PayloadCipher) -> None:
         bound = cipher.bind(KEY)
 
-        @settings(deadline=None, database=None)
+        @settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
         @given(st.binary(max_size=300), st.binary(max_size=100))
         def opens(plaintext: bytes, aad: bytes) -> None:
             assert bound.open(bound.seal(plaintext, aad), aad) == plaintext

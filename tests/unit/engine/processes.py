@@ -20,7 +20,7 @@ from tests.unit.engine.owning import LIFELINE
 __all__ = ["Child", "child", "lives"]
 
 PROGRAM: Final = Path(__file__).with_name("owning.py")
-LONGEST_S: Final = 30.0
+LONGEST_S: Final = 120.0
 
 
 @define

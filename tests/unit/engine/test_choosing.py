@@ -117,7 +117,7 @@ journals = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(journal=journals)
 def test_ec_39_what_goes_is_what_the_rule_says(journal: Journal) -> None:
     async def check() -> None:
@@ -128,7 +128,7 @@ def test_ec_39_what_goes_is_what_the_rule_says(journal: Journal) -> None:
     asyncio.run(check())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(journal=journals)
 def test_ec_39_behind_a_run_nothing_is_left_to_do(journal: Journal) -> None:
     """The caps hold then, unless all that is left may not go."""

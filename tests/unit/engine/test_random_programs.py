@@ -103,7 +103,7 @@ def check(node: Node, lives: Sequence[Life]) -> None:
     assert after.calls == node.count - len(after.replayed), "and none of it is called again"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(programs, st.tuples(kills, kills, kills), st.integers(0, 1 << 32), st.booleans())
 def test_ec_15_what_was_recorded_comes_back_where_it_was(
     node: Node,
@@ -143,7 +143,7 @@ failures = st.builds(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(once, st.tuples(failures, failures, kills), st.integers(0, 1 << 32))
 def test_inv_13_no_guarded_function_runs_twice_for_one_key(
     node: Node, plan: Sequence[Kill], seed: int

@@ -76,7 +76,7 @@ def plain(reader: ChainReader, rows: list[JournalRow]) -> list[tuple[JournalRow,
 
 
 @pytest.mark.parametrize("keyed", [True, False])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=30),
     several=st.lists(folds, min_size=1, max_size=3),
