@@ -156,7 +156,10 @@ async def test_the_time_limit_of_a_plain_function_counts_from_its_call(
 ) -> None:
     """While it waits for a thread it is not called, and there is nothing to be in doubt about."""
     case = OneThread(timeout=LONG_S)
-    settings = {"max_worker_threads": 1, "journal_ack_timeout_ms": 2 * LONG_S * 1000}
+    settings: dict[str, Any] = {
+        "max_worker_threads": 1,
+        "journal_ack_timeout_ms": 2 * LONG_S * 1000,
+    }
     async with open_engine(case.program, **settings) as engine:
         handle = await engine.start(case.program)
         await case.begun.wait()
