@@ -22,6 +22,7 @@ from tests.dialects import DIALECTS, new_postgres, server_url
 from tests.engines import AnyWorkflow, OpenEngine
 from tests.journals import MASTER, key_text, path_of, sqlite_url
 from tests.leaks import Evidence, collecting
+from tests.passing import Passing
 from tests.tampering import KEYS, Written, other, write
 from tests.untimed import run_untimed
 
@@ -63,6 +64,12 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in [name for name in os.environ if name.startswith("DURABLE_")]:
         monkeypatch.delenv(variable)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> Passing:
+    """Lets time limits pass at once; see `tests.passing`."""
+    return Passing(monkeypatch)
 
 
 @pytest.fixture

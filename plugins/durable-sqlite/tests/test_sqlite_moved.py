@@ -69,7 +69,7 @@ async def echo(_: DurableContext, text: str) -> str:
 
 
 async def test_an_engine_is_degraded_while_its_file_is_away(opener: Opener) -> None:
-    config = DurableConfig(journal_ack_timeout_ms=2000, encrypt_payload=False)
+    config = DurableConfig(journal_ack_timeout_ms=60_000, encrypt_payload=False)
     opened = DurableEngine.open(opener.url, workflows=[echo], config=config, keys="")
     async with opened as engine:
         assert await engine.run(echo, "before", key="a") == "before"

@@ -11,20 +11,24 @@ from durable_core.errors import ExecutionCancelled, IntegrityError
 from durable_core.model.execution import Status
 from tests.engines import OpenEngine
 from tests.holding import failing, turns
+from tests.passing import Passing
 from tests.programs import Stage, version
 
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
 LONGEST_S = 10.0
 
 
-async def test_an_execution_that_blocks_meanwhile_ends_cancelled(open_engine: OpenEngine) -> None:
+async def test_an_execution_that_blocks_meanwhile_ends_cancelled(
+    open_engine: OpenEngine, passing: Passing
+) -> None:
     """One effect blocks it while another is still under way, and is waited for."""
     stage = Stage()
     closed = asyncio.Event()
 
-    @step(name="ambiguous", effect=GUARDED, on_ambiguous=OnAmbiguous.FAIL, timeout=0.01)
+    @step(name="ambiguous", effect=GUARDED, on_ambiguous=OnAmbiguous.FAIL, timeout=600)
     async def ambiguous() -> None:
         await stage.reached.wait()
+        passing(600)
         await asyncio.Event().wait()
 
     @step(name="pay", effect=GUARDED, on_ambiguous=OnAmbiguous.FAIL)
@@ -38,7 +42,7 @@ async def test_an_execution_that_blocks_meanwhile_ends_cancelled(open_engine: Op
             closed.set()
 
     program = version(body)
-    async with open_engine(program) as engine:
+    async with open_engine(program, journal_ack_timeout_ms=3_600_000) as engine:
         handle = await engine.start(program)
         await closed.wait()
         assert await handle.status() is Status.RUNNING

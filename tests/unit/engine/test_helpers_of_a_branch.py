@@ -216,10 +216,13 @@ async def test_a_time_limit_that_a_guarded_step_outlasted_holds_for_the_next_one
     async def body(ctx: DurableContext) -> str:
         paid = "not paid"
         try:
-            async with asyncio.timeout(0.01 if limits else None) as limit:
+            async with asyncio.timeout(None) as limit:
                 limits.append(limit)
                 paid = await ctx.step(pay)
-                await ctx.step(ship)
+                shipping = ctx.step(ship)
+                if len(limits) > 1:  # a replay, where the function of `pay` is not called
+                    limit.reschedule(asyncio.get_running_loop().time())
+                await shipping
         except TimeoutError:
             return f"{paid}, {await ctx.step(place, 'late')}"
         return "shipped"

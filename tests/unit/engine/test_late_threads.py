@@ -23,9 +23,11 @@ from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
 from tests.holding import turns
 from tests.journals import path_of, query
+from tests.passing import Passing
 from tests.programs import version
 
 LONGEST_S = 20.0
+LONG_S = 600
 
 
 def guarded(policy: Any) -> dict[str, Any]:
@@ -42,18 +44,23 @@ def guarded(policy: Any) -> dict[str, Any]:
     ids=["plain", "rerun", "did not happen"],
 )
 async def test_the_next_attempt_waits_for_the_thread_of_the_last(
-    declared: dict[str, Any], open_engine: OpenEngine
+    declared: dict[str, Any], open_engine: OpenEngine, passing: Passing
 ) -> None:
     loop = asyncio.get_running_loop()
     gate = threading.Event()
     calls: list[str] = []
 
-    @step(name="slow", timeout=0.01, retry=RetryPolicy(attempts=2, initial=0), **declared)
+    async def late() -> None:
+        await turns()
+        passing(LONG_S)
+        # A second call would have begun by then.
+        loop.call_later(0.1, gate.set)
+
+    @step(name="slow", timeout=LONG_S, retry=RetryPolicy(attempts=2, initial=0), **declared)
     def slow() -> str:
         calls.append("begun")
         if len(calls) == 1:
-            # Much later than the time limit: a second call would have begun by then.
-            loop.call_soon_threadsafe(loop.call_later, 0.1, gate.set)
+            asyncio.run_coroutine_threadsafe(late(), loop)
             gate.wait(LONGEST_S)
         calls.append("ended")
         return "done"
@@ -62,7 +69,7 @@ async def test_the_next_attempt_waits_for_the_thread_of_the_last(
         return await ctx.step(slow)
 
     program = version(body)
-    async with open_engine(program) as engine:
+    async with open_engine(program, journal_ack_timeout_ms=2 * LONG_S * 1000) as engine:
         assert await engine.run(program) == "done"
     assert calls == ["begun", "ended"] * 2
 
@@ -145,14 +152,20 @@ async def test_a_function_that_waits_for_a_thread_has_not_begun(
 
 
 async def test_the_time_limit_of_a_plain_function_counts_from_its_call(
-    open_engine: OpenEngine, url: str
+    open_engine: OpenEngine, url: str, passing: Passing
 ) -> None:
     """While it waits for a thread it is not called, and there is nothing to be in doubt about."""
-    case = OneThread(timeout=0.01)
-    async with open_engine(case.program, max_worker_threads=1) as engine:
+    case = OneThread(timeout=LONG_S)
+    settings: dict[str, Any] = {
+        "max_worker_threads": 1,
+        "journal_ack_timeout_ms": 2 * LONG_S * 1000,
+    }
+    async with open_engine(case.program, **settings) as engine:
         handle = await engine.start(case.program)
         await case.begun.wait()
         await intent_of(url, engine)
-        asyncio.get_running_loop().call_later(0.05, case.gate.set)
+        passing(LONG_S)
+        await turns()
+        case.gate.set()
         assert await handle.result(LONGEST_S) == ["hog", "paid"]
     assert case.calls == ["pay"]

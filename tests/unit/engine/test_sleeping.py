@@ -14,12 +14,14 @@ from durable_core.errors import ConfigError, ReplayDivergence
 from durable_core.model.entries import EntryKind, JournalRow
 from durable_core.wire.waits import LATEST_MS, Timer
 from tests.engines import OpenEngine
+from tests.journals import ManualClock
 from tests.programs import Stage, version
 from tests.unit.engine.replaying import live_and_replayed
 
 pytestmark = pytest.mark.dialects
 
 HOUR = 3600.0
+LONGEST_S = 50.0
 
 
 @step(name="note")
@@ -54,25 +56,38 @@ async def test_a_sleep_is_armed_and_fires(open_engine: OpenEngine) -> None:
     assert all(row.payload is None for row in rows[2:4])
 
 
-async def test_live_and_replayed_it_is_over_once(open_engine: OpenEngine) -> None:
-    async def body(ctx: DurableContext) -> float:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+async def test_live_and_replayed_it_is_over_once(
+    open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+    at = Timers.at
+
+    def noted(timers: Timers, due_ms: int) -> asyncio.Future[None]:
+        waited.append(due_ms)
+        return at(timers, due_ms)
+
+    monkeypatch.setattr(Timers, "at", noted)
+
+    async def body(ctx: DurableContext) -> int:
         await ctx.sleep(timedelta(seconds=0.4))
-        return loop.time() - began
+        return SystemClock().now_ms()
 
-    live, replayed = await live_and_replayed(open_engine, body)
-    assert isinstance(live, float)
-    assert isinstance(replayed, float)
-    assert replayed < 0.3 < live
+    live, _ = await live_and_replayed(open_engine, body)
+    assert len(waited) == 1, "a replay waits for nothing"
+    assert isinstance(live, int)
+    assert waited[0] <= live
 
 
-async def test_ec_37_the_stored_due_time_counts(open_engine: OpenEngine) -> None:
-    """The program asks for an hour by now; armed was a moment, which passed while it was down."""
+async def test_ec_37_the_stored_due_time_counts(
+    open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program asks for a day by now; armed was an hour, which passed while it was down."""
+    clock = ManualClock()
+    monkeypatch.setattr("durable_core.engine.compose.SystemClock", lambda: clock)
     stage = Stage()
 
     async def short(ctx: DurableContext) -> str:
-        asleep = asyncio.create_task(ctx.sleep(0.2))
+        asleep = asyncio.create_task(ctx.sleep(HOUR))
         await asyncio.sleep(0)
         await ctx.step(note, "armed")
         await stage.pause()
@@ -80,7 +95,7 @@ async def test_ec_37_the_stored_due_time_counts(open_engine: OpenEngine) -> None
         return "woken"
 
     async def long(ctx: DurableContext) -> str:
-        asleep = asyncio.create_task(ctx.sleep(HOUR))
+        asleep = asyncio.create_task(ctx.sleep(24 * HOUR))
         await asyncio.sleep(0)
         await ctx.step(note, "armed")
         await asleep
@@ -92,9 +107,9 @@ async def test_ec_37_the_stored_due_time_counts(open_engine: OpenEngine) -> None
         await stage.reached.wait()
         await engine.flush()
         before = [row for row in await entries(engine, handle) if row.step_id == "0"]
-    await Timers(SystemClock()).at(Timer.decode(before[0].detail).due_at)
+    clock.ms = Timer.decode(before[0].detail).due_at
     async with open_engine(second) as engine:
-        assert await (await engine.get(handle.id)).result(20) == "woken"
+        assert await (await engine.get(handle.id)).result(LONGEST_S) == "woken"
         after = [row for row in await entries(engine, handle) if row.step_id == "0"]
     assert [row.entry_kind for row in before] == [EntryKind.TIMER_ARMED]
     assert after[: len(before)] == before

@@ -16,10 +16,12 @@ from durable_core.model.execution import Status
 from tests.engines import OpenEngine
 from tests.holding import failing, held, logged
 from tests.journals import path_of
+from tests.passing import Passing
 from tests.programs import Stage, version
 from tests.unit.engine.processes import child
 
 LONGEST_S = 20.0
+LONG_S = 600
 FULL = JournalUnavailable("the disk is full")
 
 
@@ -47,17 +49,19 @@ async def test_a_start_whose_caller_is_cancelled_runs_all_the_same(open_engine: 
 
 @pytest.mark.parametrize("call", ["start", "run"])
 async def test_ec_02_a_start_in_a_store_that_hangs_is_answered(
-    call: str, open_engine: OpenEngine
+    call: str, open_engine: OpenEngine, passing: Passing
 ) -> None:
     """By the acknowledgement's time limit; when the store goes on, so does the execution."""
     stage = Stage()
     program = version(lambda _ctx: stage.pause())
-    async with open_engine(program, journal_ack_timeout_ms=50) as engine:
-        with held(engine.parts.backend.journal, "append"):
+    async with open_engine(program, journal_ack_timeout_ms=LONG_S * 1000) as engine:
+        with held(engine.parts.backend.journal, "append") as commit:
             ask = engine.start if call == "start" else engine.run
-            async with asyncio.timeout(LONGEST_S):
-                with pytest.raises(CommitOutcomeUnknown, match="may still be committed"):
-                    await ask(program, key="k")
+            asking = asyncio.create_task(ask(program, key="k"))
+            await commit.reached.wait()
+            passing(LONG_S)
+            with pytest.raises(CommitOutcomeUnknown, match="may still be committed"):
+                await asking
         async with asyncio.timeout(LONGEST_S):
             await stage.reached.wait()
         stage.gate.set()
@@ -142,7 +146,7 @@ async def test_ec_09_an_orphan_is_recovered_after_the_database_was_locked(
         return await ctx.step(echo, "done")
 
     program = version(body)
-    async with open_engine(program, journal_ack_timeout_ms=100) as engine:
+    async with open_engine(program) as engine:
         async with AsyncExitStack() as life:
             first = await life.enter_async_context(open_engine(program))
             handle = await first.start(program)
@@ -159,26 +163,29 @@ async def test_ec_09_an_orphan_is_recovered_after_the_database_was_locked(
 
 
 async def test_ec_09_a_locked_database_degrades_and_recovers(
-    open_engine: OpenEngine, url: str
+    open_engine: OpenEngine, url: str, passing: Passing
 ) -> None:
     program = version(lambda ctx: ctx.step(echo, "done"))
-    async with open_engine(program, journal_ack_timeout_ms=200) as engine:
+    async with open_engine(program, journal_ack_timeout_ms=LONG_S * 1000) as engine:
         assert await engine.run(program) == "done"
         with (
+            logged("durable_core.journal", "is asked again") as asked_again,
             logged("durable_core.journal", "the journal is degraded") as degraded,
             logged("durable_core.journal", "the journal commits again") as again,
         ):
-            async with asyncio.timeout(LONGEST_S):
-                with locked(url):
-                    with pytest.raises(JournalUnavailable):
-                        await engine.run(program, key="k")
-                    await degraded.wait()
-                    health = engine.health()
-                    assert health.state is Health.DEGRADED
-                    assert "another connection holds" in str(health.cause)
-                    with pytest.raises(JournalUnavailable, match="takes no appends"):
-                        await engine.run(program)
-                await again.wait()
+            with locked(url):
+                running = asyncio.create_task(engine.run(program, key="k"))
+                await asked_again.wait()
+                passing(LONG_S)
+                with pytest.raises(JournalUnavailable):
+                    await running
+                await degraded.wait()
+                health = engine.health()
+                assert health.state is Health.DEGRADED
+                assert "another connection holds" in str(health.cause)
+                with pytest.raises(JournalUnavailable, match="takes no appends"):
+                    await engine.run(program)
+            await again.wait()
         assert engine.health().state is Health.HEALTHY
         assert await engine.run(program, key="k") == "done"
         with pytest.raises(JournalUnavailable, match="another connection holds"):

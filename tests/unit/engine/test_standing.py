@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
-from durable_core import DurableContext, EffectClass, step
+from durable_core import DurableContext, DurableEngine, EffectClass, ExecutionHandle, step
 from durable_core.engine.standing import Standing
 from durable_core.errors import JournalUnavailable
 from durable_core.model.execution import Status
 from tests.engines import AnyWorkflow, OpenEngine
+from tests.holding import held
+from tests.passing import Passing
 from tests.programs import Stage, version
+
+LONG_S = 600
 
 
 def program_of(stage: Stage) -> AnyWorkflow:
@@ -82,22 +87,32 @@ async def test_what_is_recorded_is_replayed_all_the_same(open_engine: OpenEngine
     assert stage.calls == ["first", "second"]
 
 
+async def given_up(engine: DurableEngine, handle: ExecutionHandle[Any], passing: Passing) -> None:
+    """Let the time pass for which a run waits for the lock."""
+    with held(engine.parts.standing, "regained") as waiting:
+        ending = asyncio.create_task(handle.result())
+        await waiting.reached.wait()
+        waiting.gate.set()
+        await turns()
+        passing(LONG_S)
+        with pytest.raises(JournalUnavailable, match="owner lock was lost"):
+            await ending
+
+
 async def test_a_lock_that_stays_lost_ends_the_run_which_goes_on_later(
-    open_engine: OpenEngine,
+    open_engine: OpenEngine, passing: Passing
 ) -> None:
     """The watch takes it up again once the lock is held, without anybody asking."""
     stage = Stage()
     program = program_of(stage)
-    async with open_engine(program, journal_ack_timeout_ms=500) as engine:
+    async with open_engine(program, journal_ack_timeout_ms=LONG_S * 1000) as engine:
         handle = await engine.start(program)
         await stage.reached.wait()
         engine.parts.standing.change(held=False)
         stage.gate.set()
-        with pytest.raises(JournalUnavailable, match="owner lock was lost"):
-            await handle.result()
+        await given_up(engine, handle, passing)
         assert await handle.status() is Status.RUNNING
-        with pytest.raises(JournalUnavailable, match="owner lock was lost"):
-            await handle.result()
+        await given_up(engine, handle, passing)
         engine.parts.standing.change(held=True)
         await engine._recovery.look()
         assert await handle.result() == "done"

@@ -24,6 +24,8 @@ from durable_core.errors import (
 )
 from durable_core.model.entries import EntryKind
 from tests.engines import OpenEngine
+from tests.holding import turns
+from tests.passing import Passing
 from tests.programs import version
 
 GUARDED = EffectClass.EXACTLY_ONCE_GUARDED
@@ -146,29 +148,37 @@ async def test_a_time_limit_fails_the_step(open_engine: OpenEngine) -> None:
         assert await engine.run(program) == "TimeoutError"
 
 
-async def test_a_timed_out_thread_is_not_retried_before_it_ends(open_engine: OpenEngine) -> None:
+async def test_a_timed_out_thread_is_not_retried_before_it_ends(
+    open_engine: OpenEngine, passing: Passing
+) -> None:
+    loop = asyncio.get_running_loop()
     running = threading.Semaphore(1)
     gate = threading.Event()
     overlaps: list[bool] = []
     calls: list[int] = []
 
-    @step(timeout=0.01, retry=RetryPolicy(attempts=2, initial=0))
+    async def late() -> None:
+        await turns()
+        passing(600)
+        loop.call_later(0.05, gate.set)
+
+    @step(timeout=600, retry=RetryPolicy(attempts=2, initial=0))
     def slow() -> str:
         overlaps.append(not running.acquire(blocking=False))
         calls.append(1)
         try:
             if len(calls) == 1:
+                asyncio.run_coroutine_threadsafe(late(), loop)
                 gate.wait(10)
             return "done"
         finally:
             running.release()
 
     async def body(ctx: DurableContext) -> str:
-        asyncio.get_running_loop().call_later(0.05, gate.set)
         return await ctx.step(slow)
 
     program = version(body)
-    async with open_engine(program) as engine:
+    async with open_engine(program, journal_ack_timeout_ms=3_600_000) as engine:
         assert await engine.run(program) == "done"
     assert overlaps == [False, False]
 

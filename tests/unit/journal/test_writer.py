@@ -40,6 +40,7 @@ from tests.journals import (
     wire_format,
     writing,
 )
+from tests.passing import Passing
 
 pytestmark = pytest.mark.dialects
 
@@ -172,16 +173,19 @@ async def test_acknowledged_appends_wait_for_room(url: str) -> None:
         assert sorted(await asyncio.gather(*tasks)) == list(range(2, 11))
 
 
-async def test_no_room_within_the_deadline_accepts_nothing(url: str) -> None:
-    settings = WriterSettings(acked_capacity=1, ack_timeout_ms=250)
+async def test_no_room_within_the_deadline_accepts_nothing(url: str, passing: Passing) -> None:
+    settings = WriterSettings(acked_capacity=1, ack_timeout_ms=600_000)
     async with faulty(url, settings) as (backend, journal):
         execution = await begun(journal)
         stall = Stall()
         backend.faults.append(stall)
         held = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
         await stall.reached.wait()
+        refused = asyncio.create_task(journal.append_acked(result_of(execution, 1)))
+        await asyncio.sleep(0)
+        passing(600)
         with pytest.raises(JournalUnavailable, match="nothing was accepted") as raised:
-            await journal.append_acked(result_of(execution, 1))
+            await refused
         assert not isinstance(raised.value, CommitOutcomeUnknown)
         stall.gate.set()
         with pytest.raises(CommitOutcomeUnknown):

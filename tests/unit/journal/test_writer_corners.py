@@ -22,6 +22,7 @@ from durable_core.model.execution import Status
 from tests.faults import faulty
 from tests.holding import failing, turns
 from tests.journals import MASTER, OTHER_OWNER, begun, opened, result_of, wire_format, writing
+from tests.passing import Passing
 
 FULL = JournalUnavailable("the disk is full")
 PATIENT = WriterSettings(flush_interval_ms=60_000)
@@ -220,8 +221,11 @@ async def test_an_entry_that_is_rejected_because_it_landed_already_counts_as_com
         await journal.flush()
 
 
-async def test_an_append_that_waited_for_room_is_bounded_as_a_whole(url: str) -> None:
-    settings = WriterSettings(acked_capacity=1, ack_timeout_ms=150)
+async def test_an_append_that_waited_for_room_is_bounded_as_a_whole(
+    url: str, passing: Passing
+) -> None:
+    """It waits for less than the limit for room, and for less than that for its commit."""
+    settings = WriterSettings(acked_capacity=1, ack_timeout_ms=600_000)
     async with faulty(url, settings) as (backend, journal):
         execution = await begun(journal)
         first, second = Stall(), Stall()
@@ -230,9 +234,11 @@ async def test_an_append_that_waited_for_room_is_bounded_as_a_whole(url: str) ->
         await first.reached.wait()
         waiting = asyncio.create_task(journal.append_acked(result_of(execution, 1)))
         await asyncio.sleep(0)
+        passing(400)
         first.gate.set()
         await held
         await second.reached.wait()
+        passing(400)
         with pytest.raises(CommitOutcomeUnknown, match="may still be committed"):
             await waiting
         second.gate.set()

@@ -21,11 +21,14 @@ from durable_core.model.execution import Status
 from tests.ciphers import DefectiveCipher
 from tests.faults import faulty
 from tests.journals import begun, opened, result_of, wire_format, writing
+from tests.passing import Passing
 
 BUSY = TransientStoreError("busy")
 LOST = TransientStoreError("the line broke", landed_unknown=True)
 FULL = JournalUnavailable("the disk is full; free some space")
 PATIENT = WriterSettings(flush_interval_ms=60_000)
+LONG_S = 600
+LONG = WriterSettings(ack_timeout_ms=LONG_S * 1000)
 
 
 async def test_transient_trouble_is_retried_in_order_with_the_same_blobs(url: str) -> None:
@@ -69,16 +72,22 @@ async def test_a_start_and_a_status_that_landed_are_recognised(url: str) -> None
         assert journal.health().failed == 0
 
 
-async def test_trouble_beyond_the_deadline_fails_and_heals(url: str) -> None:
-    settings = WriterSettings(ack_timeout_ms=1000)  # what begins before takes less
-    async with faulty(url, settings) as (backend, journal):
+async def test_trouble_beyond_the_deadline_fails_and_heals(url: str, passing: Passing) -> None:
+    async with faulty(url, LONG) as (backend, journal):
         execution, other = await begun(journal), await begun(journal)
-        backend.faults.extend([BUSY] * 50)
+        backend.batches.clear()
+        backend.faults.extend([BUSY] * 100)
         backend.probe_faults.append(BUSY)
+        append = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
+        while len(backend.batches) < 3:  # noqa: ASYNC110 - the store is asked again and again
+            await asyncio.sleep(0)
+        assert not append.done()
+        passing(LONG_S)
         with pytest.raises(JournalUnavailable):
-            await journal.append_acked(result_of(execution, 0))
-        backend.faults.clear()
+            await append
         await backend.healthy()
+        backend.faults.clear()
+        assert journal.health().failed == 1
         await journal.append_acked(result_of(other, 0))
         assert await backend.steps_of(other) == ["0"]
 
@@ -166,16 +175,23 @@ async def test_ec_09_a_store_that_takes_nothing_degrades_and_recovers(url: str) 
         assert await backend.steps_of(other) == ["0"]
 
 
-async def test_ec_02_a_stalled_store_fails_an_acknowledged_append_in_time(url: str) -> None:
-    settings = WriterSettings(ack_timeout_ms=250)
-    async with faulty(url, settings) as (backend, journal):
+async def test_ec_02_a_stalled_store_fails_an_acknowledged_append_in_time(
+    url: str, passing: Passing
+) -> None:
+    async with faulty(url, LONG) as (backend, journal):
         execution = await begun(journal)
         stall = Stall()
         backend.faults.append(stall)
-        with pytest.raises(CommitOutcomeUnknown, match="250 ms"):
-            await journal.append_acked(result_of(execution, 0))
+        first = asyncio.create_task(journal.append_acked(result_of(execution, 0)))
+        await stall.reached.wait()
+        passing(LONG_S)
+        with pytest.raises(CommitOutcomeUnknown, match="600000 ms"):
+            await first
+        second = asyncio.create_task(journal.append_acked(result_of(execution, 1)))
+        await asyncio.sleep(0)
+        passing(LONG_S)
         with pytest.raises(CommitOutcomeUnknown):
-            await journal.append_acked(result_of(execution, 1))
+            await second
         assert journal.health().state is Health.DEGRADED
         stall.gate.set()
         await journal.flush()

@@ -263,7 +263,7 @@ class OwnerLockContract(BackendContract):
             await child.kill()
             if job == "own-and-fork":
                 os.kill(int(said), 0)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(50):
                 while await backend.owner_alive("first"):
                     pass
             if job == "own-and-fork":
@@ -276,6 +276,6 @@ class OwnerLockContract(BackendContract):
             child.stop()
             assert await backend.owner_alive("first")
             await child.kill()
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(50):
                 while await backend.owner_alive("first"):
                     pass
