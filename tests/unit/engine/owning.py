@@ -160,14 +160,22 @@ async def work(hears: Hears, url: str, limit: str) -> None:
 
 
 def forked() -> int:
-    """Fork a child that lives for as long as the test that began it all; its process id."""
+    """Fork a child that lives for as long as the test that began it all; its process id.
+
+    It has let go of what it inherited by then.
+    """
+    begun, has_begun = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if not pid:
         os.closerange(0, 3)
+        os.write(has_begun, b".")
         os.read(int(os.environ[LIFELINE]), 1)
         os._exit(0)
+    os.read(begun, 1)
+    os.close(begun)
+    os.close(has_begun)
     return pid
 
 
