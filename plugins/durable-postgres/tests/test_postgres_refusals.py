@@ -379,3 +379,19 @@ async def test_ec_30_whatever_a_transaction_sees_by_default(
     await admin.execute("SELECT pg_advisory_unlock(7160, 1)")
     for backend in await asyncio.gather(*opening):
         assert await backend.list_executions() == []
+
+
+async def test_ec_30_a_migration_has_the_time_that_it_needs(
+    opener: Opener, url: str, admin: Any
+) -> None:
+    """Also where the role's statements may take half a second."""
+    waited = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+        "AND datname = current_database() AND clock_timestamp() - query_start > interval '0.7 s'"
+    )
+    await admin.execute("SELECT pg_advisory_lock(7160, 1)")
+    opening = asyncio.ensure_future(opener(f"{url}?statement_timeout=500"))
+    while not await admin.fetchval(waited):
+        assert not opening.done()
+    await admin.execute("SELECT pg_advisory_unlock(7160, 1)")
+    assert await (await opening).list_executions() == []
