@@ -169,3 +169,14 @@ async def test_the_server_is_told_when_to_give_up_the_host_of_an_owner(opener: O
     async with backend._session._turn:
         found = [await connection.fetchval(f"SHOW tcp_{name}") for name in names]
     assert found == ["5", "2", "3", "11000"]
+
+
+async def test_a_lock_that_is_being_taken_when_the_backend_is_closed_is_released(
+    opener: Opener,
+) -> None:
+    backend, other = await opener(), await opener()
+    await asyncio.gather(backend.hold_owner_lock("a"), backend.close(), return_exceptions=True)
+    while await other.owner_alive("a"):  # until the server has noticed
+        pass
+    with pytest.raises(JournalUnavailable):
+        await backend.hold_owner_lock("a")

@@ -1,4 +1,4 @@
-"""A batch of a stale owner that is open on the server when a claim comes (INV-15)."""
+"""Claims: of what a stale owner has open on the server (INV-15), and of what can be named."""
 
 from __future__ import annotations
 
@@ -53,3 +53,12 @@ async def test_inv_15_a_batch_that_is_open_is_not_claimed_by_who_asks_for_many(
         assert await backend.claim_waiting(which, "other", 9, 5) == []
     (claimed,) = await backend.claim_waiting(which, "other", 9, 5)
     assert (claimed.owner_epoch, claimed.entry_count) == (2, 2)
+
+
+async def test_a_workflow_that_no_row_can_name_keeps_no_other_from_being_claimed(
+    backend: PostgresBackend, rows: Rows
+) -> None:
+    await backend.journal.append(rows.start(1))
+    which = Claimable(["owner-1"], ["a\0b", "checkout", "\udc80"], [1])
+    (claimed,) = await backend.claim_waiting(which, "other", 9, 5)
+    assert claimed.execution_id == rows.execution_id(1)

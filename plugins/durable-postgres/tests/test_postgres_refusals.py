@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from durable_core.errors import ConfigError, DurableError, JournalUnavailable, SchemaTooNew
-from tests.postgres import Server
+from tests.postgres import WAITING, Server
 
 if TYPE_CHECKING:
     from conftest import Opener
@@ -364,3 +364,34 @@ async def test_ec_30_of_many_first_opens_one_migrates(opener: Opener, admin: Any
     assert {len(await backend.list_executions()) for backend in backends} == {0}
     versions = await admin.fetch("SELECT version FROM durable_schema ORDER BY version")
     assert [version for (version,) in versions] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+async def test_ec_30_whatever_a_transaction_sees_by_default(
+    opener: Opener, url: str, admin: Any, level: str
+) -> None:
+    """Who has waited for the one that migrates looks at what that one did."""
+    await admin.execute("SELECT pg_advisory_lock(7160, 1)")
+    strict = f"{url}?default_transaction_isolation={level}"
+    opening = [asyncio.ensure_future(opener(strict)) for _ in range(2)]
+    while await admin.fetchval(WAITING) < len(opening):
+        assert not any(one.done() for one in opening)
+    await admin.execute("SELECT pg_advisory_unlock(7160, 1)")
+    for backend in await asyncio.gather(*opening):
+        assert await backend.list_executions() == []
+
+
+async def test_ec_30_a_migration_has_the_time_that_it_needs(
+    opener: Opener, url: str, admin: Any
+) -> None:
+    """Also where the role's statements may take half a second."""
+    waited = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+        "AND datname = current_database() AND clock_timestamp() - query_start > interval '0.7 s'"
+    )
+    await admin.execute("SELECT pg_advisory_lock(7160, 1)")
+    opening = asyncio.ensure_future(opener(f"{url}?statement_timeout=500"))
+    while not await admin.fetchval(waited):
+        assert not opening.done()
+    await admin.execute("SELECT pg_advisory_unlock(7160, 1)")
+    assert await (await opening).list_executions() == []

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from durable_core.errors import JournalUnavailable
 from durable_core.storage import texts
 from durable_sqlite import LocalBackend, _sql
 
@@ -58,3 +62,18 @@ async def test_no_promise_and_no_timer_is_looked_for_among_all(
             steps = [step for *_, step in plan if "durable_" in step]
             assert len(steps) == 1, steps
             assert steps[0].startswith("SEARCH "), steps
+
+
+async def test_what_prunes_is_closed_also_where_it_is_only_being_opened(opener: Opener) -> None:
+    """The last connection that is closed takes the -wal with it."""
+    wal = opener.folder / "journal.db-wal"
+    backend = await opener()
+    assert wal.exists()
+    pruned, _ = await asyncio.gather(
+        backend.journal.prune([]), backend.close(), return_exceptions=True
+    )
+    assert pruned == frozenset() or isinstance(pruned, JournalUnavailable)
+    assert not wal.exists()
+    with pytest.raises(JournalUnavailable):
+        await backend.journal.open_usage()
+    assert not wal.exists()

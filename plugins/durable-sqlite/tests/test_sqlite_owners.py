@@ -94,6 +94,20 @@ async def test_a_folder_that_cannot_be_used_is_named(backend: LocalBackend, open
             await work
 
 
+async def test_no_lock_is_taken_for_a_backend_that_is_closed(opener: Opener) -> None:
+    """Also by who waited for it meanwhile: nobody would give it up."""
+    first, second, other = await opener(), await opener(), await opener()
+    await first.hold_owner_lock("w1")
+    waiting = asyncio.ensure_future(second.hold_owner_lock("w1"))
+    await asyncio.gather(second.close(), first.close())
+    await asyncio.wait([waiting])
+    assert waiting.exception() is None or isinstance(waiting.exception(), JournalUnavailable)
+    assert not await other.owner_alive("w1")
+    with pytest.raises(JournalUnavailable):
+        await second.hold_owner_lock("w1")
+    assert not await other.owner_alive("w1")
+
+
 async def test_the_fork_hooks_do_not_keep_a_closed_backend_alive(opener: Opener) -> None:
     locks = OwnerLocks(str(opener.folder / "owners"))
     await locks.hold("first")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from durable_core.clock import Clock
 from durable_core.contracts.backend import ExecutionBackend
@@ -29,6 +30,11 @@ from durable_core.model.execution import TERMINAL, status_of
 from durable_core.telemetry import Recorder, SpanName, Tracing
 
 __all__ = ["Committer"]
+
+_LARGEST: Final = 32 * 1024 * 1024
+"""So many bytes of payloads are one transaction, or one entry that alone has more: a database takes
+no statement of any size, and sends what it takes within the time that a commit has.
+"""
 
 
 class Committer:
@@ -66,6 +72,14 @@ class Committer:
 
         Appends that were settled before the failure stay settled; the rest is the caller's.
         """
+        size = 0
+        for pending in batch:  # here, since a call is what costs on the way of each commit
+            row = pending.row
+            if row is not None and row.payload is not None:
+                size += len(row.payload)
+        if size > _LARGEST and len(batch) > 1:
+            await self._in_pieces(batch)
+            return
         try:
             outcome = await self._asking.ask(lambda: self._append(batch))
         except EntryRejected as error:
@@ -143,10 +157,31 @@ class Committer:
     async def _one_by_one(self, batch: Sequence[Pending]) -> None:
         """Strictly in queue order, so that no append commits ahead of an earlier one (INV-4)."""
         for pending in batch:
+            await self._go_on((pending,))
+
+    async def _in_pieces(self, batch: Sequence[Pending]) -> None:
+        """In queue order as well, as many at once as are not too large together."""
+        piece, size = list[Pending](), 0
+        for pending in batch:
+            row = pending.row
+            own = 0 if row is None else len(row.payload or b"")
+            if piece and size + own > _LARGEST:
+                await self._go_on(piece)
+                piece, size = [], 0
+            piece.append(pending)
+            size += own
+        await self._go_on(piece)
+
+    async def _go_on(self, appends: Sequence[Pending]) -> None:
+        """Commit those whose execution has lost nothing before; the others are lost as well."""
+        going = list[Pending]()
+        for pending in appends:
             if pending.lane.failure is not None:
                 self._lost(pending, pending.lane.failure)
             else:
-                await self.commit((pending,))
+                going.append(pending)
+        if going:
+            await self.commit(going)
 
     async def _reject(self, pending: Pending, error: EntryRejected) -> None:
         if await self.settle_landed(pending.lane, (pending,)):

@@ -80,7 +80,8 @@ async def migrate(
         return
     if must_exist and stored == 0:
         raise none_yet(address)
-    async with connection.transaction():
+    # By default it may be stricter, and see nothing of what another did while this one waited.
+    async with connection.transaction(isolation="read_committed"):
         await connection.execute(_sql.WAIT_FOR_MIGRATION)
         await connection.fetch(_sql.LOCK_MIGRATION)
         stored = await _version(connection, address)

@@ -91,8 +91,9 @@ class OwnerSession:
                 await asyncio.wait([keeper], timeout=_FAREWELL_S)
             keeper.cancel()
             await asyncio.wait([keeper])
-        self._owners.clear()
-        connection, self._connection = self._connection, None
+        async with self._turn:  # behind whoever is taking a lock at this moment
+            self._owners.clear()
+            connection, self._connection = self._connection, None
         if connection is not None:
             await end(connection)
 

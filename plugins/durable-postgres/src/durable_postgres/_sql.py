@@ -235,7 +235,8 @@ HEARTBEAT: Final = "SELECT 1"
 # --- identity and migration
 
 LOCK_MIGRATION: Final = "SELECT pg_advisory_xact_lock(7160, 1)"
-WAIT_FOR_MIGRATION: Final = "SET LOCAL lock_timeout = '10s'"
+# What the role's statements may take is not meant for these: an open has its own limit.
+WAIT_FOR_MIGRATION: Final = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = 0"
 # Tables that belong to an extension, and the parts of a partitioned one, say nothing about whose
 # the schema is.
 SELECT_TABLES: Final = (

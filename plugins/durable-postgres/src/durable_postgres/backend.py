@@ -7,6 +7,7 @@ owner lock, sends and hears notices, and one prunes, from its first use.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import ClassVar, Final, Self
@@ -36,6 +37,9 @@ __all__ = ["PostgresBackend"]
 
 _PRUNE_S: Final = 60.0
 """The longest that one batch of pruning may take, or its connection is given up."""
+
+_NO_TEXT: Final = re.compile(r"[\0\ud800-\udfff]")
+"""What a text can hold and no row can."""
 
 
 class PostgresBackend(SqlBackend):
@@ -131,7 +135,8 @@ class PostgresBackend(SqlBackend):
         limit: int,
     ) -> list[ExecutionRow]:
         """Claim the oldest of what is `which`, at most `limit`; passes over what is locked."""
-        wanted = [list(which.owners), list(which.workflows), list(which.key_ids)]
+        storable = [name for name in which.workflows if not _NO_TEXT.search(name)]
+        wanted = [list(which.owners), storable, list(which.key_ids)]
         parameters = owner_id, now_ms, *wanted, list(which.passed), limit
         return sorted(await self._writes.rows(ExecutionRow._make, _sql.CLAIM_WAITING, *parameters))
 

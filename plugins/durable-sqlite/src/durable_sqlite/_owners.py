@@ -17,6 +17,7 @@ from pathlib import Path
 from durable_core.errors import JournalUnavailable
 from durable_core.storage.forking import at_fork
 from durable_core.storage.owners import is_owner_id, require_owner_id, take
+from durable_core.storage.refusals import closed
 
 __all__ = ["OwnerLocks"]
 
@@ -30,6 +31,7 @@ class OwnerLocks:
     def __init__(self, folder: str | None) -> None:
         self._folder = None if folder is None else Path(folder)
         self._held: dict[str, int] = {}
+        self._released = False
         # Held while a descriptor is made and noted: no fork may come between the two.
         self._forking = threading.Lock()
         at_fork(
@@ -48,6 +50,8 @@ class OwnerLocks:
         path = self._folder / f"{owner_id}.lock"
 
         async def attempt() -> bool:
+            if self._released:
+                raise closed(str(self._folder))
             return self._try_to_hold(owner_id, path)
 
         await take(f"the owner lock {path}", attempt)
@@ -78,7 +82,8 @@ class OwnerLocks:
         return False
 
     def release(self) -> None:
-        """Give up every lock; each file goes while its lock is still held. Idempotent."""
+        """Give up every lock, for good; each file goes while its lock is still held. Idempotent."""
+        self._released = True
         held, self._held = self._held, {}
         for owner_id, descriptor in held.items():
             if self._folder is not None:

@@ -23,6 +23,7 @@ from durable_core.contracts import (
 from durable_core.failpoints import Failpoints
 from durable_core.model.execution import ExecutionRow, Status
 from durable_core.storage.many import each
+from durable_core.storage.refusals import closed
 from durable_core.storage.statements import SqlBackend
 from durable_sqlite import _sql
 from durable_sqlite._connection import (
@@ -73,6 +74,7 @@ class LocalBackend(SqlBackend):
         self._reader = reader
         self._pruner: Connection | None = None
         self._opening_pruner = asyncio.Lock()
+        self._closed = False
         self._owners = OwnerLocks(location.owners)
         opener, check = self._open_pruner, self._key_check
         self._file = file
@@ -119,8 +121,7 @@ class LocalBackend(SqlBackend):
             closing.callback(self._owners.release)
             closing.push_async_callback(self._writer.close)
             closing.push_async_callback(self._reader.close)
-            if self._pruner is not None:
-                closing.push_async_callback(self._pruner.close)
+            closing.push_async_callback(self._close_pruner)
 
     async def list_executions(
         self,
@@ -234,6 +235,8 @@ class LocalBackend(SqlBackend):
         if path is None:
             return self._writer
         async with self._opening_pruner:
+            if self._closed:
+                raise closed(self.address)
             if self._pruner is None:
                 self._file.require_in_place()  # or SQLite would make a new one
                 self._pruner = await Connection.start(
@@ -241,3 +244,10 @@ class LocalBackend(SqlBackend):
                     self.address,
                 )
         return self._pruner
+
+    async def _close_pruner(self) -> None:
+        """Close it, behind whoever is opening it at this moment; nobody opens it from then on."""
+        async with self._opening_pruner:
+            self._closed = True
+            if self._pruner is not None:
+                await self._pruner.close()
