@@ -102,7 +102,7 @@ async def _payload(run: Run, wait: Wait, cell: Cell, delay_ms: int | None) -> by
         await run.told(row.entry_no)
         return run.cursor.open_payload(row)
     if isinstance(found, Recorded):
-        await run.told(found.row.entry_no)
+        cancelled |= await run.told(found.row.entry_no)
         if found.row.entry_kind == EntryKind.STEP_FAILED:
             await cancelled_again(cancelled=cancelled)
         raise WaitedTooLong

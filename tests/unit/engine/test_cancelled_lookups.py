@@ -110,6 +110,34 @@ async def test_a_step_recorded_as_cancelled_is_cancelled_at_once(open_engine: Op
     assert stage.calls == ["forever"]
 
 
+async def test_a_wait_recorded_as_cancelled_is_cancelled_before_its_turn(
+    open_engine: OpenEngine,
+) -> None:
+    """What stands before it is told first, and the program cancels the wait upon that."""
+    end = Stage()
+
+    async def body(ctx: DurableContext) -> bool:
+        promise = await ctx.promise(str, name="never")
+        task = asyncio.create_task(ctx.await_promise(promise))
+        await ctx.step(fill, 0)
+        task.cancel()
+        await asyncio.wait({task})
+        if not end.gate.is_set():
+            await end.pause()
+        return task.cancelled()
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        await end.reached.wait()
+        await engine.flush()
+        rows = await engine.parts.backend.journal.read_execution(handle.id.bytes)
+        assert rows[-1].entry_kind == EntryKind.STEP_FAILED
+    end.gate.set()
+    async with open_engine(program) as engine:
+        assert await (await engine.get(handle.id)).result(timeout=5) is True
+
+
 @pytest.mark.parametrize("when", ["on resume", "after its time limit"])
 async def test_ec_32c_a_timeout_around_an_ambiguity_that_is_being_resolved(
     when: str,
