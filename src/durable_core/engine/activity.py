@@ -122,7 +122,11 @@ class Activity:
         self._called[step_id] = coroutine, task
 
     def entered(self, step_id: str, task: asyncio.Task[Any] | None) -> int:
-        """A step's coroutine has begun in `task`; how often that had been asked to cancel."""
+        """A step's coroutine has begun in `task`; how often that had been asked to cancel.
+
+        Without the request that the step before it outlasted: of one that outlasts it too, since
+        its answer is recorded, the next one is told.
+        """
         _, caller = self._called.pop(step_id, _NOBODY)
         self.under_way += 1
         requests = cancel_requests(task)
@@ -133,6 +137,7 @@ class Activity:
             self._under_way[step_id] = task, requests
         if self._owed and caller is task and self._is_owed(task):
             self._doomed[step_id] = None
+            return requests - 1
         return requests
 
     def left(self, step_id: str) -> None:
