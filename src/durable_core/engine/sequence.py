@@ -17,7 +17,8 @@ import asyncio
 import functools
 import heapq
 from collections import deque
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 __all__ = ["LAST", "Sequence", "Turn", "ready_of"]
@@ -143,6 +144,19 @@ class Sequence:
         """What stands at `place` is told once it is `committed`; above all that is so already."""
         self._coming[place] = None
         committed.add_done_callback(functools.partial(self._has_come, place))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody is answered meanwhile."""
+        self._count += 1
+        place = -self._count
+        self._coming = {place: None} | self._coming
+        try:
+            yield
+        finally:
+            del self._coming[place]
+            if self._waiting:
+                self._begin_to_pump(self._waiting[0][-1].get_loop())
 
     def after(self, turn: Turn) -> Turn | None:
         """Who waited for `turn` goes on, or was closed; the turn to wait for in its place, if any.
