@@ -123,8 +123,7 @@ async def _recorded(run: Run, wait: Wait, cell: Cell) -> tuple[Found, JournalRow
         if found is not None:
             first = isinstance(found, Recorded) and row and found.row.entry_no < row.entry_no
             return found, None if first else row, cancelled
-        _, cancelled_too = await run.activity.outlast_read(run.cursor.read_on())
-        cancelled |= cancelled_too
+        cancelled |= await run.activity.outlast_load()
 
 
 async def _until_resolved(
