@@ -96,6 +96,9 @@ class Sequence:
         """How many of those that were woken together have gone on."""
 
         self._pumping = False
+        self._renewed = False
+        """Whether something has come meanwhile, which gets all its turns to be told first."""
+
         self._busy = False
         self._turns = _TURNS
 
@@ -188,6 +191,7 @@ class Sequence:
 
     def _has_come(self, place: int, committed: asyncio.Future[int]) -> None:
         del self._coming[place]
+        self._renewed = self._pumping
         if self._waiting:
             self._begin_to_pump(committed.get_loop())
 
@@ -224,6 +228,8 @@ class Sequence:
         self._ours -= 1
         self._busy = True
         rests = self._rests(loop)
+        if self._renewed:
+            self._renewed, left = False, self._turns
         if not rests and left > 0:
             self._pump_again(loop, left - 1)
         elif self._waiting and not self._is_behind(self._waiting[0][0]):
