@@ -122,7 +122,11 @@ class Activity:
         self._called[step_id] = coroutine, task
 
     def entered(self, step_id: str, task: asyncio.Task[Any] | None) -> int:
-        """A step's coroutine has begun in `task`; how often that had been asked to cancel."""
+        """A step's coroutine has begun in `task`; how often that had been asked to cancel.
+
+        Without the request that the step before it outlasted: of one that outlasts it too, since
+        its answer is recorded, the next one is told.
+        """
         _, caller = self._called.pop(step_id, _NOBODY)
         self.under_way += 1
         requests = cancel_requests(task)
@@ -133,6 +137,7 @@ class Activity:
             self._under_way[step_id] = task, requests
         if self._owed and caller is task and self._is_owed(task):
             self._doomed[step_id] = None
+            return requests - 1
         return requests
 
     def left(self, step_id: str) -> None:
@@ -257,24 +262,32 @@ class Activity:
 
     async def outlast_look_up(self, wanted: Wanted) -> tuple[Found, bool]:
         """What the journal says, read as far as that takes, and whether the workflow cancelled."""
-        cursor, sequence, cancelled = self._run.cursor, self._run.sequence, False
+        cursor, cancelled = self._run.cursor, False
         found = cursor.answer(wanted)
         while found is None:
-            loaded = sequence.beside(cursor.load)
-            self._reads[loaded] = None
-            try:
-                error = await loaded
-            except asyncio.CancelledError:
-                if self._run.ended:
-                    raise
-                cancelled, error = True, None
-                self._note_unmoved()
-            finally:
-                self._reads.pop(loaded, None)
-            if error is not None:
-                raise error
+            cancelled |= await self.outlast_load()
             found = cursor.answer(wanted)
         return found, cancelled
+
+    async def outlast_load(self) -> bool:
+        """Wait until more of the journal was read, or the workflow cancels; whether it did.
+
+        Asked for at once, so that whoever looked in vain looks again before another answer is told.
+        """
+        loaded = self._run.sequence.beside(self._run.cursor.load)
+        self._reads[loaded] = None
+        try:
+            error = await loaded
+        except asyncio.CancelledError:
+            if self._run.ended:
+                raise
+            self._note_unmoved()
+            return True
+        finally:
+            self._reads.pop(loaded, None)
+        if error is not None:
+            raise error
+        return False
 
     async def outlast_turn(self, waiting: Turn) -> bool:
         """Wait, as `outlast` does, until a turn has come, or there is nothing to wait for.

@@ -102,7 +102,7 @@ async def _payload(run: Run, wait: Wait, cell: Cell, delay_ms: int | None) -> by
         await run.told(row.entry_no)
         return run.cursor.open_payload(row)
     if isinstance(found, Recorded):
-        await run.told(found.row.entry_no)
+        cancelled |= await run.told(found.row.entry_no)
         if found.row.entry_kind == EntryKind.STEP_FAILED:
             await cancelled_again(cancelled=cancelled)
         raise WaitedTooLong
@@ -123,8 +123,7 @@ async def _recorded(run: Run, wait: Wait, cell: Cell) -> tuple[Found, JournalRow
         if found is not None:
             first = isinstance(found, Recorded) and row and found.row.entry_no < row.entry_no
             return found, None if first else row, cancelled
-        _, cancelled_too = await run.activity.outlast_read(run.cursor.read_on())
-        cancelled |= cancelled_too
+        cancelled |= await run.activity.outlast_load()
 
 
 async def _until_resolved(

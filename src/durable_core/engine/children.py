@@ -17,17 +17,22 @@ from attrs import evolve, field, frozen
 
 from durable_core.engine.call import current_step
 from durable_core.engine.descriptor import StepDescriptor
+from durable_core.engine.invoke import TooLate
 from durable_core.engine.kin import Kin
 from durable_core.engine.outcome import Outcome
 from durable_core.engine.parts import EngineParts
 from durable_core.engine.spec import StepForm, StepSpec
 from durable_core.engine.stored import read_all, reader_of
 from durable_core.errors import (
+    ConfigError,
+    DecodeError,
     DurableError,
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionNotFound,
     ExecutionTerminal,
+    KeyConflict,
+    PayloadTooLarge,
 )
 from durable_core.ids import ExecutionId
 from durable_core.model.effects import EffectClass, EffectIntentSubClass, OnAmbiguous
@@ -50,6 +55,9 @@ _START: Final = "durable.start_child:"
 _RESULT: Final = "durable.child_result:"
 _OF_THE_CHILD: Final = (ExecutionFailed, ExecutionCancelled)
 """How a child ends for good; a parent is told of nothing else."""
+
+_OF_THE_CALL: Final = (KeyConflict, ConfigError, DecodeError, PayloadTooLarge)
+"""Why a child cannot be started, whoever asks again."""
 
 _CANCEL: Final = "durable.cancel_child:"
 _DERIVED: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9a-f]{64}")
@@ -115,14 +123,21 @@ def start_child(
 
     async def start(*bound: Any, **named: Any) -> str:
         run.parts.failpoints.reach("engine.child.starting")
-        child = await kin.start(
-            workflow,
-            bound,
-            named,
-            key=key or _derived_key(run.execution_id, current_step().idempotency_key),
-            on_conflict="error",
-            anywhere=where == "anywhere",
-        )
+        try:
+            child = await kin.start(
+                workflow,
+                bound,
+                named,
+                key=key or _derived_key(run.execution_id, current_step().idempotency_key),
+                on_conflict="error",
+                anywhere=where == "anywhere",
+            )
+        except _OF_THE_CALL:
+            raise
+        except DurableError as error:
+            # The engine's own failure, a close say (INV-21): who goes on starts it, or finds it.
+            run.end(error)
+            raise TooLate from error
         run.parts.failpoints.reach("engine.child.started")
         return str(child)
 

@@ -117,7 +117,7 @@ async def announce_and_call(run: Run, call: StepCall, *, cancelled: bool) -> obj
     if not cancelled:
         cancelled = await _make_durable(run, call)
     if cancelled:
-        await run.journal(call.failure(CANCELLED.encode()), prompt=True)
+        await run.complete(call.failure(CANCELLED.encode()), prompt=True)
         raise asyncio.CancelledError
     begun = run.activity.begin_effect(_call(run, call))
     if not (isinstance(begun, asyncio.Task) or run.ended) and isinstance(begun[0], Returned):

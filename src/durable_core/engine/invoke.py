@@ -29,6 +29,7 @@ __all__ = [
     "NotCalled",
     "Returned",
     "TimedOut",
+    "TooLate",
     "attempt_all",
 ]
 
@@ -81,8 +82,11 @@ class _Cut(Exception):
         self.thread = thread
 
 
-class _TooLate(Exception):
-    """The run ended while the call waited for a thread."""
+class TooLate(Exception):
+    """The run has ended, and what the function was to do was not done, or will be found done.
+
+    While the call waited for a thread, say.
+    """
 
 
 async def attempt_all(run: Run, call: StepCall, first: int = 1) -> Attempted:
@@ -154,7 +158,7 @@ async def _end_after(
 
     `cancelled` says that the workflow has cancelled the step meanwhile.
     """
-    if isinstance(error, _TooLate):
+    if isinstance(error, TooLate):
         return NOT_CALLED
     descriptor, thread = call.descriptor, None
     if isinstance(error, _Cut):
@@ -203,7 +207,7 @@ async def _in_thread(run: Run, call: StepCall) -> object:
     threads = run.parts.threads
     thread = await threads.begin(call.spec.fn, call.args, call.kwargs, lambda: _may_begin(run))
     if thread is None:
-        raise _TooLate
+        raise TooLate
     limit = call.descriptor.timeout
     if limit is None:
         value = await asyncio.shield(thread)

@@ -25,30 +25,39 @@ class JournaledRun(RunState):
     activity: Activity = field(init=False)
 
     async def complete(
-        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool = False
+        self,
+        entry: StepResult | StepFailure | TimerFired,
+        *,
+        prompt: bool = False,
+        in_turn: bool = False,
     ) -> None:
         """Journal what the program is then told; concurrent steps are told of in that order.
 
-        So the program sees live, one after the other, what a replay will show it.
+        So the program sees live, one after the other, what a replay will show it. `in_turn` is as
+        for `journal`.
         """
-        waiting = self.completing(entry, prompt=prompt)
+        waiting = self.completing(entry, prompt=prompt, in_turn=in_turn)
         if waiting is not None:
             await waiting
 
     def completing(
-        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool = False
+        self,
+        entry: StepResult | StepFailure | TimerFired,
+        *,
+        prompt: bool = False,
+        in_turn: bool = False,
     ) -> Coroutine[Any, Any, object] | None:
         """As `complete`, at once; what is left to wait for, where it is not the program's turn."""
         if not self._offered(entry, prompt=prompt):
-            return self._append_and_tell(entry, prompt=prompt)
+            return self._append_and_tell(entry, prompt=prompt, in_turn=in_turn)
         if (self._sequence is not None or self.activity.concurrent) and not self.ended:
             return self.told(self.lane.accepted_count)
         return None
 
     async def _append_and_tell(
-        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool
+        self, entry: StepResult | StepFailure | TimerFired, *, prompt: bool, in_turn: bool
     ) -> None:
-        place, _ = await self._append(entry, prompt=prompt)
+        place, _ = await self._append(entry, prompt=prompt, in_turn=in_turn)
         if not self.ended:
             await self.told(place)
 

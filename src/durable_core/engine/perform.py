@@ -218,7 +218,7 @@ async def look_up(run: Run, wanted: Wanted) -> tuple[Found, bool]:
     else:
         found = at_once
     recorded = isinstance(found, Recorded)
-    if run.activity.concurrent and (recorded or run.sequence.busy or run.cursor.replaying):
+    if recorded or (run.activity.concurrent and (run.sequence.busy or run.cursor.replaying)):
         place = found.row.entry_no if isinstance(found, Recorded) else LAST
         cancelled |= await run.told(place)
     return found, cancelled
@@ -231,7 +231,7 @@ async def _perform_plain(run: Run, call: StepCall, *, cancelled: bool) -> object
         await run.complete(entry)
         return value
     if cancelled:
-        await run.journal(call.failure(CANCELLED.encode()))
+        await run.complete(call.failure(CANCELLED.encode()))
         raise asyncio.CancelledError
     return await _call_plain(run, call)
 
@@ -244,7 +244,7 @@ async def _call_plain(run: Run, call: StepCall) -> object:
         attempted = await attempt_all(run, call)
     except asyncio.CancelledError:
         if not run.ended:
-            await run.journal(call.failure(CANCELLED.encode()))
+            await run.complete(call.failure(CANCELLED.encode()))
         raise
     if run.ended:
         await run.halted()

@@ -33,6 +33,9 @@ __all__ = ["Run"]
 
 _LOG: Final = logging.getLogger("durable_core.engine")
 
+_FIRST: Final = 0
+"""The place of what is told before anything that the journal holds."""
+
 
 @define(eq=False, repr=False)
 class Run(JournaledRun):
@@ -254,4 +257,11 @@ class Run(JournaledRun):
 
 
 async def _fold(run: Run) -> None:
-    await run.folding.fold()
+    """Fold, unseen by the program: as on replay, which folds nothing.
+
+    What was called has begun, nobody is told of anything meanwhile, and no cancellation ends it.
+    """
+    await run.told(_FIRST)
+    if not run.cursor.replaying:
+        with run.sequence.held():
+            await run.activity.outlast_read(run.folding.fold())

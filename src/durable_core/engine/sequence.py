@@ -17,7 +17,8 @@ import asyncio
 import functools
 import heapq
 from collections import deque
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 __all__ = ["LAST", "Sequence", "Turn", "ready_of"]
@@ -95,6 +96,9 @@ class Sequence:
         """How many of those that were woken together have gone on."""
 
         self._pumping = False
+        self._renewed = False
+        """Whether something has come meanwhile, which gets all its turns to be told first."""
+
         self._busy = False
         self._turns = _TURNS
 
@@ -144,6 +148,19 @@ class Sequence:
         self._coming[place] = None
         committed.add_done_callback(functools.partial(self._has_come, place))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody is answered meanwhile."""
+        self._count += 1
+        place = -self._count
+        self._coming = {place: None} | self._coming
+        try:
+            yield
+        finally:
+            del self._coming[place]
+            if self._waiting:
+                self._begin_to_pump(self._waiting[0][-1].get_loop())
+
     def after(self, turn: Turn) -> Turn | None:
         """Who waited for `turn` goes on, or was closed; the turn to wait for in its place, if any.
 
@@ -174,6 +191,7 @@ class Sequence:
 
     def _has_come(self, place: int, committed: asyncio.Future[int]) -> None:
         del self._coming[place]
+        self._renewed = self._pumping
         if self._waiting:
             self._begin_to_pump(committed.get_loop())
 
@@ -210,6 +228,8 @@ class Sequence:
         self._ours -= 1
         self._busy = True
         rests = self._rests(loop)
+        if self._renewed:
+            self._renewed, left = False, self._turns
         if not rests and left > 0:
             self._pump_again(loop, left - 1)
         elif self._waiting and not self._is_behind(self._waiting[0][0]):

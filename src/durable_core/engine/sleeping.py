@@ -120,13 +120,13 @@ class Wait:
         return True
 
     async def note_cancelled(self, *, in_turn: bool = False) -> None:
-        """Journal that the workflow cancelled the wait, unless its run has ended.
+        """Journal that the workflow cancelled the wait, unless its run has ended; told in order.
 
         At once where the caller is `in_turn`, as `Run.journal` says.
         """
         run, wanted = self.run, self.wanted
         if not run.ended:
-            await run.journal(
+            await run.complete(
                 StepFailure(
                     run.execution_id,
                     run.generation,

@@ -145,10 +145,6 @@ class ReplayCursor:
         del self.unconsumed[step_id]
         self.beside -= not step_id.isdecimal()
 
-    async def read_on(self) -> None:
-        """Read the next segment; not where everything was read."""
-        await self._load()
-
     def resolution(self, promise_id: bytes) -> JournalRow | None:
         """The `promise_resolved` of that promise, if it was read; it stays for who asks again."""
         return self._resolutions.get(promise_id)

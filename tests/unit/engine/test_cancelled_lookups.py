@@ -110,6 +110,73 @@ async def test_a_step_recorded_as_cancelled_is_cancelled_at_once(open_engine: Op
     assert stage.calls == ["forever"]
 
 
+async def test_a_limit_that_passes_while_steps_are_looked_up_reaches_what_stands_behind_all(
+    open_engine: OpenEngine,
+) -> None:
+    """Each recorded step outlasts it, and hands it on; the first that is not recorded obeys."""
+    stage = Stage()
+    scopes: list[asyncio.Timeout] = []
+
+    @step(name="forever")
+    async def forever() -> None:
+        await stage.pause()
+        await asyncio.Event().wait()
+
+    async def body(ctx: DurableContext) -> str:
+        try:
+            async with asyncio.timeout(None) as scope:
+                scopes.append(scope)
+                await filled(ctx)
+                await filled(ctx)
+                await ctx.step(forever)
+        except TimeoutError:
+            return "too late"
+        return "in time"
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        await stage.reached.wait()
+    stage.gate.set()
+    async with open_engine(program, recover=False, replay_segment=SEGMENT) as engine:
+        with held(engine.parts.backend.journal, "read_execution_range", skip=1) as read:
+            handle = await engine.resume(handle.id)
+            await read.reached.wait()
+            scopes[-1].reschedule(asyncio.get_running_loop().time())
+            await turns()
+            assert scopes[-1].expired()
+            read.gate.set()
+            assert await handle.result(timeout=5) == "too late"
+
+
+async def test_a_wait_recorded_as_cancelled_is_cancelled_before_its_turn(
+    open_engine: OpenEngine,
+) -> None:
+    """What stands before it is told first, and the program cancels the wait upon that."""
+    end = Stage()
+
+    async def body(ctx: DurableContext) -> bool:
+        promise = await ctx.promise(str, name="never")
+        task = asyncio.create_task(ctx.await_promise(promise))
+        await ctx.step(fill, 0)
+        task.cancel()
+        await asyncio.wait({task})
+        if not end.gate.is_set():
+            await end.pause()
+        return task.cancelled()
+
+    program = version(body)
+    async with open_engine(program) as engine:
+        handle = await engine.start(program)
+        await end.reached.wait()
+        await engine.flush()
+        rows = await engine.parts.backend.journal.read_execution(handle.id.bytes)
+        assert rows[-1].entry_kind == EntryKind.STEP_FAILED
+    end.gate.set()
+    async with open_engine(program) as engine:
+        assert await (await engine.get(handle.id)).result(timeout=5) is True
+
+
 @pytest.mark.parametrize("when", ["on resume", "after its time limit"])
 async def test_ec_32c_a_timeout_around_an_ambiguity_that_is_being_resolved(
     when: str,

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
 from durable_core import DurableContext, DurableEngine, EffectClass, OnAmbiguous, step, workflow
+from durable_core.contracts import CommitBatch
 from durable_core.errors import (
     ConfigError,
     ExecutionCancelled,
+    ExecutionError,
     StepFailed,
 )
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import Status
 from tests.engines import OpenEngine
+from tests.holding import held
 from tests.programs import Stage, version
 from tests.unit.engine.replaying import live_and_replayed
 
@@ -67,6 +71,43 @@ async def test_a_replayed_parent_starts_no_second_child(open_engine: OpenEngine)
         assert [str(row.execution_id.hex()) for row in await children_of(engine)] == [
             uuid.UUID(live[0]).hex  # type: ignore[index]
         ]
+
+
+async def test_inv_21_an_engine_that_closes_while_a_child_starts_is_no_failure(
+    open_engine: OpenEngine,
+) -> None:
+    """The child is durable by then, and is not run any more; who goes on finds it."""
+
+    async def body(ctx: DurableContext) -> int:
+        try:
+            child = await ctx.start_child(DOUBLE, 4)
+        except StepFailed:
+            return -1
+        return await child.result()
+
+    def starts_child(batch: CommitBatch) -> bool:
+        return any(entry.workflow == "double" for entry in batch.starts)
+
+    async def closed(engine: DurableEngine, commit: Stage) -> None:
+        with suppress(ExecutionError):
+            while True:
+                engine.require_open()
+                await asyncio.sleep(0)
+        commit.gate.set()
+
+    program = version(body)
+    async with open_engine(program, DOUBLE) as engine:
+        stack = ExitStack()
+        journal = engine.parts.backend.journal
+        commit = stack.enter_context(held(journal, "append", when=starts_child))
+        handle = await engine.start(program)
+        await commit.reached.wait()
+        opening = asyncio.create_task(closed(engine, commit))
+    await opening
+    stack.close()
+    async with open_engine(program, DOUBLE) as engine:
+        assert await (await engine.get(handle.id)).result() == 8
+        assert len(await children_of(engine)) == 1
 
 
 async def test_a_start_whose_result_was_lost_finds_the_child(open_engine: OpenEngine) -> None:

@@ -201,3 +201,29 @@ async def test_nobody_comes_before_what_is_on_its_way_to_a_lower_place(sequence:
     second.cancel()
     await asyncio.gather(*waiting)
     assert waiters.told == [1, 2, 3, 5]
+
+
+@pytest.mark.parametrize("committed_at", range(3 * 12))
+async def test_what_was_on_its_way_comes_first_however_busy_the_loop_is(
+    sequence: Sequence, committed_at: int
+) -> None:
+    """Whoever waits for its commit asks for a turn some turns of the loop later."""
+    loop = asyncio.get_running_loop()
+    waiters = Waiters(sequence)
+    committed: asyncio.Future[int] = loop.create_future()
+
+    async def told_when_committed() -> None:
+        await committed
+        await turns(2)
+        await waiters.wait(4)
+
+    sequence.expect(4, committed)
+    busy = asyncio.create_task(turns(1_000))
+    waiting = [asyncio.create_task(waiters.wait(5)), asyncio.create_task(told_when_committed())]
+    await turns(committed_at)
+    committed.set_result(1)
+    await turns(100)
+    assert not busy.done()
+    assert waiters.told == [4, 5]
+    busy.cancel()
+    await asyncio.wait([busy, *waiting])
