@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import NoReturn
 
 import pytest
@@ -54,6 +55,7 @@ def test_what_waits_when_everything_is_cancelled_has_not_ended(open_engine: Open
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(program())
+    gc.collect()  # or what is left complains in the middle of another test
     assert asyncio.run(status_of(open_engine)) == ["running"]
 
 
@@ -64,4 +66,5 @@ def test_a_workflow_that_interrupts_the_program_has_not_ended(open_engine: OpenE
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(program())
+    gc.collect()  # or what is left complains in the middle of another test
     assert asyncio.run(status_of(open_engine)) == ["running"]
