@@ -38,10 +38,10 @@ from bench import (
     workers,
     writer_throughput,
 )
-from bench.arguments import file_to_write, folder, one_of
+from bench.arguments import add_folder, file_to_write, one_of
 from bench.curves import Curve, curve_record, curve_table
 from bench.figures import Figure, as_record, table
-from bench.machine import IN_MEMORY, filesystem_of, machine_line
+from bench.machine import filesystem_of, machine_line
 from bench.picture import drawn
 from bench.rounds import Plan
 
@@ -99,14 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A bar that is missed stands in the table and does not change the exit status: times are those
     of one machine in one hour.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    filesystem = filesystem_of(options.folder)
-    if filesystem in IN_MEMORY:
-        parser.error(f"{options.folder} is {filesystem}, where nothing is durable; give --folder")
+    options = _parser().parse_args(arguments)
     # Under load the engine tells of full queues, and a measured one is closed with work left.
     logging.getLogger("durable_core").addHandler(logging.NullHandler())
-    machine = machine_line(filesystem)
+    machine = machine_line(filesystem_of(options.folder))
     print(f"{machine}\n")
     measured: list[Figure | Curve] = []
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="durable-bench-") as place:
@@ -159,12 +155,7 @@ def _parser() -> argparse.ArgumentParser:
         "--svg", type=file_to_write, metavar="FILE", help="also draw a picture of them"
     )
     parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds")
-    parser.add_argument(
-        "--folder",
-        type=folder,
-        default=Path(tempfile.gettempdir()),
-        help="where the journals are written; must be on a disk (default: %(default)s)",
-    )
+    add_folder(parser)
     parser.add_argument(
         "names",
         nargs="*",

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+import tempfile
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-__all__ = ["file_to_write", "folder", "one_of", "word"]
+from bench.machine import IN_MEMORY, filesystem_of
+
+__all__ = ["add_folder", "file_to_write", "folder", "one_of", "word"]
+
+
+def add_folder(parser: ArgumentParser) -> None:
+    """`--folder`, where the journals of a run are written."""
+    parser.add_argument(
+        "--folder",
+        type=_on_disk,
+        default=tempfile.gettempdir(),
+        metavar="DIR",
+        help="where the journals are written; must be on a disk (default: %(default)s)",
+    )
+
+
+def _on_disk(text: str) -> Path:
+    path = folder(text)
+    filesystem = filesystem_of(path)
+    if filesystem in IN_MEMORY:
+        message = f"{text} is {filesystem}, where nothing is durable; give --folder"
+        raise ArgumentTypeError(message)
+    return path
 
 
 def folder(text: str) -> Path:

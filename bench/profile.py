@@ -16,12 +16,12 @@ from typing import Final, TypeVar
 
 from attrs import frozen
 
-from bench.arguments import folder, one_of, word
+from bench.arguments import add_folder, folder, one_of, word
 from bench.engines import fresh_engine, guarded_five, idempotent_five, verified
 from bench.fives import Five, run_fives
 from bench.journals import fresh_journal, result
 from bench.kinds import Kind, branches, mixed, sequential
-from bench.machine import IN_MEMORY, commit, filesystem_of, machine_line
+from bench.machine import commit, filesystem_of, machine_line
 from bench.profiled import Calls, Cost, Work, median_of, profiled, timed
 from bench.resuming import left_running, reopened
 from bench.rounds import Plan
@@ -128,13 +128,9 @@ WORKLOADS: Final[Mapping[str, _Workload]] = MappingProxyType(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Profile what the arguments name, or everything, and write a file of each; 0."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    filesystem = filesystem_of(options.folder)
-    if filesystem in IN_MEMORY:
-        parser.error(f"{options.folder} is {filesystem}, where nothing is durable; give --folder")
+    options = _parser().parse_args(arguments)
     logging.getLogger("durable_core").addHandler(logging.NullHandler())
-    taken = f"{machine_line(filesystem)}, commit {commit()}"
+    taken = f"{machine_line(filesystem_of(options.folder))}, commit {commit()}"
     label = f"-{options.label}" if options.label else ""
     for name in options.names or WORKLOADS:
         with tempfile.TemporaryDirectory(dir=options.folder, prefix="durable-bench-") as place:
@@ -207,13 +203,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where the files go (default: %(default)s)",
     )
-    parser.add_argument(
-        "--folder",
-        type=folder,
-        default=Path(tempfile.gettempdir()),
-        metavar="DIR",
-        help="where the journals are written; must be on a disk (default: %(default)s)",
-    )
+    add_folder(parser)
     parser.add_argument(
         "names",
         nargs="*",
