@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import enum
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from durable_core.config import DurableConfig
 from durable_core.errors import JournalUnavailable
-from durable_core.settings import Integer
 
 __all__ = ["Health", "WriterHealth", "WriterSettings"]
 
-_HOUR_MS: Final = 3_600_000
-_CAPACITY: Final = Integer(1, 1_000_000)
+_OF: Final = fields(DurableConfig)
+
+
+def _as(setting: str) -> Any:  # noqa: ANN401 - as of attrs' own `field`
+    """A bound with the default and the range of that setting."""
+    its = getattr(_OF, setting)
+    return field(default=its.default, validator=its.validator)
 
 
 @frozen
@@ -24,13 +28,13 @@ class WriterSettings:
     `ConfigError` for one that no writer can keep to, as `DurableConfig` raises it.
     """
 
-    flush_interval_ms: int = field(default=10, validator=Integer(0, _HOUR_MS))
-    prompt_interval_ms: int = field(default=1, validator=Integer(0, _HOUR_MS))
-    ack_timeout_ms: int = field(default=5000, validator=Integer(1, _HOUR_MS))
-    queue_capacity: int = field(default=1024, validator=_CAPACITY)
-    acked_capacity: int = field(default=4096, validator=_CAPACITY)
-    batch_limit: int = field(default=1024, validator=Integer(1, 10_000))
-    close_timeout_ms: int = field(default=10_000, validator=Integer(0, _HOUR_MS))
+    flush_interval_ms: int = _as("journal_flush_interval_ms")
+    prompt_interval_ms: int = field(default=1, validator=_OF.journal_flush_interval_ms.validator)
+    ack_timeout_ms: int = _as("journal_ack_timeout_ms")
+    queue_capacity: int = _as("journal_queue_capacity")
+    acked_capacity: int = field(default=4096, validator=_OF.journal_queue_capacity.validator)
+    batch_limit: int = _as("journal_batch_limit")
+    close_timeout_ms: int = _as("close_timeout_ms")
 
     @classmethod
     def of(cls, config: DurableConfig) -> Self:
