@@ -157,9 +157,7 @@ class Sequence:
         try:
             yield
         finally:
-            del self._coming[place]
-            if self._waiting:
-                self._begin_to_pump(self._waiting[0][-1].get_loop())
+            self._has_gone(place)
 
     def after(self, turn: Turn) -> Turn | None:
         """Who waited for `turn` goes on, or was closed; the turn to wait for in its place, if any.
@@ -189,11 +187,15 @@ class Sequence:
             loop.call_soon(self._has_run, given + 1)
         return started
 
-    def _has_come(self, place: int, committed: asyncio.Future[int]) -> None:
-        del self._coming[place]
+    def _has_come(self, place: int, _: asyncio.Future[int]) -> None:
         self._renewed = self._pumping
+        self._has_gone(place)
+
+    def _has_gone(self, place: int) -> None:
+        """Nothing is on its way to `place` any more."""
+        del self._coming[place]
         if self._waiting:
-            self._begin_to_pump(committed.get_loop())
+            self._begin_to_pump(self._waiting[0][-1].get_loop())
 
     def _is_behind(self, place: int) -> bool:
         """Whether something stands before `place` that is still on its way."""
