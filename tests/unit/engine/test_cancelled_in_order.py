@@ -10,7 +10,7 @@ import pytest
 
 from durable_core import DurableContext, step
 from tests.engines import OpenEngine
-from tests.programs import Stage, version
+from tests.unit.engine.replaying import live_and_replayed
 
 pytestmark = pytest.mark.dialects
 
@@ -32,14 +32,13 @@ CANCELLED: dict[str, Callable[[DurableContext], Coroutine[Any, Any, Any]]] = {
 async def test_what_ended_before_a_cancellation_is_told_before_it(
     open_engine: OpenEngine, case: str
 ) -> None:
-    orders: list[list[str]] = []
-    gate, end = asyncio.Event(), Stage()
+    gate = asyncio.Event()
 
     @step(name="gated")
     async def gated(_number: int) -> None:
         await gate.wait()
 
-    async def body(ctx: DurableContext) -> None:
+    async def body(ctx: DurableContext) -> list[str]:
         cancelled = asyncio.create_task(CANCELLED[case](ctx), name="cancelled")
         beside = ctx.step(gated, 1)
         ended = asyncio.create_task(ctx.step(gated, 2), name="ended")
@@ -47,19 +46,10 @@ async def test_what_ended_before_a_cancellation_is_told_before_it(
         await beside  # both are journaled when this one is told
         cancelled.cancel()
         order: list[str] = []
-        orders.append(order)
         pending = {cancelled, ended}
         while pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             order.append(" and ".join(sorted(task.get_name() for task in done)))
-        if not end.gate.is_set():
-            await end.pause()
+        return order
 
-    program = version(body)
-    async with open_engine(program) as engine:
-        handle = await engine.start(program)
-        await end.reached.wait()
-    end.gate.set()
-    async with open_engine(program) as engine:
-        await (await engine.get(handle.id)).result(timeout=5)
-    assert orders == [["ended", "cancelled"]] * 2
+    assert await live_and_replayed(open_engine, body) == [["ended", "cancelled"]] * 2

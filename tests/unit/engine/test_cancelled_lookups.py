@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
-from durable_core import DurableContext, EffectClass, OnAmbiguous, reconcile, step
+from durable_core import (
+    DurableContext,
+    DurableEngine,
+    EffectClass,
+    ExecutionHandle,
+    OnAmbiguous,
+    reconcile,
+    step,
+)
 from durable_core.errors import AmbiguousEffect
 from durable_core.model.entries import EntryKind
 from durable_core.model.execution import Status
@@ -28,6 +37,19 @@ async def fill(number: int) -> int:
 async def filled(ctx: DurableContext) -> None:
     for number in range(SEGMENT - 1):
         await ctx.step(fill, number)
+
+
+async def resumed_past_its_limit(
+    engine: DurableEngine, handle: ExecutionHandle[Any], scopes: list[asyncio.Timeout]
+) -> ExecutionHandle[Any]:
+    """The execution resumed, whose last time limit passes while its second segment is read."""
+    with held(engine.parts.backend.journal, "read_execution_range", skip=1) as read:
+        resumed = await engine.resume(handle.id)
+        await read.reached.wait()
+        scopes[-1].reschedule(asyncio.get_running_loop().time())
+        await turns()
+        assert scopes[-1].expired()
+    return resumed
 
 
 async def test_an_open_intent_meets_its_policy_and_is_not_taken_for_cancelled(
@@ -55,15 +77,9 @@ async def test_an_open_intent_meets_its_policy_and_is_not_taken_for_cancelled(
         await stage.reached.wait()
     stage.gate.set()
     async with open_engine(program, recover=False, replay_segment=SEGMENT) as engine:
-        with held(engine.parts.backend.journal, "read_execution_range", skip=1) as read:
-            handle = await engine.resume(handle.id)
-            await read.reached.wait()
-            scopes[-1].reschedule(asyncio.get_running_loop().time())
-            await turns()
-            assert scopes[-1].expired()
-            read.gate.set()
-            with pytest.raises(AmbiguousEffect, match="settle"):
-                await handle.result()
+        handle = await resumed_past_its_limit(engine, handle, scopes)
+        with pytest.raises(AmbiguousEffect, match="settle"):
+            await handle.result()
         assert await handle.status() is Status.BLOCKED
         rows = await engine.parts.backend.journal.read_execution(handle.id.bytes)
         assert rows[-1].entry_kind == EntryKind.EFFECT_INTENT
@@ -139,14 +155,8 @@ async def test_a_limit_that_passes_while_steps_are_looked_up_reaches_what_stands
         await stage.reached.wait()
     stage.gate.set()
     async with open_engine(program, recover=False, replay_segment=SEGMENT) as engine:
-        with held(engine.parts.backend.journal, "read_execution_range", skip=1) as read:
-            handle = await engine.resume(handle.id)
-            await read.reached.wait()
-            scopes[-1].reschedule(asyncio.get_running_loop().time())
-            await turns()
-            assert scopes[-1].expired()
-            read.gate.set()
-            assert await handle.result(timeout=5) == "too late"
+        handle = await resumed_past_its_limit(engine, handle, scopes)
+        assert await handle.result(timeout=5) == "too late"
 
 
 async def test_a_wait_recorded_as_cancelled_is_cancelled_before_its_turn(

@@ -10,6 +10,7 @@ from durable_core import DurableContext, step
 from tests.engines import OpenEngine
 from tests.holding import held, turns
 from tests.programs import Stage, version
+from tests.unit.engine.replaying import live_and_replayed
 
 pytestmark = pytest.mark.dialects
 
@@ -48,7 +49,6 @@ async def test_nobody_is_told_of_anything_while_a_checkpoint_folds(open_engine: 
 
 async def test_what_was_called_has_begun_behind_a_checkpoint(open_engine: OpenEngine) -> None:
     """So it is cancelled as it was, and asks for what it has journaled."""
-    end = Stage()
 
     async def body(ctx: DurableContext) -> str:
         await ctx.step(quick, 0)
@@ -56,17 +56,9 @@ async def test_what_was_called_has_begun_behind_a_checkpoint(open_engine: OpenEn
         await ctx.checkpoint()
         task.cancel()
         await asyncio.wait({task})
-        if not end.gate.is_set():
-            await end.pause()
         return "cancelled" if task.cancelled() else "done"
 
-    program = version(body)
-    async with open_engine(program) as engine:
-        handle = await engine.start(program)
-        await end.reached.wait()
-    end.gate.set()
-    async with open_engine(program) as engine:
-        assert await (await engine.get(handle.id)).result() == "done"
+    assert await live_and_replayed(open_engine, body) == ["done", "done"]
 
 
 async def test_a_limit_around_a_checkpoint_reaches_what_stands_behind(
