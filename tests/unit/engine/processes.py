@@ -13,11 +13,12 @@ from typing import Final
 
 from attrs import define
 
+from durable_core import DurableEngine
 from tests.forked import Process, begin
 from tests.journals import MASTER, key_text
 from tests.unit.engine.owning import LIFELINE
 
-__all__ = ["Child", "child", "lives"]
+__all__ = ["Child", "child", "lives", "seen_gone"]
 
 PROGRAM: Final = Path(__file__).with_name("owning.py")
 LONGEST_S: Final = 120.0
@@ -94,6 +95,15 @@ async def child(job: str, *arguments: object, program: Path = PROGRAM) -> AsyncI
     finally:
         os.close(ours)
         await running.end()
+
+
+async def seen_gone(engine: DurableEngine, owner_id: str) -> None:
+    """Return when the store has seen that a killed owner is gone.
+
+    A server takes a moment for it, and nobody tells of it.
+    """
+    while await engine.parts.backend.owner_alive(owner_id):  # noqa: ASYNC110 - as it says
+        await asyncio.sleep(0)
 
 
 def lives(pid: int) -> bool:

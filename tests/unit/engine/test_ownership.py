@@ -18,7 +18,7 @@ from tests.engines import OpenEngine
 from tests.journals import sqlite_url
 from tests.programs import Stage
 from tests.unit.engine.owning import Second, answering, from_many_tasks, ledger_of, program_of
-from tests.unit.engine.processes import child, lives
+from tests.unit.engine.processes import child, lives, seen_gone
 
 pytestmark = pytest.mark.dialects
 
@@ -63,10 +63,7 @@ async def test_ec_28_sigkill_frees_an_execution_at_once(
         await owner.kill()
         assert forked is None or lives(forked)
         if url.startswith("postgres"):
-            # The server has yet to see that the process is gone, and nobody tells of it.
-            alive = engine.parts.backend.owner_alive
-            while await alive(before.owner_id):  # noqa: ASYNC110
-                await asyncio.sleep(0)
+            await seen_gone(engine, before.owner_id)
         handle = await engine.resume(execution_id)
         assert await handle.result() == OURS
         assert (await row_of(engine, execution_id)).owner_epoch == before.owner_epoch + 1

@@ -32,7 +32,7 @@ from tests.dialects import query
 from tests.engines import OpenEngine
 from tests.programs import Stage, version
 from tests.unit.engine.owning import answering, ledger_of, program_of
-from tests.unit.engine.processes import Child, child
+from tests.unit.engine.processes import Child, child, seen_gone
 
 pytestmark = pytest.mark.dialects
 
@@ -102,7 +102,9 @@ async def test_a_cancel_of_an_orphan_is_journaled_by_the_caller(
 ) -> None:
     async with child("own", url, "alone", 1) as owner, open_engine() as engine:
         await owner.says("holding")
+        (row,) = await engine.list()
         await owner.kill()
+        await seen_gone(engine, row.owner_id)
         handle = await engine.get(("program", "1"))
         await handle.cancel()
         assert await handle.status() is Status.CANCELLED
@@ -199,7 +201,9 @@ async def test_a_settlement_without_a_live_owner_is_journaled_by_the_caller(
     """And the execution goes on there, if its workflow is registered there."""
     program = program_of(url, answering("never called"), guarded=True)
     async with blocked(url) as case, open_engine(*[program][: 1 if registered else 0]) as engine:
+        (row,) = await engine.list()
         await case.owner.kill()
+        await seen_gone(engine, row.owner_id)
         await engine.settle(case.execution_id, "1", ran=True, value="by hand")
         if not registered:
             handle = await engine.get(case.execution_id)
